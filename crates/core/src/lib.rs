@@ -1,0 +1,18 @@
+//! Gristmill's nouns and decisions. No input, no output, no async, no SQL: given a job, an outcome and the
+//! time, everything here is a pure answer.
+
+pub mod attempt;
+pub mod id;
+pub mod job;
+pub mod lease;
+pub mod moment;
+pub mod options;
+pub mod state;
+
+pub use attempt::{Attempt, Outcome, Text};
+pub use id::{JobId, Token, WorkerId};
+pub use job::{Band, Claimed, Counts, Lane};
+pub use lease::Lease;
+pub use moment::Moment;
+pub use options::Options;
+pub use state::{Next, Reason, State, decide};

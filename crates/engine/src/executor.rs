@@ -1,0 +1,56 @@
+//! What runs jobs: the engine's only view of it. A pool of Python processes is one, Rust tasks in this
+//! process are another.
+
+use std::future::Future;
+use std::time::Duration;
+
+use gristmill_core::{Claimed, Outcome};
+
+/// Runs claimed jobs and tells how each ended. Everything it is given comes back as exactly one
+/// [`Event::Ended`], unless this process dies.
+pub trait Executor: Send {
+    /// Task names it can run; known before the first claim.
+    fn tasks(&self) -> &[String];
+
+    /// How many more jobs it would take now: idle runners, and a small prefetch where jobs are short.
+    fn room(&self) -> usize;
+
+    /// Takes jobs over, in order. Never blocks; never more than [`Executor::room`] at once.
+    fn start(&mut self, jobs: Vec<Claimed>);
+
+    /// Waits until something happened and appends it to `into`. Cancel safe.
+    fn events(&mut self, into: &mut Vec<Event>) -> impl Future<Output = ()> + Send;
+
+    /// Gives back everything it holds that has not started: each ends as [`Outcome::HandedBack`].
+    fn recall(&mut self);
+
+    /// Ends everything that runs, now: each ends as [`Outcome::Interrupted`] (or as it had just ended by itself).
+    fn interrupt(&mut self);
+
+    /// Runs nothing more and ends its processes; resolves when they are gone.
+    fn close(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Something happened in an executor.
+#[derive(Debug)]
+pub enum Event {
+    /// A job it was given has ended.
+    Ended(Ended),
+    /// It has room again without a job having ended: a runner came up.
+    Room,
+    /// It cannot go on (its processes do not start): why, in one sentence. The worker stops.
+    Broken(String),
+}
+
+/// How a job that was given to an executor ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The claim it was given.
+    pub claimed: Claimed,
+    /// From [`Executor::start`] to the handler's first instruction, if it came so far.
+    pub started_after: Option<Duration>,
+    /// The process that ran it.
+    pub runner_pid: Option<u32>,
+    /// How it ended.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,50 @@
+//! How a worker was asked to behave.
+
+use std::time::Duration;
+
+use gristmill_core::Lease;
+
+/// The options of one worker; the defaults are those of `manage.py gristmill worker`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `TASKS` alias it serves.
+    pub backend: String,
+    /// Queues it serves; `None` serves any.
+    pub queues: Option<Vec<String>>,
+    /// Queues it leaves alone.
+    pub exclude_queues: Vec<String>,
+    /// Shown to people.
+    pub label: String,
+    /// Runners.
+    pub processes: u32,
+    /// Claim what is due now, once for each runner, run it, end.
+    pub once: bool,
+    /// End when nothing is ready or running any more.
+    pub until_done: bool,
+    /// End after so many jobs.
+    pub max_jobs: Option<u64>,
+    /// Longest wait between two looks while idle.
+    pub poll_interval: Duration,
+    /// How long a stop waits for running jobs.
+    pub grace: Duration,
+    /// Heartbeat and all that follows from it.
+    pub lease: Lease,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            backend: "default".into(),
+            queues: None,
+            exclude_queues: Vec::new(),
+            label: String::new(),
+            processes: 1,
+            once: false,
+            until_done: false,
+            max_jobs: None,
+            poll_interval: Duration::from_secs(2),
+            grace: Duration::from_secs(25),
+            lease: Lease::new(Duration::from_secs(5)),
+        }
+    }
+}

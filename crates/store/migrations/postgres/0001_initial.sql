@@ -1,0 +1,194 @@
+-- Gristmill's tables: rows move, they are not updated.
+-- A job is asked for once (gristmill_job) and then has exactly one place row at any moment: in
+-- gristmill_ready, gristmill_scheduled, gristmill_running or gristmill_result. Place rows share their
+-- columns, so a move is a delete that returns the row and an insert that takes it.
+-- Statements end with a semicolon and an empty line; nothing else separates them.
+
+create table gristmill_schema (
+    version integer primary key,
+    name text not null,
+    applied_at timestamptz not null default clock_timestamp()
+);
+
+-- What was asked. Written once. args and kwargs are JSON as text: the engine passes them on unread.
+create table gristmill_job (
+    id uuid primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority smallint not null check (priority between -100 and 100),
+    run_after timestamptz,
+    enqueued_at timestamptz not null,
+    args text not null,
+    kwargs text not null,
+    options text
+);
+
+-- Due now. Read by lane (backend, queue, task), then priority, deadline, id.
+create table gristmill_ready (
+    id uuid primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority smallint not null,
+    run_after timestamptz,
+    deadline timestamptz not null,
+    token bigint not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at timestamptz
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+create index gristmill_ready_claim
+    on gristmill_ready (backend, queue_name, task_name, priority, deadline, id);
+
+-- Due later; the engine promotes rows to gristmill_ready when their date has come.
+create table gristmill_scheduled (
+    id uuid primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority smallint not null,
+    run_after timestamptz not null,
+    deadline timestamptz not null,
+    token bigint not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at timestamptz
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+create index gristmill_scheduled_promote
+    on gristmill_scheduled (run_after, id);
+
+-- The open attempt, committed before the handler's first instruction. started_at is the first attempt's start.
+create table gristmill_running (
+    id uuid primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority smallint not null,
+    run_after timestamptz,
+    deadline timestamptz not null,
+    token bigint not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at timestamptz,
+    worker_id uuid not null,
+    claimed_at timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+create index gristmill_running_worker
+    on gristmill_running (worker_id);
+
+-- An attempt that has ended. Append only; (job_id, token) names it for ever.
+create table gristmill_attempt (
+    job_id uuid not null,
+    token bigint not null,
+    generation integer not null,
+    worker_id uuid not null,
+    runner_pid integer,
+    claimed_at timestamptz not null,
+    started_at timestamptz,
+    ended_at timestamptz not null,
+    outcome text not null,
+    reason text,
+    return_value text,
+    exception_class_path text,
+    traceback text,
+    primary key (job_id, token)
+);
+
+-- A job that has ended. token is that of the attempt that ended it, where the return value is.
+create table gristmill_result (
+    id uuid primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority smallint not null,
+    run_after timestamptz,
+    deadline timestamptz not null,
+    token bigint not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at timestamptz,
+    finished_at timestamptz not null,
+    state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
+    reason text
+);
+
+create index gristmill_result_prune
+    on gristmill_result (finished_at, id);
+
+-- One row for each boot of a worker; its id is never used again.
+-- lease_seconds: how long after heartbeat_at the worker counts as alive, by this database's clock.
+-- suspect_at: first phase of a rescue, taken back by the worker's next heartbeat; lost_at: second phase, for ever.
+create table gristmill_worker (
+    id uuid primary key,
+    label text not null,
+    host text not null,
+    pid integer not null,
+    version text not null,
+    backend text not null,
+    queues text not null,
+    tasks text not null,
+    processes integer not null,
+    started_at timestamptz not null,
+    heartbeat_at timestamptz not null,
+    heartbeat_seconds double precision not null,
+    lease_seconds double precision not null,
+    idle boolean not null default false,
+    suspect_at timestamptz,
+    lost_at timestamptz,
+    stopped_at timestamptz,
+    exit_status integer,
+    last_error text
+) with (fillfactor = 50);
+
+create index gristmill_worker_live
+    on gristmill_worker (heartbeat_at)
+    where stopped_at is null and lost_at is null;
+
+-- What people read: every job once, with its state. The state is constant in each branch, so a filter on it reads one table.
+create view gristmill_jobs as
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'ready' as state, null::text as reason,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after as due_at, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null::timestamptz as claimed_at, null::timestamptz as finished_at, null::uuid as worker_id, null::text as return_value
+from gristmill_ready p join gristmill_job j on j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'scheduled', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_scheduled p join gristmill_job j on j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'running', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    coalesce(p.started_at, p.claimed_at), p.claimed_at, null, p.worker_id, null
+from gristmill_running p join gristmill_job j on j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, p.state, p.reason,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, a.claimed_at, p.finished_at, a.worker_id, a.return_value
+from gristmill_result p join gristmill_job j on j.id = p.id
+left join gristmill_attempt a on a.job_id = p.id and a.token = p.token;
+
+insert into gristmill_schema (version, name) values (1, '0001_initial');

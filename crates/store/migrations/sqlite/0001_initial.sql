@@ -1,0 +1,214 @@
+-- Gristmill's tables: rows move, they are not updated.
+-- A job is asked for once (gristmill_job) and then has exactly one place row at any moment: in
+-- gristmill_ready, gristmill_scheduled, gristmill_running or gristmill_result. Place rows share their
+-- columns, so a move is a delete that returns the row and an insert that takes it.
+-- Moments are UTC text as Django writes them on SQLite: 'YYYY-MM-DD HH:MM:SS.ffffff'. Ids are 32 hex digits.
+-- Statements end with a semicolon and an empty line; nothing else separates them.
+
+create table gristmill_schema (
+    version integer primary key,
+    name text not null,
+    applied_at datetime not null default (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+);
+
+-- What was asked. Written once. args and kwargs are JSON as text: the engine passes them on unread.
+create table gristmill_job (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null check (priority between -100 and 100),
+    run_after datetime,
+    enqueued_at datetime not null,
+    args text not null,
+    kwargs text not null,
+    options text
+);
+
+-- Due now. Read by lane (backend, queue, task), then priority, deadline, id.
+create table gristmill_ready (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime
+) without rowid;
+
+create index gristmill_ready_claim
+    on gristmill_ready (backend, queue_name, task_name, priority, deadline, id);
+
+-- Due later; the engine promotes rows to gristmill_ready when their date has come.
+create table gristmill_scheduled (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime not null,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime
+) without rowid;
+
+create index gristmill_scheduled_promote
+    on gristmill_scheduled (run_after, id);
+
+-- The open attempt, committed before the handler's first instruction. started_at is the first attempt's start.
+create table gristmill_running (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime,
+    worker_id char(32) not null,
+    claimed_at datetime not null
+) without rowid;
+
+create index gristmill_running_worker
+    on gristmill_running (worker_id);
+
+-- An attempt that has ended. Append only; (job_id, token) names it for ever.
+create table gristmill_attempt (
+    job_id char(32) not null,
+    token integer not null,
+    generation integer not null,
+    worker_id char(32) not null,
+    runner_pid integer,
+    claimed_at datetime not null,
+    started_at datetime,
+    ended_at datetime not null,
+    outcome text not null,
+    reason text,
+    return_value text,
+    exception_class_path text,
+    traceback text,
+    primary key (job_id, token)
+);
+
+-- A job that has ended. token is that of the attempt that ended it, where the return value is.
+create table gristmill_result (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime,
+    finished_at datetime not null,
+    state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
+    reason text
+);
+
+create index gristmill_result_prune
+    on gristmill_result (finished_at, id);
+
+-- One row for each boot of a worker; its id is never used again.
+-- lease_seconds: how long after heartbeat_at the worker counts as alive, by this database's clock.
+-- suspect_at: first phase of a rescue, taken back by the worker's next heartbeat; lost_at: second phase, for ever.
+create table gristmill_worker (
+    id char(32) primary key,
+    label text not null,
+    host text not null,
+    pid integer not null,
+    version text not null,
+    backend text not null,
+    queues text not null,
+    tasks text not null,
+    processes integer not null,
+    started_at datetime not null,
+    heartbeat_at datetime not null,
+    heartbeat_seconds real not null,
+    lease_seconds real not null,
+    idle bool not null default 0,
+    suspect_at datetime,
+    lost_at datetime,
+    stopped_at datetime,
+    exit_status integer,
+    last_error text
+);
+
+create index gristmill_worker_live
+    on gristmill_worker (heartbeat_at)
+    where stopped_at is null and lost_at is null;
+
+-- Places a new job in the statement that asks for it; enqueued_at is this database's clock or the caller's.
+create trigger gristmill_job_place after insert on gristmill_job
+begin
+    insert into gristmill_ready
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
+        strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days'), 0, 1, 0, 0, 0, 0, 0
+    where new.run_after is null or new.run_after <= new.enqueued_at;
+    insert into gristmill_scheduled
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
+        strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days'), 0, 1, 0, 0, 0, 0, 0
+    where new.run_after > new.enqueued_at;
+end;
+
+-- What people read: every job once, with its state. The state is constant in each branch, so a filter on it reads one table.
+create view gristmill_jobs as
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'ready' as state, null as reason,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after as due_at, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null as claimed_at, null as finished_at, null as worker_id, null as return_value
+from gristmill_ready p cross join gristmill_job j
+where j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'scheduled', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_scheduled p cross join gristmill_job j
+where j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'running', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    coalesce(p.started_at, p.claimed_at), p.claimed_at, null, p.worker_id, null
+from gristmill_running p cross join gristmill_job j
+where j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, p.state, p.reason,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, a.claimed_at, p.finished_at, a.worker_id, a.return_value
+from gristmill_result p cross join gristmill_job j
+left join gristmill_attempt a on a.job_id = p.id and a.token = p.token
+where j.id = p.id;
+
+insert into gristmill_schema (version, name) values (1, '0001_initial');
