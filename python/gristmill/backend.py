@@ -10,17 +10,18 @@ import functools
 import logging
 import sys
 import weakref
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from django.core import checks
 from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from gristmill import registry
+from gristmill import compat, registry
 from gristmill.compat import (
+    AnyTask,
+    AnyTaskResult,
     BaseTaskBackend,
     TaskError,
     TaskResult,
@@ -28,12 +29,17 @@ from gristmill.compat import (
     TaskResultStatus,
     task_enqueued,
 )
-from gristmill.compat import Task as DjangoTask
 from gristmill.exceptions import Interrupted, OutsideTransaction, RunnerCrashed, TablesMissing, WorkerLost
 from gristmill.ids import new_id, parse_id
 from gristmill.json_rule import MAX_BYTES, encode
 from gristmill.moments import from_utc, utc_text
 from gristmill.task import Task, placeholder, unchecked_copy
+
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 logger = logging.getLogger("gristmill")
 
@@ -73,13 +79,13 @@ class GristmillBackend(BaseTaskBackend):
 
         return router.db_for_write(Job)
 
-    def validate_task(self, task: DjangoTask) -> None:
+    def validate_task(self, task: AnyTask) -> None:
         """Checks a task as Django does; `run_after` may also be a timedelta."""
         if isinstance(task.run_after, timedelta):
             task = unchecked_copy(task, run_after=None)
         super().validate_task(task)
 
-    def enqueue(self, task: DjangoTask, args: Sequence[Any], kwargs: dict[str, Any]) -> TaskResult:
+    def enqueue(self, task: compat.Task[P, R], args: list[Any], kwargs: dict[str, Any]) -> TaskResult[P, R]:
         """
         Adds a job for `task` to the queue, in the transaction that is open on the queue's database.
 
@@ -99,7 +105,7 @@ class GristmillBackend(BaseTaskBackend):
 
         if run_after != task.run_after:
             task = unchecked_copy(task, run_after=run_after)
-        result: TaskResult = TaskResult(
+        result: TaskResult[P, R] = TaskResult(
             task=task,
             id=job_id.hex,
             status=TaskResultStatus.READY,
@@ -107,7 +113,7 @@ class GristmillBackend(BaseTaskBackend):
             started_at=None,
             finished_at=None,
             last_attempted_at=None,
-            args=cast("list[Any]", args),
+            args=args,
             kwargs=kwargs,
             backend=self.alias,
             errors=[],
@@ -116,7 +122,7 @@ class GristmillBackend(BaseTaskBackend):
         task_enqueued.send(type(self), task_result=result)
         return result
 
-    def get_result(self, result_id: str) -> TaskResult:
+    def get_result(self, result_id: str) -> AnyTaskResult:
         """Returns the result of a job by its id; raises TaskResultDoesNotExist for an unknown or malformed one."""
         from gristmill.models import Job
 
@@ -133,7 +139,7 @@ class GristmillBackend(BaseTaskBackend):
             raise TaskResultDoesNotExist(result_id)
         return result_of(job)
 
-    def check(self, **kwargs: Any) -> Iterable[checks.CheckMessage]:
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """System checks of this alias: settings, database engine, and whether the app is installed."""
         from gristmill.checks import check_backend
 
@@ -156,7 +162,7 @@ class GristmillBackend(BaseTaskBackend):
                 )
 
     def _insert(
-        self, connection: BaseDatabaseWrapper, job_id: str, task: DjangoTask, args_json: str, kwargs_json: str
+        self, connection: BaseDatabaseWrapper, job_id: str, task: AnyTask, args_json: str, kwargs_json: str
     ) -> tuple[datetime, datetime | None]:
         """Inserts the job; gives back when it was enqueued and the date it waits for."""
         from gristmill.schema import dialect_of
@@ -166,7 +172,8 @@ class GristmillBackend(BaseTaskBackend):
         now = timezone.now() if self._uses_django_clock() else None
         if now is not None and isinstance(run_after, timedelta):
             run_after = now + run_after
-        statement = insert_statement(dialect, now is not None, type(run_after))
+        kind = "none" if run_after is None else "delay" if isinstance(run_after, timedelta) else "date"
+        statement = insert_statement(dialect, now is not None, kind)
         binds: list[Any] = [job_id, self.alias, task.queue_name, task.module_path, int(task.priority)]
         if isinstance(run_after, timedelta):
             binds.append(run_after.total_seconds())
@@ -191,7 +198,7 @@ class GristmillBackend(BaseTaskBackend):
         return enqueued_at, due_at
 
     def _uses_django_clock(self) -> bool:
-        """Tells whether timezone.now() counts: on demand, and in Django's test environment, so that frozen time works."""
+        """Tells whether timezone.now() counts: if asked, or in Django's test environment, where time may be frozen."""
         if self.options.get("CLOCK") == "django":
             return True
         # Looked up rather than imported: django.test has no place in a web process.
@@ -200,11 +207,12 @@ class GristmillBackend(BaseTaskBackend):
 
 
 @functools.cache
-def insert_statement(dialect: str, now_is_bound: bool, run_after_type: type) -> str:
+def insert_statement(dialect: str, now_is_bound: bool, run_after: str) -> str:
     """
     Returns the statement that inserts one job and places it, and returns (enqueued_at, run_after).
 
-    Binds: id, backend, queue_name, task_name, priority, [run_after], [now], args, kwargs, options.
+    Binds: id, backend, queue_name, task_name, priority, [run_after], [now], args, kwargs, options. `run_after` is
+    "none", "date" or "delay" (seconds).
     """
     if dialect == "sqlite":
         now = "%s" if now_is_bound else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') || '000'"
@@ -212,11 +220,11 @@ def insert_statement(dialect: str, now_is_bound: bool, run_after_type: type) -> 
     else:
         now = "%s" if now_is_bound else "clock_timestamp()"
         later = "clock_timestamp() + make_interval(secs => %s)"
-    run_after = "null" if run_after_type is type(None) else later if issubclass(run_after_type, timedelta) else "%s"
+    value = {"none": "null", "date": "%s", "delay": later}[run_after]
     insert = (
         "insert into gristmill_job "
         "(id, backend, queue_name, task_name, priority, run_after, enqueued_at, args, kwargs, options) "
-        f"values (%s, %s, %s, %s, %s, {run_after}, {now}, %s, %s, %s) "
+        f"values (%s, %s, %s, %s, %s, {value}, {now}, %s, %s, %s) "
     )
     if dialect == "sqlite":
         # The trigger gristmill_job_place puts it in its place.
@@ -230,7 +238,7 @@ def insert_statement(dialect: str, now_is_bound: bool, run_after_type: type) -> 
         "select id, backend, queue_name, task_name, priority, run_after, "
         "coalesce(run_after, enqueued_at) + interval '168 hours', 0, 1, 0, 0, 0, 0, 0 from asked"
     )
-    if run_after == "null":
+    if run_after == "none":
         placed = f"placed as (insert into gristmill_ready {columns} {place})"
     else:
         placed = (
@@ -301,7 +309,7 @@ def _wake_now(connection: BaseDatabaseWrapper) -> None:
 # -- reading ----------------------------------------------------------------------------------------------------
 
 
-def result_of(job: Any) -> TaskResult:
+def result_of(job: Any) -> AnyTaskResult:
     """Builds Django's TaskResult from a row of the `Job` model; asks for attempts only where there can be any."""
     attempts: list[Any] = []
     # The first attempt's success is told by the job itself; any other past needs the attempts.
@@ -317,7 +325,7 @@ def result_of(job: Any) -> TaskResult:
     last_attempted_at = job.claimed_at
     if last_attempted_at is None and attempts:
         last_attempted_at = attempts[-1].started_at or attempts[-1].claimed_at
-    result: TaskResult = TaskResult(
+    result: AnyTaskResult = TaskResult(
         task=task_of(job),
         id=job.id.hex,
         status=job.status,
@@ -335,7 +343,7 @@ def result_of(job: Any) -> TaskResult:
     return result
 
 
-def task_of(job: Any) -> DjangoTask:
+def task_of(job: Any) -> AnyTask:
     """
     Returns the task of a job as it was enqueued.
 
@@ -348,7 +356,7 @@ def task_of(job: Any) -> DjangoTask:
         task = registry.get(job.backend, job.task_name) or placeholder(job.task_name, backend=job.backend)
     options = job.options or {}
     return cast(
-        "DjangoTask",
+        "AnyTask",
         unchecked_copy(
             task,
             priority=job.priority,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError, connections
-from django.db.utils import ConnectionDoesNotExist
+from django.utils.connection import ConnectionDoesNotExist
 
 from gristmill.compat import task_backends
-from gristmill.schema import DIALECTS, tables_exist, unsupported
+from gristmill.schema import DIALECTS, is_in_memory, tables_exist, unsupported
 
 if TYPE_CHECKING:
     from gristmill.backend import GristmillBackend
@@ -70,7 +70,7 @@ def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:
         return
     if connection.vendor not in DIALECTS:
         yield Error(unsupported(connection) + ".", id="gristmill.E006")
-    elif connection.vendor == "sqlite" and not connection.is_in_memory_db():
+    elif connection.vendor == "sqlite" and not is_in_memory(connection):
         mode = connection.settings_dict.get("OPTIONS", {}).get("transaction_mode")
         if str(mode).upper() not in ("IMMEDIATE", "EXCLUSIVE"):
             yield Warning(

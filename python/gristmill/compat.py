@@ -1,6 +1,6 @@
 """The one place that knows which tasks framework is installed: Django's own, or the backport on Django 5.2."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import django
 
@@ -32,7 +32,18 @@ else:
     InvalidTask = getattr(exceptions, "InvalidTask", None) or exceptions.InvalidTaskError
     InvalidTaskBackend = getattr(exceptions, "InvalidTaskBackend", None) or exceptions.InvalidTaskBackendError
 
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    AnyTask: TypeAlias = Task[..., Any]
+    AnyTaskResult: TypeAlias = TaskResult[..., Any]
+else:
+    # Neither Django's classes nor the backport's take the same parameters at run time.
+    AnyTask, AnyTaskResult = Task, TaskResult
+
 __all__ = [
+    "AnyTask",
+    "AnyTaskResult",
     "BaseTaskBackend",
     "InvalidTask",
     "InvalidTaskBackend",

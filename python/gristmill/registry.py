@@ -1,12 +1,12 @@
 """The tasks that this process knows. A name stored in the database is a key in here and is never imported."""
 
-from gristmill.compat import Task
+from gristmill.compat import AnyTask
 
-_tasks: dict[tuple[str, str], Task] = {}
+_tasks: dict[tuple[str, str], AnyTask] = {}
 _loaded = False
 
 
-def register(task: Task) -> None:
+def register(task: AnyTask) -> None:
     """Makes a task known under its module path; the first task of a name and backend stays."""
     if "<locals>" in task.func.__qualname__:
         return
@@ -23,7 +23,7 @@ def load() -> None:
         _loaded = True
 
 
-def get(backend: str, name: str) -> Task | None:
+def get(backend: str, name: str) -> AnyTask | None:
     """Returns the task of that name: the backend's own, else another backend's, whose code is the same."""
     own = _tasks.get((backend, name))
     return own or next((task for (_, known), task in _tasks.items() if known == name), None)

@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import AppConfig
 from django.db import connections, router
@@ -20,6 +20,9 @@ from django.db.migrations.state import ProjectState
 from django.db.utils import NotSupportedError
 
 from gristmill.binary import find_binary
+
+if TYPE_CHECKING:
+    from django.db.backends.sqlite3.base import DatabaseWrapper
 
 DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite"}
 
@@ -67,7 +70,7 @@ class RunStatements(Operation):
         self.migration = migration
         self.drop = drop
 
-    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:  # type: ignore[override]
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
         """Names the arguments that rebuild this operation."""
         return type(self).__qualname__, [self.migration], {"drop": self.drop}
 
@@ -113,7 +116,7 @@ def set_wal(sender: AppConfig, using: str, verbosity: int = 1, **kwargs: Any) ->
     connection = connections[using]
     if connection.vendor != "sqlite" or not router.allow_migrate(using, sender.label):
         return
-    if connection.is_in_memory_db() or connection.in_atomic_block:
+    if is_in_memory(connection) or connection.in_atomic_block:
         return
     with connection.cursor() as cursor:
         cursor.execute("pragma journal_mode")
@@ -126,6 +129,11 @@ def set_wal(sender: AppConfig, using: str, verbosity: int = 1, **kwargs: Any) ->
         sys.stderr.write(f"gristmill: {name} stays in journal mode {mode}; workers need WAL and will refuse to start\n")
     elif verbosity >= 1:
         sys.stdout.write(f"  gristmill: switched {name} to WAL, so that workers and web processes can share it\n")
+
+
+def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
+    """Tells whether this is a SQLite database without a file, which no other process can reach."""
+    return connection.vendor == "sqlite" and cast("DatabaseWrapper", connection).is_in_memory_db()
 
 
 def tables_exist(connection: BaseDatabaseWrapper) -> bool:

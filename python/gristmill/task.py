@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from types import FunctionType
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task(compat.Task):  # type: ignore[type-arg, unused-ignore]
+class Task(compat.AnyTask):
     """A task of Gristmill's; it is known to workers from the moment it is made."""
 
     def __post_init__(self) -> None:
@@ -38,16 +37,17 @@ class Task(compat.Task):  # type: ignore[type-arg, unused-ignore]
 
         `run_after` may also be a timedelta; it counts from the moment of the enqueue.
         """
-        return compat.Task.using(
+        copy = compat.Task.using(
             self,
             priority=priority,
             queue_name=queue_name,
             run_after=cast("datetime | None", run_after),
             backend=backend,
         )
+        return cast("Self", copy)
 
 
-def unchecked_copy(task: compat.Task, **changes: Any) -> Any:
+def unchecked_copy(task: compat.AnyTask, **changes: Any) -> Any:
     """
     Returns a copy with `changes` that is neither validated nor registered.
 
@@ -71,7 +71,7 @@ def placeholder(name: str, *, backend: str) -> Task:
     task: Task = object.__new__(Task)
     for field in fields(task):
         object.__setattr__(task, field.name, field.default)
-    object.__setattr__(task, "func", cast("Callable[..., Any]", func))
+    object.__setattr__(task, "func", func)
     object.__setattr__(task, "backend", backend)
     return task
 

@@ -30,6 +30,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from gristmill.backend import GristmillBackend
 from gristmill.binary import BinaryMissing, find_binary
 from gristmill.commands.aliases import chosen_backend, migrated_connection
+from gristmill.schema import is_in_memory
 
 HELP = "Run jobs."
 
@@ -184,7 +185,7 @@ def database_settings(connection: BaseDatabaseWrapper) -> dict[str, Any]:
 def sqlite_path(connection: BaseDatabaseWrapper) -> str:
     """Returns the absolute path of the database file."""
     name = str(connection.settings_dict["NAME"])
-    if connection.is_in_memory_db():
+    if is_in_memory(connection):
         raise CommandError(f"database '{connection.alias}' is in memory, where no worker can reach it; use a file")
     if name.startswith("file:"):
         raise CommandError(
