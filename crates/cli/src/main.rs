@@ -2,6 +2,7 @@
 //! settings; the rest is for people and for Rust programs.
 
 mod config;
+mod logging;
 mod migrate;
 mod signals;
 mod sql;
