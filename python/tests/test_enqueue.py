@@ -18,7 +18,6 @@ from gristmill.models import Job, JobRow, ReadyRow, ScheduledRow
 from tests.app.models import Order
 from tests.app.tasks import add, send, with_context
 
-on_postgres = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL wakes workers")
 
 
 @pytest.mark.django_db
@@ -339,7 +338,7 @@ def woken(monkeypatch):
     return calls
 
 
-@on_postgres
+@pytest.mark.only_on_postgres
 @pytest.mark.django_db(transaction=True)
 def test_a_transaction_wakes_once_and_after_its_commit(woken):
     with transaction.atomic():
@@ -354,7 +353,7 @@ def test_a_transaction_wakes_once_and_after_its_commit(woken):
     assert len(woken) == 2
 
 
-@on_postgres
+@pytest.mark.only_on_postgres
 @pytest.mark.django_db(transaction=True)
 def test_a_rolled_back_savepoint_does_not_take_the_wake_up_of_the_rest(woken):
     with transaction.atomic():
@@ -366,7 +365,7 @@ def test_a_rolled_back_savepoint_does_not_take_the_wake_up_of_the_rest(woken):
     assert len(woken) == 1
 
 
-@on_postgres
+@pytest.mark.only_on_postgres
 @pytest.mark.django_db(transaction=True)
 def test_a_rollback_wakes_nobody(woken):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
@@ -376,7 +375,7 @@ def test_a_rollback_wakes_nobody(woken):
     assert woken == []
 
 
-@on_postgres
+@pytest.mark.only_on_postgres
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("idle", "count"), [(True, 1), (False, 0)])
 def test_only_an_idle_worker_is_notified(idle, count):
@@ -393,7 +392,7 @@ def test_only_an_idle_worker_is_notified(idle, count):
         listener.close()
 
 
-@on_postgres
+@pytest.mark.only_on_postgres
 @pytest.mark.django_db(transaction=True)
 def test_no_notification_is_part_of_the_callers_transaction():
     from tests import rows
