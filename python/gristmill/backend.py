@@ -10,6 +10,7 @@ import functools
 import logging
 import sys
 import weakref
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -19,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from gristmill import compat, registry
+from gristmill.bulk import Call, Enqueued, enqueue_many
 from gristmill.compat import (
     AnyTask,
     AnyTaskResult,
@@ -97,7 +99,7 @@ class GristmillBackend(BaseTaskBackend):
         kwargs_json = encode(kwargs, where="kwargs", max_bytes=self.max_json_bytes)
         connection = connections[self.database]
         if not connection.in_atomic_block:
-            self._refuse_other_transactions(connection)
+            self.refuse_other_transactions(connection)
 
         job_id = new_id()
         enqueued_at, run_after = self._insert(connection, job_id.hex, task, args_json, kwargs_json)
@@ -122,6 +124,10 @@ class GristmillBackend(BaseTaskBackend):
         task_enqueued.send(type(self), task_result=result)
         return result
 
+    def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
+        """Adds a job for each of `calls`, all or none; see `gristmill.bulk.enqueue_many`."""
+        return enqueue_many(self, task, calls)
+
     def get_result(self, result_id: str) -> AnyTaskResult:
         """Returns the result of a job by its id; raises TaskResultDoesNotExist for an unknown or malformed one."""
         from gristmill.models import Job
@@ -145,7 +151,7 @@ class GristmillBackend(BaseTaskBackend):
 
         return check_backend(self, **kwargs)
 
-    def _refuse_other_transactions(self, connection: BaseDatabaseWrapper) -> None:
+    def refuse_other_transactions(self, connection: BaseDatabaseWrapper) -> None:
         """
         Raises when the caller is in a transaction, but not in one of the queue's database.
 
@@ -169,7 +175,7 @@ class GristmillBackend(BaseTaskBackend):
 
         dialect = dialect_of(connection)
         run_after: datetime | timedelta | None = task.run_after
-        now = timezone.now() if self._uses_django_clock() else None
+        now = timezone.now() if self.uses_django_clock() else None
         if now is not None and isinstance(run_after, timedelta):
             run_after = now + run_after
         kind = "none" if run_after is None else "delay" if isinstance(run_after, timedelta) else "date"
@@ -181,7 +187,7 @@ class GristmillBackend(BaseTaskBackend):
             binds.append(utc_text(run_after) if dialect == "sqlite" else run_after)
         if now is not None:
             binds.append(utc_text(now) if dialect == "sqlite" else now)
-        binds += args_json, kwargs_json, '{"takes_context":true}' if task.takes_context else None
+        binds += args_json, kwargs_json, self.options_json(task)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement, binds)
@@ -197,7 +203,15 @@ class GristmillBackend(BaseTaskBackend):
             due_at = run_after
         return enqueued_at, due_at
 
-    def _uses_django_clock(self) -> bool:
+    def options_json(self, task: AnyTask) -> str | None:
+        """Returns what is persisted of a task's options, or None where all are the defaults."""
+        return '{"takes_context":true}' if task.takes_context else None
+
+    def wake(self, connection: BaseDatabaseWrapper) -> None:
+        """Wakes an idle worker once the jobs of this transaction can be seen."""
+        wake_worker(connection)
+
+    def uses_django_clock(self) -> bool:
         """Tells whether timezone.now() counts: if asked, or in Django's test environment, where time may be frozen."""
         if self.options.get("CLOCK") == "django":
             return True

@@ -52,7 +52,7 @@ def statements(dialect: str, migration: str) -> list[str]:
         return [
             text for part in source.read_text(encoding="utf-8").split(";\n\n") if (text := part.strip().rstrip(";"))
         ]
-    command = [find_binary(), "sql", "--dialect", dialect, migration]
+    command = [find_binary(), "sql", "--json", "--dialect", dialect, migration]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise RuntimeError(f"gristmill sql could not print migration {migration}: {answer.stderr.strip()}")

@@ -13,6 +13,9 @@ from gristmill.exceptions import UnknownTask
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from gristmill.backend import GristmillBackend
+    from gristmill.bulk import Call, Enqueued
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task(compat.AnyTask):
@@ -45,6 +48,15 @@ class Task(compat.AnyTask):
             backend=backend,
         )
         return cast("Self", copy)
+
+
+    def enqueue_many(self, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
+        """
+        Enqueues a job for each of `calls`, thousands a statement, all or none.
+
+        A call is a tuple of positional arguments, or `gristmill.call(*args, **kwargs)`. Returns the results in order.
+        """
+        return cast("GristmillBackend", self.get_backend()).enqueue_many(self, calls)
 
 
 def unchecked_copy(task: compat.AnyTask, **changes: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from django.core.management.base import BaseCommand
 
-NAMES = ("worker", "status")
+NAMES = ("worker", "status", "bench")
 
 
 class Subcommand(Protocol):
