@@ -95,7 +95,8 @@ impl Supervisor {
         let until = alive.then(|| sent + self.lease.fence());
         self.standing.send_replace(Standing { worker, until });
         self.mill.doubt();
-        self.next_beat = if alive { now + i64::try_from(self.lease.heartbeat.as_micros()).expect("short") } else { now };
+        self.next_beat =
+            if alive { now + i64::try_from(self.lease.heartbeat.as_micros()).expect("short") } else { now };
         Ok(!alive)
     }
 }

@@ -364,8 +364,8 @@ impl World {
     }
 
     fn new_job(&mut self) -> NewJob {
-        let run_after = (self.rng.u32(0..5) == 0)
-            .then(|| Moment::from_unix_micros(self.now + self.rng.i64(0..60_000_000)));
+        let run_after =
+            (self.rng.u32(0..5) == 0).then(|| Moment::from_unix_micros(self.now + self.rng.i64(0..60_000_000)));
         let lane = Lane {
             backend: "default".into(),
             queue_name: ["default", "mail"][self.rng.usize(0..2)].into(),
