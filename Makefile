@@ -47,7 +47,7 @@ sim: ## The engine under a virtual clock and seeded faults
 	@$(RUN) suite.py sim
 
 .PHONY: bench
-bench: ## Measure a worker on a durable PostgreSQL and on SQLite
+bench: ## Race Gristmill against its peers, side by side (bench/README.md)
 	@$(RUN) suite.py bench
 
 .PHONY: django-suite

@@ -37,7 +37,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 PR_SET_PDEATHSIG = 1
 
-# Tests lose nothing that matters when the machine dies; benchmarks must pay what users pay.
+# Tests lose nothing that matters when the machine dies; benchmarks pay for what users pay for.
 FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "on", "autovacuum_naptime": "10s"}
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
@@ -51,7 +51,7 @@ def server(*, durable: bool = False) -> Iterator[str]:
         return
     sweep()
     user = unprivileged_user()
-    with folder(durable, user) as home:
+    with folder(user) as home:
         binaries = runnable(find_binaries() or wheel_binaries(), user, home)
         url, process = start(binaries, home / "data", user, DURABLE if durable else FORGETFUL)
         try:
@@ -101,10 +101,10 @@ def unprivileged_user() -> str | None:
 
 
 @contextlib.contextmanager
-def folder(durable: bool, user: str | None) -> Iterator[Path]:
-    """A folder for one server: in memory when there is room and nothing is to be durable."""
+def folder(user: str | None) -> Iterator[Path]:
+    """A folder for one server: in memory when there is room, so that no neighbour's disk is measured."""
     memory = Path("/dev/shm")
-    in_memory = not durable and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_BYTES
+    in_memory = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_BYTES
     parent = memory if in_memory else Path(tempfile.gettempdir())
     home = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-", dir=parent))
     try:

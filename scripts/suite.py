@@ -10,6 +10,7 @@ import argparse
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ import pythons
 import steps
 from steps import CACHE, ROOT
 
-PYTHON_SOURCES = ("python", "scripts", "tests", "examples")
+PYTHON_SOURCES = ("python", "scripts", "tests", "examples", "bench")
 CARGO_DENY = "cargo-deny@0.20.2"
 
 
@@ -72,7 +73,7 @@ def check(tally: Tally) -> None:
         env=CARGO,
     )
     tally.step("python: types", [bin_folder / "mypy", "--strict"], env={"PYTHONPATH": "python"})
-    tally.step("house rules", [bin_folder / "python", "-m", "pytest", "-q", "-p", "no:django", *PLAIN, "tests/tidy"])
+    tally.step("house rules", [bin_folder / "pytest", "-q", "-p", "no:django", *PLAIN, "tests/tidy"])
     deny(tally)
 
 
@@ -130,7 +131,7 @@ def python(tally: Tally) -> None:
         for pair in ("old", "new"):
             bin_folder = environments.pair(pair)
             for database, env in databases(url):
-                tally.step(f"python: {pair}, {database}", [bin_folder / "python", "-m", "pytest", "-q"], env=env)
+                tally.step(f"python: {pair}, {database}", [bin_folder / "pytest", "-q"], env=env)
 
 
 def site(tally: Tally) -> None:
@@ -161,19 +162,17 @@ def journeys(tally: Tally) -> None:
     with postgres.server() as url:
         tally.step(
             "journeys",
-            [bin_folder / "python", "-m", "pytest", "-q", "-p", "no:django", *PLAIN, "tests/journeys"],
+            [bin_folder / "pytest", "-q", "-p", "no:django", *PLAIN, "tests/journeys"],
             env={postgres.VARIABLE: url},
         )
 
 
 def bench(tally: Tally) -> None:
-    """Rates and latencies, on a release build and with the durability that users have."""
-    script = ROOT / "bench" / "run.py"
-    if not script.exists():
-        raise steps.stop("There is no benchmark in this tree yet: bench/run.py is missing.")
-    bin_folder = environments.pair("best", profile="release")
+    """The race of bench/README.md, on a release build and with the durability that users have."""
+    python = environments.pair("best", profile="release") / "python"
     with postgres.server(durable=True) as url:
-        tally.step("bench", [bin_folder / "python", script], env={postgres.VARIABLE: url})
+        status = subprocess.call([python, "bench/run.py"], cwd=ROOT, env={**os.environ, postgres.VARIABLE: url})
+    tally.passed, tally.failed = int(status == 0), int(status != 0)
 
 
 def everything(tally: Tally) -> None:

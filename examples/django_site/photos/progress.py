@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from gristmill.models import Attempt, Job
-
 from photos.models import Photo, PhotoJob, Thumbnail
 
 FAILED = frozenset({"failed", "cancelled", "poisoned"})

@@ -9,9 +9,9 @@ from pathlib import Path
 from django.db import transaction
 from django.test import TestCase, override_settings
 from django.urls import reverse
-from gristmill.models import Job
 from PIL import Image
 
+from gristmill.models import Job
 from photos import folder, pictures, tasks
 from photos.management.commands.demo import torn_picture
 from photos.models import Photo

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
-from gristmill.models import Job
 from PIL import Image
 
+from gristmill.models import Job
 from photos import folder, tasks
 from photos.models import Photo
 from photos.progress import FINISHED, Card, PhotoJobState, cards
