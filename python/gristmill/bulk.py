@@ -90,7 +90,7 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
     with transaction.atomic(using=connection.alias):
         enqueued_at = _now(backend, connection)
         if isinstance(task.run_after, timedelta):
-            from gristmill.task import unchecked_copy
+            from gristmill.tasks import unchecked_copy
 
             task = unchecked_copy(task, run_after=enqueued_at + task.run_after)
         rows = _rows(backend, calls, jobs)
