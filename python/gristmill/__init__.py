@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from gristmill.bulk import call
 from gristmill.compat import task
 
 try:
@@ -9,4 +10,4 @@ try:
 except PackageNotFoundError:  # run from a source tree
     __version__ = "0+source"
 
-__all__ = ["task"]
+__all__ = ["call", "task"]

@@ -35,7 +35,7 @@ from gristmill.exceptions import Interrupted, OutsideTransaction, RunnerCrashed,
 from gristmill.ids import new_id, parse_id
 from gristmill.json_rule import MAX_BYTES, encode
 from gristmill.moments import from_utc, utc_text
-from gristmill.task import Task, placeholder, unchecked_copy
+from gristmill.tasks import Task, placeholder, unchecked_copy
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypeVar

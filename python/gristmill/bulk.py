@@ -12,14 +12,13 @@ from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from gristmill.compat import TaskResult, TaskResultStatus, task_enqueued
+from gristmill.compat import AnyTask, AnyTaskResult, TaskResult, TaskResultStatus, task_enqueued
 from gristmill.ids import new_id
 from gristmill.json_rule import encode
-from gristmill.moments import from_utc, utc_text
+from gristmill.moments import database_now, utc_text
 
 if TYPE_CHECKING:
     from gristmill.backend import GristmillBackend
-    from gristmill.compat import Task
 
 #: Rows of one statement: enough that the round trip is nothing, few enough that binds stay small.
 ROWS_PER_STATEMENT = 1_000
@@ -37,10 +36,10 @@ def call(*args: Any, **kwargs: Any) -> Call:
     return Call(args, kwargs)
 
 
-class Enqueued(Sequence[TaskResult]):
+class Enqueued(Sequence[AnyTaskResult]):
     """The results of a bulk enqueue, in the order of the calls; each is built when it is looked at."""
 
-    def __init__(self, task: Task, backend: str, enqueued_at: datetime, jobs: list[tuple[str, Call]]) -> None:
+    def __init__(self, task: AnyTask, backend: str, enqueued_at: datetime, jobs: list[tuple[str, Call]]) -> None:
         self._task, self._backend, self._enqueued_at, self._jobs = task, backend, enqueued_at, jobs
 
     @property
@@ -52,10 +51,10 @@ class Enqueued(Sequence[TaskResult]):
         return len(self._jobs)
 
     @overload
-    def __getitem__(self, index: int) -> TaskResult: ...
+    def __getitem__(self, index: int) -> AnyTaskResult: ...
     @overload
     def __getitem__(self, index: slice) -> Enqueued: ...
-    def __getitem__(self, index: int | slice) -> TaskResult | Enqueued:
+    def __getitem__(self, index: int | slice) -> AnyTaskResult | Enqueued:
         if isinstance(index, slice):
             return Enqueued(self._task, self._backend, self._enqueued_at, self._jobs[index])
         job_id, (args, kwargs) = self._jobs[index]
@@ -75,7 +74,7 @@ class Enqueued(Sequence[TaskResult]):
         )
 
 
-def enqueue_many(backend: GristmillBackend, task: Task, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
+def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
     """
     Adds a job for each of `calls`: a tuple of positional arguments, or `call(*args, **kwargs)`.
 
@@ -91,7 +90,7 @@ def enqueue_many(backend: GristmillBackend, task: Task, calls: Iterable[Call | S
     with transaction.atomic(using=connection.alias):
         enqueued_at = _now(backend, connection)
         if isinstance(task.run_after, timedelta):
-            from gristmill.task import unchecked_copy
+            from gristmill.tasks import unchecked_copy
 
             task = unchecked_copy(task, run_after=enqueued_at + task.run_after)
         rows = _rows(backend, calls, jobs)
@@ -122,8 +121,7 @@ def _rows(
 def _arguments(asked: Sequence[Any], number: int) -> tuple[Any, ...]:
     if not isinstance(asked, (tuple, list)):
         raise TypeError(
-            f"calls[{number}]: give a tuple of arguments, such as (7,), or call(7, size=3); "
-            f"not {type(asked).__name__}"
+            f"calls[{number}]: give a tuple of arguments, such as (7,), or call(7, size=3); not {type(asked).__name__}"
         )
     return tuple(asked)
 
@@ -132,26 +130,20 @@ def _now(backend: GristmillBackend, connection: BaseDatabaseWrapper) -> datetime
     """Returns the one moment of enqueue: the database's, or Django's where that counts."""
     if backend.uses_django_clock():
         return timezone.now()
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("select strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') || '000'", [])
-            return from_utc(cursor.fetchall()[0][0])
-        cursor.execute("select clock_timestamp()")
-        moment: datetime = cursor.fetchall()[0][0]
-        return moment
+    return database_now(connection)
 
 
 def _insert(
     backend: GristmillBackend,
     connection: BaseDatabaseWrapper,
-    task: Task,
+    task: AnyTask,
     enqueued_at: datetime,
     rows: list[tuple[str, str, str]],
 ) -> None:
     from gristmill.backend import raise_if_tables_missing
 
     options = backend.options_json(task)
-    shared = [backend.alias, task.queue_name, task.module_path, int(task.priority)]
+    shared: list[Any] = [backend.alias, task.queue_name, task.module_path, int(task.priority)]
     try:
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite":

@@ -3,6 +3,7 @@
 from datetime import datetime, timezone
 
 from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone as django_timezone
 from django.utils.dateparse import parse_datetime
 
@@ -27,3 +28,14 @@ def as_django(moment: datetime) -> datetime:
     if settings.USE_TZ:
         return moment
     return django_timezone.make_naive(moment, django_timezone.get_default_timezone())
+
+
+def database_now(connection: BaseDatabaseWrapper) -> datetime:
+    """Asks the database for the time; aware under USE_TZ, else naive in Django's TIME_ZONE."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("select strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'")
+            return from_utc(cursor.fetchall()[0][0])
+        cursor.execute("select clock_timestamp()")
+        moment: datetime = cursor.fetchall()[0][0]
+        return moment

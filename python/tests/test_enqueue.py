@@ -19,7 +19,6 @@ from tests.app.models import Order
 from tests.app.tasks import add, send, with_context
 
 
-
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "task",
@@ -115,7 +114,7 @@ def test_frozen_time_is_the_time_of_the_enqueue(frozen, delay):
 
 @pytest.mark.django_db
 def test_outside_a_test_environment_the_databases_clock_counts(frozen, monkeypatch):
-    monkeypatch.setattr(backend_module.GristmillBackend, "_uses_django_clock", lambda self: False)
+    monkeypatch.setattr(backend_module.GristmillBackend, "uses_django_clock", lambda self: False)
 
     result = add.enqueue(1)
     later = add.using(run_after=timedelta(hours=1)).enqueue(1)
@@ -130,7 +129,7 @@ def test_outside_a_test_environment_the_databases_clock_counts(frozen, monkeypat
 @pytest.mark.parametrize("clock", ["django", "database"])
 def test_without_time_zones_moments_are_local(settings, clock, monkeypatch):
     settings.USE_TZ = False
-    monkeypatch.setattr(backend_module.GristmillBackend, "_uses_django_clock", lambda self: clock == "django")
+    monkeypatch.setattr(backend_module.GristmillBackend, "uses_django_clock", lambda self: clock == "django")
     date = datetime(2998, 7, 1, 12, 0)
 
     result = add.using(run_after=date).enqueue(1)

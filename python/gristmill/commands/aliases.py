@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -49,7 +50,7 @@ def migrated_connection(backend: GristmillBackend) -> BaseDatabaseWrapper:
         raise CommandError(unsupported(connection))
     try:
         migrated = tables_exist(connection)
-    except DatabaseError as error:
+    except (DatabaseError, ImproperlyConfigured) as error:
         raise CommandError(f"database '{connection.alias}' cannot be reached: {str(error).strip()}") from error
     if not migrated:
         option = "" if connection.alias == "default" else f" --database {connection.alias}"

@@ -11,6 +11,8 @@ from gristmill import compat, registry
 from gristmill.exceptions import UnknownTask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from typing_extensions import Self
 
     from gristmill.backend import GristmillBackend
@@ -48,7 +50,6 @@ class Task(compat.AnyTask):
             backend=backend,
         )
         return cast("Self", copy)
-
 
     def enqueue_many(self, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
         """
