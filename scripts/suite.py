@@ -73,7 +73,7 @@ def check(tally: Tally) -> None:
         env=CARGO,
     )
     tally.step("python: types", [bin_folder / "mypy", "--strict"], env={"PYTHONPATH": "python"})
-    tally.step("house rules", [bin_folder / "pytest", "-q", "-p", "no:django", *PLAIN, "tests/tidy"])
+    tally.step("house rules", [bin_folder / "pytest", "-q", *PLAIN, "tests/tidy"])
     deny(tally)
 
 
@@ -162,9 +162,15 @@ def journeys(tally: Tally) -> None:
     with postgres.server() as url:
         tally.step(
             "journeys",
-            [bin_folder / "pytest", "-q", "-p", "no:django", *PLAIN, "tests/journeys"],
+            [bin_folder / "pytest", "-q", *PLAIN, "tests/journeys"],
             env={postgres.VARIABLE: url},
         )
+
+
+def pages(tally: Tally) -> None:
+    """The code in the pages for users."""
+    for pair in ("old", "new"):
+        tally.step(f"pages: {pair}", [environments.pair(pair) / "pytest", "-q", *PLAIN, "tests/docs"])
 
 
 def bench(tally: Tally) -> None:
@@ -177,7 +183,7 @@ def bench(tally: Tally) -> None:
 
 def everything(tally: Tally) -> None:
     """In order of how soon each can say no."""
-    for goal in (check, rust, python, site, django_suite, journeys, audit):
+    for goal in (check, rust, python, site, pages, django_suite, journeys, audit):
         goal(tally)
 
 
@@ -203,7 +209,7 @@ def tests_in(output: str) -> tuple[int, int] | None:
 
 
 # The rules of the package's own tests (settings, warnings) are not those of the others.
-PLAIN = ("-c", "/dev/null", "--rootdir", str(ROOT), "-p", "no:cacheprovider")
+PLAIN = ("-c", "tests/pytest.ini")
 CARGO = {"CARGO_TARGET_DIR": str(environments.TARGET)}
 
 GOALS: dict[str, Callable[[Tally], None]] = {
