@@ -1,1 +1,1 @@
-"""Tests of the Django package. `tests.settings` is their project; GRISTMILL_TEST_DATABASE chooses the database."""
+"""Tests of the Django package. `tests.settings` is their project; DATABASE_URL chooses the database."""

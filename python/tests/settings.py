@@ -1,9 +1,9 @@
-"""The tests' Django project, on the database that GRISTMILL_TEST_DATABASE names: sqlite (default) or postgres."""
+"""The tests' Django project: on PostgreSQL when DATABASE_URL names a server, else on SQLite."""
 
 import os
+import tempfile
 
 import django
-from django.core.exceptions import ImproperlyConfigured
 
 from tests.dsn import databases_entry
 
@@ -16,18 +16,22 @@ INSTALLED_APPS = ["gristmill", "tests.app"]
 if django.VERSION < (6, 0):
     INSTALLED_APPS.insert(0, "django_tasks")
 
-if os.environ.get("GRISTMILL_TEST_DATABASE", "sqlite") == "postgres":
-    if not os.environ.get("GRISTMILL_TEST_POSTGRES"):
-        raise ImproperlyConfigured(
-            "tests on PostgreSQL need a server: set GRISTMILL_TEST_POSTGRES to its DSN, "
-            "like postgres://postgres@127.0.0.1:5432/postgres; `make test` starts one"
-        )
-    _entry = databases_entry(os.environ["GRISTMILL_TEST_POSTGRES"])
-    DATABASES = {"default": _entry, "other": {**_entry, "TEST": {"NAME": "test_gristmill_other"}}}
-    _entry["TEST"] = {"NAME": "test_gristmill"}
+if os.environ.get("DATABASE_URL"):
+    _entry = databases_entry(os.environ["DATABASE_URL"])
+    DATABASES = {
+        "default": {**_entry, "TEST": {"NAME": "test_gristmill"}},
+        "other": {**_entry, "TEST": {"NAME": "test_gristmill_other"}},
+    }
 else:
-    _entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {"transaction_mode": "IMMEDIATE"}}
-    DATABASES = {"default": _entry, "other": dict(_entry)}
+    # Files, because some tests look through a second connection or start another process.
+    DATABASES = {
+        alias: {
+            "ENGINE": "django.db.backends.sqlite3",
+            "OPTIONS": {"transaction_mode": "IMMEDIATE"},
+            "TEST": {"NAME": os.path.join(tempfile.gettempdir(), f"gristmill-tests-{os.getpid()}-{alias}.sqlite3")},
+        }
+        for alias in ("default", "other")
+    }
 
 TASKS = {
     "default": {

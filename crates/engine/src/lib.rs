@@ -5,11 +5,13 @@
 //! *keeper* promotes due jobs and rescues those of vanished workers; the *notifier* passes on wake-ups.
 
 mod bands;
+mod clock;
 pub mod events;
 pub mod executor;
 mod heartbeat;
 mod keeper;
 mod link;
+mod lookout;
 mod mill;
 mod notifier;
 pub mod options;
@@ -19,6 +21,7 @@ mod rescuer;
 mod sessions;
 pub mod shutdown;
 mod turn;
+mod unwritten;
 mod watchdog;
 mod worker;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gristmill_store::{Error, Result, Session};
 use tracing::{error, info, warn};
 
-use crate::Sessions;
+use crate::{Sessions, clock};
 
 /// No call to the database takes longer; one that does counts as [`Error::Unavailable`].
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -26,6 +26,8 @@ pub(crate) struct Link<S> {
     sessions: S,
     of: &'static str,
     session: Option<Session>,
+    /// A call was begun and its end not judged: its future was dropped, and the session with it is unusable.
+    calling: bool,
     deadline: Duration,
     longest_wait: Duration,
     failures: u32,
@@ -40,6 +42,7 @@ impl<S: Sessions> Link<S> {
             sessions,
             of,
             session: None,
+            calling: false,
             deadline: DEADLINE,
             longest_wait: LONGEST_WAIT,
             failures: 0,
@@ -55,14 +58,17 @@ impl<S: Sessions> Link<S> {
         self
     }
 
-    /// The session, opened if there is none.
+    /// The session for one call, opened if there is none.
     pub(crate) async fn session(&mut self) -> Result<&mut Session> {
-        let session = match self.session.take() {
+        let cut_short = std::mem::replace(&mut self.calling, true);
+        let session = match self.session.take().filter(|_| !cut_short) {
             Some(session) => session,
             // To connect takes more round trips than any verb.
             None => within(self.deadline.max(Duration::from_secs(1)), self.sessions.open()).await?,
         };
-        Ok(self.session.insert(session))
+        let session = self.session.insert(session);
+        session.set_now(clock::database());
+        Ok(session)
     }
 
     /// How long one call may take.
@@ -72,6 +78,7 @@ impl<S: Sessions> Link<S> {
 
     /// Takes note of how a call ended. Every call's answer goes through here.
     pub(crate) fn judge<T>(&mut self, answer: Result<T>) -> Result<T> {
+        self.calling = false;
         match &answer {
             Ok(_) => {
                 if self.failures > 0 {
@@ -83,7 +90,7 @@ impl<S: Sessions> Link<S> {
             Err(failure) => {
                 self.session = None;
                 let wait = backoff(self.failures, self.longest_wait);
-                self.not_before = Some(Instant::now() + wait);
+                self.not_before = Some(clock::now() + wait);
                 self.report(failure);
                 self.failures = self.failures.saturating_add(1);
             }
@@ -105,7 +112,7 @@ impl<S: Sessions> Link<S> {
 
     // An outage is told once, by its first failure; a refusal once a minute for each distinct text.
     fn report(&mut self, failure: &Error) {
-        let now = Instant::now();
+        let now = clock::now();
         match failure {
             Error::Unavailable(_) if self.failures == 0 => {
                 warn!(target: "gristmill::link", link = self.of, error = %failure, "reconnecting");

@@ -4,12 +4,12 @@
 //! The session is used by one [`Order`] at a time, carried out beside the loop: ends of attempts, a passed
 //! lease and a request to stop are taken in while the database is busy or away.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Attempt, Claimed, JobId, Outcome, Reason, Token, WorkerId};
+use gristmill_core::{Attempt, Band, Claimed, JobId, Outcome, Token, WorkerId};
 use gristmill_store::{Error, Result};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
@@ -17,18 +17,15 @@ use tracing::{error, info, warn};
 use crate::bands::{Bands, Serves};
 use crate::events::Events;
 use crate::link::{Link, is_fatal};
-use crate::plan::{self, Step, UNWRITTEN, View};
+use crate::lookout::Lookout;
+use crate::plan::{self, BUSY_BEFORE_CLEARING, Step, UNWRITTEN, View};
 use crate::turn::{Answer, Claim, Done, Order, carry_out};
+use crate::unwritten::Queue;
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
-use crate::{Ended, Event, Executor, Options, Sessions, Shutdown, Stage, Standing};
+use crate::{Ended, Event, Executor, Options, Sessions, Shutdown, Stage, Standing, clock};
 
-/// First wait between two looks of an idle worker; it doubles up to the poll interval.
-const FIRST_POLL: Duration = Duration::from_millis(200);
 /// After everything was interrupted: how long a stop waits for the executor and the database.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// A single end that the database refused this often is reduced to its bare fact.
-const REFUSALS_BEFORE_REDUCING: u8 = 3;
-
 type Key = (JobId, Token);
 type UnderWay<S> = Pin<Box<dyn Future<Output = Done<S>> + Send>>;
 
@@ -41,14 +38,6 @@ pub(crate) struct Leftover {
     pub(crate) abandoned: u64,
     /// Why the executor cannot go on.
     pub(crate) broken: Option<String>,
-}
-
-/// An attempt that has ended and is not written yet.
-struct Unwritten {
-    attempt: Attempt,
-    took: Option<Duration>,
-    sent_before: bool,
-    refusals: u8,
 }
 
 pub(crate) struct Mill<E, S> {
@@ -67,24 +56,17 @@ pub(crate) struct Mill<E, S> {
     bands: Bands,
     /// In the executor, and since when.
     held: HashMap<Key, Instant>,
-    /// Ended, to be written; those of an order under way are in `sending`.
-    unwritten: VecDeque<Unwritten>,
-    sending: Vec<Unwritten>,
-    /// At most so many in the next turn; shrinks while the database refuses turns.
-    turn_size: usize,
+    unwritten: Queue,
+    /// A fused turn was refused: finish and claim by themselves, so that neither is blamed for the other.
+    apart: bool,
     /// Jobs that may still be claimed; `None` is no limit.
     allowance: Option<u64>,
     in_doubt: bool,
     unheld: Vec<Key>,
 
-    surveyed: Option<Instant>,
+    lookout: Lookout,
+    /// The last survey found nothing to claim while nothing was held.
     found_nothing: bool,
-    claimed_since_survey: bool,
-    hint: bool,
-    poll: Duration,
-    poll_at: Option<Instant>,
-    idle_flag: bool,
-    busy_since: Option<Instant>,
 
     draining: bool,
     interrupt_at: Option<Instant>,
@@ -111,6 +93,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         let once = options.once.then(|| u64::from(options.processes));
         let allowance = [once, options.max_jobs].into_iter().flatten().min();
         let worker = standing.borrow().worker;
+        let lookout = Lookout::new(options.poll_interval);
         Self {
             serves: Serves::new(&options, executor.tasks()),
             executor,
@@ -125,20 +108,13 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             fenced: true,
             bands: Bands::default(),
             held: HashMap::new(),
-            unwritten: VecDeque::new(),
-            sending: Vec::new(),
-            turn_size: plan::TURN,
+            unwritten: Queue::new(),
+            apart: false,
             allowance,
             in_doubt: false,
             unheld: Vec::new(),
-            surveyed: None,
+            lookout,
             found_nothing: false,
-            claimed_since_survey: false,
-            hint: true,
-            poll: FIRST_POLL,
-            poll_at: None,
-            idle_flag: false,
-            busy_since: None,
             draining: false,
             interrupt_at: None,
             leave_at: None,
@@ -153,14 +129,15 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         let mut happened = Vec::new();
         loop {
             self.pulse.beat();
-            let now = Instant::now();
-            self.heed_standing(now);
-            self.heed_shutdown(now);
+            let now = clock::now();
+            self.heed(now);
             if self.is_over(now, under_way.is_some()) {
                 return Ok(self.leave());
             }
-            if under_way.is_none() {
-                under_way = self.next_order(now);
+            if under_way.is_none()
+                && let Some((link, worker, order)) = self.next_order(now)
+            {
+                under_way = Some(Box::pin(carry_out(link, worker, order)));
             }
 
             let until = self.next_instant(now).min(now + LONGEST_SLEEP);
@@ -168,16 +145,27 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             tokio::select! {
                 biased;
                 () = self.shutdown.changed() => {}
-                () = changed(&mut self.standing) => self.in_doubt = true,
+                () = changed(&mut self.standing) => self.doubt(),
                 done = poll_under_way(&mut under_way) => self.settle(done)?,
                 () = self.executor.events(&mut happened) => self.take_in(&mut happened),
-                () = self.hints.notified(), if !busy && !self.hint => self.hint = true,
+                () = self.hints.notified(), if !busy && !self.lookout.has_hint() => self.lookout.hint(),
                 () = tokio::time::sleep_until(until.into()) => {}
             }
         }
     }
 
     // --- what it heeds -----------------------------------------------------------------------------------
+
+    /// What changed around it since it last went round.
+    pub(crate) fn heed(&mut self, now: Instant) {
+        self.heed_standing(now);
+        self.heed_shutdown(now);
+    }
+
+    /// A heartbeat was acknowledged: a good time to compare what the database says this worker holds.
+    pub(crate) fn doubt(&mut self) {
+        self.in_doubt = true;
+    }
 
     // The fence: what runs past the lease may run elsewhere already.
     fn heed_standing(&mut self, now: Instant) {
@@ -196,12 +184,12 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         if renamed {
             self.worker = standing.worker;
             self.bands.clear();
-            self.idle_flag = false;
+            self.lookout.renamed();
             self.in_doubt = false;
             self.unheld.clear();
         }
         if self.fenced && holds {
-            self.hint = true;
+            self.lookout.hint();
         }
         self.fenced = !holds;
     }
@@ -225,7 +213,8 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         }
     }
 
-    fn is_over(&self, now: Instant, busy: bool) -> bool {
+    /// Whether there is nothing left to stay for.
+    pub(crate) fn is_over(&self, now: Instant, busy: bool) -> bool {
         if self.shutdown.stage() >= Stage::Exiting || self.leave_at.is_some_and(|at| now >= at) {
             return true;
         }
@@ -234,34 +223,34 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     }
 
     fn holds_nothing(&self) -> bool {
-        self.held.is_empty() && self.unwritten.is_empty() && self.unheld.is_empty()
+        self.held.is_empty() && self.unwritten.len() == 0 && self.unheld.is_empty()
     }
 
     // For the options that bound its work.
     fn has_done_its_part(&self) -> bool {
-        let until_done = self.options.until_done || self.options.once;
-        self.allowance == Some(0) || (until_done && self.found_nothing)
+        self.allowance == Some(0) || (self.looks_for_the_end() && self.found_nothing)
+    }
+
+    fn looks_for_the_end(&self) -> bool {
+        self.options.until_done || self.options.once
     }
 
     fn leave(self) -> (E, Leftover) {
-        let abandoned = self.held.len() + self.unwritten.len() + self.sending.len();
+        let abandoned = self.held.len() + self.unwritten.len();
         let leftover = Leftover { handed_back: self.stopped_under, abandoned: abandoned as u64, broken: self.broken };
         (self.executor, leftover)
     }
 
     // --- what it asks the database -----------------------------------------------------------------------
 
-    fn next_order(&mut self, now: Instant) -> Option<UnderWay<S>> {
+    /// The next use of the session, if it is free and there is any.
+    pub(crate) fn next_order(&mut self, now: Instant) -> Option<(Link<S>, WorkerId, Order)> {
         if self.link.as_ref()?.not_before().is_some_and(|instant| now < instant) {
             return None;
         }
-        if self.poll_at.is_some_and(|at| now >= at) {
-            self.poll_at = None;
-            self.hint = true;
-        }
+        self.lookout.heed_poll(now);
         let order = self.order(now)?;
-        let link = self.link.take()?;
-        Some(Box::pin(carry_out(link, self.worker, order)))
+        Some((self.link.take()?, self.worker, order))
     }
 
     fn order(&mut self, now: Instant) -> Option<Order> {
@@ -274,13 +263,13 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
                 Order::Audit
             }
             Step::Survey => {
-                self.hint = false;
-                Order::Survey { promote: self.options.until_done || self.options.once }
+                self.lookout.surveying();
+                Order::Survey { promote: self.looks_for_the_end() }
             }
             Step::Turn { finish, claim } => {
-                self.sending = self.unwritten.drain(..finish.min(self.turn_size)).collect();
-                let attempts = self.sending.iter().map(|unwritten| unwritten.attempt.clone()).collect();
-                let claim = (claim > 0).then(|| Claim { bands: self.bands.next(), limit: claim });
+                let attempts = self.unwritten.send(finish, now);
+                let claims = claim > 0 && !(self.apart && finish > 0);
+                let claim = claims.then(|| Claim { bands: self.bands.next(), limit: claim });
                 Order::Turn { attempts, claim }
             }
             Step::Idle(idle) => Order::Idle(idle),
@@ -290,17 +279,17 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     }
 
     fn view(&self, now: Instant) -> View {
-        let until_done = self.options.until_done || self.options.once;
-        let ended_and_unsure = until_done && !self.found_nothing && self.held.is_empty() && self.unwritten.is_empty();
+        // Whoever works until all is done asks again when what it ran may have left something behind.
+        let unsure = self.looks_for_the_end() && self.holds_nothing() && self.lookout.is_stirred();
         View {
             in_doubt: self.in_doubt && !self.fenced,
-            ended: self.unwritten.len(),
+            ended: self.unwritten.due(now),
             room: self.may_claim(),
             bands: !self.bands.is_empty(),
-            surveyed: self.surveyed.map(|at| now.saturating_duration_since(at)),
-            hint: self.hint || (ended_and_unsure && self.claimed_since_survey),
-            idle_flag: self.idle_flag,
-            busy: self.busy_since.map(|since| now.saturating_duration_since(since)),
+            surveyed: self.lookout.since_survey(now),
+            hint: self.lookout.has_hint() || unsure,
+            idle_flag: self.lookout.idle_flag(),
+            busy: self.lookout.busy(now),
         }
     }
 
@@ -314,39 +303,40 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
 
     fn next_instant(&self, now: Instant) -> Instant {
         let standing = *self.standing.borrow();
-        let backing_off = self.link.as_ref().and_then(Link::not_before).filter(|instant| *instant > now);
-        let clearing = (self.idle_flag && self.bands.is_empty())
-            .then(|| self.busy_since.map(|since| since + plan::BUSY_BEFORE_CLEARING))
-            .flatten();
+        let busy_since = self.lookout.busy_since().filter(|_| self.lookout.idle_flag());
         let instants = [
-            standing.until.filter(|_| !self.fenced),
-            self.interrupt_at.filter(|_| self.leave_at.is_none()),
+            standing.until,
+            self.interrupt_at,
             self.leave_at,
-            backing_off,
-            self.poll_at,
-            clearing.filter(|instant| *instant > now),
+            self.link.as_ref().and_then(Link::not_before),
+            self.lookout.poll_at(),
+            busy_since.map(|since| since + BUSY_BEFORE_CLEARING),
+            self.unwritten.next_try(),
         ];
-        instants.into_iter().flatten().min().unwrap_or(now + LONGEST_SLEEP)
+        // What is past was heeded, or waits for the order under way.
+        instants.into_iter().flatten().filter(|instant| *instant > now).min().unwrap_or(now + LONGEST_SLEEP)
     }
 
     // --- what it learns ----------------------------------------------------------------------------------
 
-    fn settle(&mut self, done: Done<S>) -> Result<()> {
+    /// Takes in how an order was carried out.
+    pub(crate) fn settle(&mut self, done: Done<S>) -> Result<()> {
         let Done { link, worker, order, answer } = done;
         self.link = Some(link);
         match (order, answer) {
             (Order::Turn { claim, .. }, Ok(Answer::Turned { accepted, claimed })) => {
                 self.written(&accepted);
                 if let Some(claim) = claim {
+                    self.apart = false;
                     self.start(worker, &claim, claimed);
                 }
             }
             (_, Ok(Answer::Surveyed(found))) => self.surveyed(found),
-            (Order::Idle(idle), Ok(_)) => self.said_idle(worker, idle),
+            (Order::Idle(idle), Ok(_)) if worker == self.worker => self.lookout.flagged(idle),
             (_, Ok(Answer::Owned(owned))) => self.audited(worker, owned),
             (_, Ok(Answer::HandedBack(handed_back))) => {
                 self.events.handed_back_unheld(&handed_back);
-                self.hint = true;
+                self.lookout.hint();
             }
             (_, Ok(_)) => {}
             (order, Err(failure)) => self.failed(order, failure)?,
@@ -355,10 +345,8 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     }
 
     fn written(&mut self, accepted: &[Key]) {
-        self.turn_size = (self.turn_size * 2).min(plan::TURN);
-        for unwritten in std::mem::take(&mut self.sending) {
-            let claimed = &unwritten.attempt.claimed;
-            if accepted.contains(&(claimed.id, claimed.token)) {
+        for unwritten in self.unwritten.answered() {
+            if accepted.contains(&unwritten.key()) {
                 self.events.finished(&unwritten.attempt, unwritten.took);
             } else {
                 self.events.superseded(&unwritten.attempt, unwritten.sent_before);
@@ -367,19 +355,14 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     }
 
     fn start(&mut self, worker: WorkerId, claim: &Claim, claimed: Vec<Claimed>) {
-        let now = Instant::now();
+        let now = clock::now();
         self.bands.claimed(&claim.bands, claim.limit, &claimed);
         if !claimed.is_empty() {
             self.found_nothing = false;
-            self.claimed_since_survey = true;
+            self.lookout.claimed();
         }
         if self.bands.is_empty() {
-            // Bands that a survey found and a claim found empty are being claimed by someone else: no hurry.
-            if self.claimed_since_survey {
-                self.hint = true;
-            } else {
-                self.poll_later(now);
-            }
+            self.lookout.drained(now);
         }
         // The lease may have passed, or a stop been asked for, while the answer was on its way.
         let may_start = worker == self.worker && self.standing.borrow().holds(now) && !self.draining;
@@ -398,43 +381,21 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         }
         for job in surplus {
             let attempt = Attempt { claimed: job, started_after: None, runner_pid: None, outcome: Outcome::HandedBack };
-            self.unwritten.push_back(Unwritten { attempt, took: None, sent_before: false, refusals: 0 });
+            self.unwritten.push(attempt, None);
         }
         self.tell_running();
     }
 
-    fn surveyed(&mut self, found: Vec<gristmill_core::Band>) {
-        let now = Instant::now();
-        self.surveyed = Some(now);
-        self.claimed_since_survey = false;
+    fn surveyed(&mut self, found: Vec<Band>) {
         self.bands.surveyed(found, &self.serves);
-        self.found_nothing = self.bands.is_empty() && self.holds_nothing();
-        if self.bands.is_empty() {
-            self.busy_since = None;
-            self.poll_later(now);
-        } else {
-            self.busy_since.get_or_insert(now);
-            self.poll = FIRST_POLL;
-            self.poll_at = None;
-        }
         let ready_hint = !self.bands.is_empty();
-        let idle = self.idle_flag && !ready_hint;
-        self.events.update(|progress| (progress.ready_hint, progress.idle) = (ready_hint, idle));
-    }
-
-    // Jitter, so that idle workers do not all look at the same moment.
-    fn poll_later(&mut self, now: Instant) {
-        self.poll_at = Some(now + self.poll.mul_f64(0.75 + fastrand::f64() / 2.0));
-        self.poll = (self.poll * 2).min(self.options.poll_interval.max(FIRST_POLL));
-    }
-
-    fn said_idle(&mut self, worker: WorkerId, idle: bool) {
-        if worker != self.worker {
-            return;
+        self.lookout.surveyed(ready_hint, clock::now());
+        self.found_nothing = !ready_hint && self.holds_nothing();
+        if self.options.once && !ready_hint {
+            self.allowance = Some(0);
         }
-        self.idle_flag = idle;
-        // Look once more: who enqueued just before the flag was set has not sent a wake-up.
-        self.hint |= idle;
+        let idle = self.lookout.idle_flag() && !ready_hint;
+        self.events.update(|progress| (progress.ready_hint, progress.idle) = (ready_hint, idle));
     }
 
     // No claim was under way, so whatever the database has and this worker does not hold came from a claim
@@ -443,57 +404,40 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         if worker != self.worker {
             return;
         }
-        let ended: Vec<Key> = self.unwritten.iter().map(|unwritten| key(&unwritten.attempt.claimed)).collect();
-        self.unheld = owned.into_iter().filter(|key| !self.held.contains_key(key) && !ended.contains(key)).collect();
+        self.unheld =
+            owned.into_iter().filter(|key| !self.held.contains_key(key) && !self.unwritten.contains(*key)).collect();
     }
 
     fn failed(&mut self, order: Order, failure: Error) -> Result<()> {
         if is_fatal(&failure) {
             return Err(failure);
         }
+        let refused = matches!(failure, Error::Refused(_));
+        let now = clock::now();
         match order {
-            Order::Turn { attempts, claim } => {
-                if claim.is_some() {
-                    self.in_doubt = true;
-                    self.hint = true;
-                    self.bands.clear();
+            Order::Turn { claim, .. } => {
+                if refused {
+                    self.unwritten.refused(claim.is_none(), now);
+                } else {
+                    self.unwritten.unanswered();
                 }
-                let refused = matches!(failure, Error::Refused(_));
-                self.take_back(refused, attempts.len());
+                if claim.is_some() {
+                    self.apart = refused;
+                    self.in_doubt = true;
+                    self.bands.clear();
+                    self.lookout.failed(refused, now);
+                }
             }
-            Order::Survey { .. } => self.hint = true,
-            Order::HandBack(_) | Order::Audit => self.in_doubt = true,
+            // What is refused is left alone until the next heartbeat asks again.
+            Order::Audit | Order::HandBack(_) => self.in_doubt = !refused,
+            Order::Survey { .. } => self.lookout.failed(refused, now),
             Order::Idle(_) => {}
         }
         Ok(())
     }
 
-    // What was sent goes to the front again. A refused turn is halved down to the one attempt that spoils it,
-    // which then goes to the end of the line and is at last reduced to its bare fact.
-    fn take_back(&mut self, refused: bool, sent: usize) {
-        let mut sending = std::mem::take(&mut self.sending);
-        if !refused {
-            for mut unwritten in sending.into_iter().rev() {
-                unwritten.sent_before = true;
-                self.unwritten.push_front(unwritten);
-            }
-            return;
-        }
-        if sent > 1 {
-            self.turn_size = (sent / 2).max(1);
-            for unwritten in sending.into_iter().rev() {
-                self.unwritten.push_front(unwritten);
-            }
-        } else if let Some(mut unwritten) = sending.pop() {
-            unwritten.refusals = unwritten.refusals.saturating_add(1);
-            if unwritten.refusals >= REFUSALS_BEFORE_REDUCING {
-                reduce(&mut unwritten.attempt);
-            }
-            self.unwritten.push_back(unwritten);
-        }
-    }
-
-    fn take_in(&mut self, happened: &mut Vec<Event>) {
+    /// Takes in what happened in the executor.
+    pub(crate) fn take_in(&mut self, happened: &mut Vec<Event>) {
         for event in happened.drain(..) {
             match event {
                 Event::Ended(ended) => self.ended(ended),
@@ -514,7 +458,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             return;
         };
         self.found_nothing = false;
-        self.claimed_since_survey = true;
+        self.lookout.ended();
         match outcome {
             Outcome::HandedBack => {
                 if let Some(left) = &mut self.allowance {
@@ -525,8 +469,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             _ => {}
         }
         let attempt = Attempt { claimed, started_after, runner_pid, outcome };
-        let took = Some(since.elapsed());
-        self.unwritten.push_back(Unwritten { attempt, took, sent_before: false, refusals: 0 });
+        self.unwritten.push(attempt, Some(clock::now().saturating_duration_since(since)));
     }
 
     fn tell_running(&self) {
@@ -540,20 +483,6 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
 
 fn key(claimed: &Claimed) -> Key {
     (claimed.id, claimed.token)
-}
-
-// What the handler gave cannot be stored; that it ended can.
-fn reduce(attempt: &mut Attempt) {
-    error!(
-        target: "gristmill::mill", { job.id = %attempt.claimed.id, task.name = %attempt.claimed.lane.task_name,
-        outcome = attempt.outcome.word() }, "the end of this attempt cannot be stored; it is reduced to a failure"
-    );
-    attempt.runner_pid = None;
-    attempt.outcome = Outcome::Failed {
-        reason: Reason::Error,
-        exception_class_path: "gristmill.exceptions.Unstorable".into(),
-        traceback: "The database refused to store how this attempt ended; the worker's log says why.".into(),
-    };
 }
 
 async fn poll_under_way<S>(under_way: &mut Option<UnderWay<S>>) -> Done<S> {

@@ -34,7 +34,10 @@ VERSION_OF_BACKPORT_TESTS = "6.0"
 
 BACKENDS = "tests.django_suite.shim"
 AIMED = [
-    (r"from django\.tasks\.backends\.dummy import DummyBackend", f"from {BACKENDS} import SuiteBackend as DummyBackend"),
+    (
+        r"from django\.tasks\.backends\.dummy import DummyBackend",
+        f"from {BACKENDS} import SuiteBackend as DummyBackend",
+    ),
     (
         r"from django\.tasks\.backends\.immediate import ImmediateBackend",
         f"from {BACKENDS} import AtOnceBackend as ImmediateBackend",

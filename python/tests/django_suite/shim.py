@@ -93,7 +93,7 @@ def run(job: Job) -> None:
         "token": 1,
         "generation": 1,
     }
-    claimed = RunningRow.objects.create(**place, **COUNTS, worker_id=WORKER_ID, claimed_at=claimed_at)
+    RunningRow.objects.create(**place, **COUNTS, worker_id=WORKER_ID, claimed_at=claimed_at)
     kind, payload = outcome_of(job, claimed_at)
     succeeded = kind == "D"
     attempt = Attempt(
@@ -114,7 +114,7 @@ def run(job: Job) -> None:
         attempt.exception_class_path = failure["exception_class_path"]
         attempt.traceback = failure["traceback"]
     attempt.save(force_insert=True)
-    claimed.delete()
+    RunningRow.objects.filter(pk=job.id).delete()
     ResultRow.objects.create(
         **place,
         **{**COUNTS, "failures": int(not succeeded)},
