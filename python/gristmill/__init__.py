@@ -1,0 +1,1 @@
+"""Background tasks and goals for Django on the database you already have."""
