@@ -37,6 +37,7 @@ def pair(name: str, profile: str = "dev") -> Path:
     """The environment `old`, `new`, or `best` of the two, with Gristmill in it; gives its bin folder."""
     if name == "best":
         name = "new" if pythons.new() else "old"
+    need_rust()
     interpreter = pythons.old() if name == "old" else pythons.need_new()
     bin_folder = environment(name, interpreter)
     install_package(name, profile)
@@ -71,7 +72,6 @@ def install_package(name: str, profile: str) -> None:
     wanted = digest([profile, *built_from()])
     if read_stamp(folder, "package") == wanted and (folder / "bin" / "gristmill").exists():
         return
-    need_rust()
     maturin = tools() / "maturin"
     step(
         f"{name}: gristmill ({profile} build)",

@@ -16,7 +16,10 @@ pub(crate) fn start(json: bool, verbosity: u8) {
         2 => Level::DEBUG,
         _ => Level::TRACE,
     };
-    let ours = Targets::new().with_target("gristmill", level).with_default(Level::WARN);
+    // The runners tell Django's own log of each job's start and end; saying it twice costs more than the job's turn.
+    let jobs = if verbosity < 2 { Level::WARN } else { level };
+    let ours =
+        Targets::new().with_target("gristmill", level).with_target("gristmill::job", jobs).with_default(Level::WARN);
     let layer = fmt::layer().with_writer(std::io::stderr);
     let layer = if json {
         layer.json().flatten_event(true).boxed()

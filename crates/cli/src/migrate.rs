@@ -22,11 +22,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let said = runtime
-        .block_on(async { Store::new(settings)?.migrate().await })
-        .map_err(|error| error.to_string())?;
-    for line in said {
-        println!("{line}");
+    let migrated =
+        runtime.block_on(async { Store::new(settings)?.migrate().await }).map_err(|error| error.to_string())?;
+    if migrated.wal_turned_on {
+        println!("turned the database's write-ahead log on (journal_mode=wal); it stays on");
+    }
+    for name in &migrated.applied {
+        println!("applied {name}");
+    }
+    if migrated.applied.is_empty() {
+        println!("nothing to do: the tables are up to date");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,23 +1,26 @@
 //! The monotonic clock, in one place so that a simulation can put its own in its stead.
 
-use std::time::Instant;
-
-use gristmill_core::Moment;
-
-/// The present.
 #[cfg(not(test))]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
-/// What sessions take for the present: the database's own clock.
-#[cfg(not(test))]
-pub(crate) fn database() -> Option<Moment> {
-    None
-}
-
+pub(crate) use real::{database, now};
 #[cfg(test)]
 pub(crate) use simulated::{database, now};
+
+#[cfg(not(test))]
+mod real {
+    use std::time::Instant;
+
+    use gristmill_core::Moment;
+
+    /// The present.
+    pub(crate) fn now() -> Instant {
+        Instant::now()
+    }
+
+    /// What sessions take for the present: the database's own clock.
+    pub(crate) fn database() -> Option<Moment> {
+        None
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod simulated {

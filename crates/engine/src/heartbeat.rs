@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gristmill_core::WorkerId;
-use gristmill_store::{NewWorker, Result};
+use gristmill_store::{LifeLock, NewWorker, Result};
 use tokio::sync::watch;
 use tracing::{error, info};
 
@@ -37,9 +37,12 @@ pub(crate) struct SignOff {
 }
 
 pub(crate) struct Heartbeat<S> {
+    pub(crate) sessions: S,
     /// What to register; its id is fresh for every try.
     pub(crate) worker: NewWorker,
     pub(crate) link: Link<S>,
+    /// By which others judge this worker, in place of its heartbeats.
+    pub(crate) life: Option<LifeLock>,
     pub(crate) standing: watch::Sender<Standing>,
     /// Set once the worker is done: heartbeats are the last thing to stop.
     pub(crate) sign_off: watch::Receiver<Option<SignOff>>,
@@ -82,6 +85,7 @@ impl<S: Sessions> Heartbeat<S> {
             self.pulse.beat();
             self.link.rest().await;
             self.worker.id = WorkerId::new();
+            self.life = self.sessions.hold_life(self.worker.id)?;
             let sent = Instant::now();
             let answer = match self.link.session().await {
                 Ok(session) => {
@@ -125,7 +129,14 @@ impl<S: Sessions> Heartbeat<S> {
                 }
                 Ok(false) => return Ok(()),
                 Err(error) if is_fatal(&error) => return Err(error),
-                Err(_) => next = self.link.not_before().unwrap_or(next),
+                Err(_) => {
+                    // While this process holds its lock nobody takes its jobs: a transactional task that blocks
+                    // the file, and so all heartbeats, ends nothing.
+                    if self.life.is_some() {
+                        self.acknowledged(Instant::now());
+                    }
+                    next = self.link.not_before().unwrap_or(next);
+                }
             }
         }
     }

@@ -20,6 +20,8 @@ mod promoter;
 mod rescuer;
 mod sessions;
 pub mod shutdown;
+#[cfg(test)]
+mod sim;
 mod turn;
 mod unwritten;
 mod watchdog;

@@ -167,6 +167,12 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         self.in_doubt = true;
     }
 
+    /// As if no doubt had come up; a simulation plants it as a defect.
+    #[cfg(test)]
+    pub(crate) fn forget_doubt(&mut self) {
+        self.in_doubt = false;
+    }
+
     // The fence: what runs past the lease may run elsewhere already.
     fn heed_standing(&mut self, now: Instant) {
         let standing = *self.standing.borrow();

@@ -7,7 +7,7 @@ use crate::link::{Link, within};
 use crate::{Sessions, promoter};
 
 /// What the mill asks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Look which bands have jobs; first move due ones to ready if `promote`.
     Survey { promote: bool },
@@ -22,7 +22,7 @@ pub(crate) enum Order {
 }
 
 /// What to claim.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Claim {
     pub(crate) bands: Vec<Band>,
     pub(crate) limit: usize,

@@ -106,7 +106,7 @@ impl Queue {
             if let [only] = self.sending.as_mut_slice() {
                 only.refusals = only.refusals.saturating_add(1);
                 // From 0.8 s on: what stands in the way may be someone who alters a table.
-                only.not_before = Some(now + backoff(only.refusals + 3, LONGEST_REFUSAL));
+                only.not_before = Some(now + backoff(only.refusals + 2, LONGEST_REFUSAL));
                 if only.refusals == REFUSALS_BEFORE_REDUCING {
                     reduce(&mut only.attempt);
                 }

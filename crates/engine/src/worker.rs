@@ -101,7 +101,9 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
         let (say_goodbye, sign_off) = watch::channel(None);
 
         let heartbeat = Heartbeat {
+            sessions: sessions.clone(),
             worker: describe(&options, executor.tasks()),
+            life: None,
             link: Link::new(sessions.clone(), "heartbeat").with_deadline(options.lease.heartbeat),
             standing: standing.clone(),
             sign_off,

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use executor::{CRASH, Control, FAIL, Fake, WAIT, WORK, success};
-pub use faults::{Faults, Faulty};
+pub use faults::Faulty;
 
 /// Nothing that a test waits for takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
