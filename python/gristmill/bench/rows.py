@@ -39,7 +39,7 @@ def fill(backend: str, kind: str, count: int) -> None:
         if postgres
         else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '+30 days')"
     )
-    binds = {"last": count - 1, "backend": backend, "queue": tasks.noop.queue_name, "task": name}
+    binds: dict[str, int | str] = {"last": count - 1, "backend": backend, "queue": tasks.noop.queue_name, "task": name}
     dated = later if kind == "scheduled" else "null"
     with connection.cursor() as cursor:
         cursor.execute(
