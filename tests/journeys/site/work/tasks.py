@@ -8,6 +8,8 @@ import signal
 import time
 from typing import Any
 
+from django.db import connection, transaction
+
 try:
     from django.tasks import TaskContext, task
 except ImportError:  # Django 5.2
@@ -68,6 +70,15 @@ def die(context: TaskContext[Any, Any]) -> None:
     """Kills its own process."""
     write_down(context, "start")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task
+def beget(generations: int) -> None:
+    """Reads, then enqueues one like itself in the same transaction, as handlers do that have more to do."""
+    if generations:
+        with transaction.atomic():
+            connection.cursor().execute("select count(*) from gristmill_worker")
+            beget.enqueue(generations - 1)
 
 
 if os.environ.get("JOURNEY_NEWER_CODE"):
