@@ -37,6 +37,14 @@ def test_what_is_read_equals_what_was_enqueued(task, backend):
     assert backend.get_result(result.id) == result
 
 
+def test_arguments_are_shown_as_they_will_be_read(backend):
+    given = {7: (b"bytes", None)}
+    result = add.enqueue(given)
+    given[7] = "changed"
+
+    assert result.args == backend.get_result(result.id).args == [{"7": ["bytes", None]}]
+
+
 def test_reading_a_new_job_is_one_query(backend, django_assert_num_queries):
     result = add.enqueue(1)
 

@@ -63,7 +63,7 @@ NUMBERS = {
 FLAGS = {
     "once": "Claim what is due now, one job for each runner, run it, and stop.",
     "until_done": "Stop when nothing is ready or running any more.",
-    "reload": "Restart runners when source code changes (default: when DEBUG is on, but not with --once or --until-done).",
+    "reload": "Restart runners when source code changes (default: under DEBUG, unless --once or --until-done).",
     "json_logs": "Log one JSON object a line.",
 }
 LISTS = {
