@@ -88,6 +88,11 @@ impl LifeLock {
     pub(crate) fn none() -> Self {
         Self(None)
     }
+
+    /// Whether others judge the worker by this lock, and not by its heartbeats.
+    pub fn decides(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 impl Drop for LifeLock {

@@ -26,6 +26,11 @@ impl Session {
         Self { connection, now: None, lives: None, in_transaction: false }
     }
 
+    /// The connection below, for who puts something between.
+    pub fn into_connection(self) -> Box<dyn Connection> {
+        self.connection
+    }
+
     /// From now on the present is `now`; for virtual clocks.
     pub fn set_now(&mut self, now: Option<Moment>) {
         self.now = now;
