@@ -297,5 +297,5 @@ table gristmill_worker with (fillfactor=50)
     exit_status integer
     last_error text
     gristmill_worker_pkey PRIMARY KEY (id)
-    CREATE INDEX gristmill_worker_live ON gristmill_worker USING btree (heartbeat_at) WHERE stopped_at IS NULL AND lost_at IS NULL
+    CREATE INDEX gristmill_worker_live ON gristmill_worker USING btree (id) WHERE stopped_at IS NULL AND lost_at IS NULL
     CREATE UNIQUE INDEX gristmill_worker_pkey ON gristmill_worker USING btree (id)
