@@ -1,1 +1,12 @@
-//! stub
+//! An [`Executor`](gristmill_engine::Executor) made of Python processes: a zygote that imported the project once,
+//! and runners forked from it, one job at a time each. Knows no database; `docs/design/wire.md` is what it speaks.
+
+pub mod error;
+pub mod frame;
+mod pace;
+pub mod pool;
+mod runner;
+mod zygote;
+
+pub use error::Error;
+pub use pool::{Config, Lease, Pool};

@@ -7,16 +7,20 @@
 mod claim;
 mod enqueue;
 mod finish;
+mod life;
 mod rescue;
 pub mod runner;
 mod scene;
+mod schema;
 #[cfg(feature = "postgres")]
 pub mod server;
+mod turn;
+mod wake_ups;
 
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::Session;
+use crate::{Session, Store};
 
 /// A future that a fixture or a question gives back.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -25,6 +29,10 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub trait Fixture {
     /// A new session on it.
     fn session(&self) -> Pending<'_, Session>;
+    /// What opens them, where it is a [`Store`].
+    fn store(&self) -> Option<Store> {
+        None
+    }
     /// Removes the database; called whatever became of the question.
     fn close(self: Box<Self>) -> Pending<'static, ()>;
 }
@@ -45,7 +53,19 @@ pub struct Question {
 
 /// All of them.
 pub fn questions() -> Vec<Question> {
-    [claim::questions(), enqueue::questions(), finish::questions(), rescue::questions()].into_iter().flatten().collect()
+    [
+        schema::questions(),
+        enqueue::questions(),
+        claim::questions(),
+        finish::questions(),
+        turn::questions(),
+        rescue::questions(),
+        life::questions(),
+        wake_ups::questions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Lists a module's questions. They are private, so the compiler names one that is left out.

@@ -13,10 +13,11 @@ pub(super) fn at(seconds: i64) -> Moment {
     Moment::from_unix_micros((BEGINNING + seconds) * 1_000_000)
 }
 
-/// A session whose present is the beginning.
+/// A session whose present is the beginning, and for which the clock alone says who lives.
 pub(super) async fn session(fixture: &dyn Fixture) -> Session {
     let mut session = fixture.session().await;
     session.set_now(Some(at(0)));
+    session.lives = None;
     session
 }
 
@@ -88,12 +89,7 @@ pub(super) async fn claim_one(session: &mut Session, worker: WorkerId) -> Claime
 }
 
 pub(super) fn ended(claimed: &Claimed, outcome: Outcome) -> Attempt {
-    Attempt {
-        claimed: claimed.clone(),
-        started_after: Some(Duration::from_millis(2)),
-        runner_pid: Some(4242),
-        outcome,
-    }
+    Attempt { claimed: claimed.clone(), started_after: Some(Duration::from_millis(2)), runner_pid: Some(4242), outcome }
 }
 
 pub(super) fn success() -> Outcome {

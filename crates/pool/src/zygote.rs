@@ -1,0 +1,231 @@
+//! The Python process that imported the project once: started here, spoken to on its control socket.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use crate::frame::{self, BadFrame, FromZygote, Parser, signal_in_words};
+use crate::pool::Config;
+use crate::runner::monotonic_nanoseconds;
+use crate::{Error, frame::pack};
+
+/// How long a zygote may take to kill its runners and end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a zygote is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It imports the project.
+    Booting,
+    /// It forks runners.
+    Serving,
+    /// Its code is out of date; its runners finish what they run.
+    Retiring,
+    /// It could not import the project and waits for a change.
+    Refused,
+}
+
+struct Unsent {
+    bytes: Vec<u8>,
+    descriptor: Option<OwnedFd>,
+}
+
+pub(crate) struct Zygote {
+    pub(crate) generation: u64,
+    pub(crate) stage: Stage,
+    pub(crate) pid: u32,
+    child: Child,
+    stream: UnixStream,
+    parser: Parser,
+    unsent: VecDeque<Unsent>,
+    written: usize,
+}
+
+impl Zygote {
+    /// Starts one. The calling thread must live as long as this process: while it imports, the zygote dies with
+    /// the thread that started it.
+    pub(crate) fn start(config: &Config, generation: u64) -> Result<Self, Error> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new(&config.python);
+        command.args(["-m", "gristmill.zygote"]);
+        // As standard input: the one descriptor that a child gets without ever being inheritable here.
+        command.stdin(OwnedFd::from(theirs)).env("GRISTMILL_CONTROL_FD", "0");
+        command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        // A group of its own: what a terminal sends to the worker's group is for the worker to interpret.
+        command.process_group(0);
+        if let Some(own) = std::env::var_os("PYTHONPATH") {
+            command.env("GRISTMILL_PYTHONPATH", own);
+        }
+        if !config.python_path.is_empty() {
+            let path = std::env::join_paths(&config.python_path).unwrap_or_else(|_| OsString::new());
+            command.env("PYTHONPATH", path);
+        }
+        if let Some(settings) = &config.settings_module {
+            command.env("DJANGO_SETTINGS_MODULE", settings);
+        }
+        command.envs(config.env.iter().cloned());
+        let child =
+            command.spawn().map_err(|source| Error::Python { python: config.python.display().to_string(), source })?;
+        let mut zygote = Self {
+            generation,
+            stage: Stage::Booting,
+            pid: child.id(),
+            child,
+            stream: UnixStream::from_std(ours)?,
+            parser: Parser::default(),
+            unsent: VecDeque::new(),
+            written: 0,
+        };
+        zygote.say(
+            b'B',
+            &serde_json::json!({
+                "settings_module": config.settings_module,
+                "python_path": config.python_path.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+                "backend": config.backend,
+                "reload": config.reload,
+            }),
+        );
+        Ok(zygote)
+    }
+
+    /// Has it fork a runner that gets `socket`.
+    pub(crate) fn spawn(&mut self, runner: u64, socket: OwnedFd) {
+        self.say(b'S', &serde_json::json!({"runner": runner}));
+        if let Some(last) = self.unsent.back_mut() {
+            last.descriptor = Some(socket);
+        }
+    }
+
+    /// Has it kill a runner with its process group.
+    pub(crate) fn kill(&mut self, runner: u64) {
+        self.say(b'K', &serde_json::json!({"runner": runner}));
+    }
+
+    /// Has it kill every runner at an instant, unless a later one comes first.
+    pub(crate) fn vouch(&mut self, until: Instant) {
+        let bytes = pack(b'L', &[&monotonic_nanoseconds(until).to_le_bytes()]);
+        self.unsent.extend(bytes.ok().map(|bytes| Unsent { bytes, descriptor: None }));
+    }
+
+    fn say(&mut self, kind: u8, json: &serde_json::Value) {
+        match frame::pack(kind, &[json.to_string().as_bytes()]) {
+            Ok(bytes) => self.unsent.push_back(Unsent { bytes, descriptor: None }),
+            Err(error) => tracing::error!(%error, "a control frame was not sent"),
+        }
+    }
+
+    /// Writes what there is to write, as far as the socket takes it.
+    pub(crate) fn flush(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while let Some(first) = self.unsent.front() {
+            if self.stream.poll_write_ready(context)?.is_pending() {
+                return Ok(());
+            }
+            let bytes = &first.bytes[self.written..];
+            let sent = self.stream.try_io(Interest::WRITABLE, || match &first.descriptor {
+                None => Ok(rustix::net::send(&self.stream, bytes, SendFlags::NOSIGNAL)?),
+                Some(descriptor) => send_with(&self.stream, bytes, descriptor),
+            });
+            match sent {
+                Ok(count) => self.advance(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, count: usize) {
+        if let Some(first) = self.unsent.front_mut() {
+            // It has gone with the first byte.
+            first.descriptor = None;
+            self.written += count;
+            if self.written == first.bytes.len() {
+                self.written = 0;
+                self.unsent.pop_front();
+            }
+        }
+    }
+
+    /// The next thing it said; `None` when it has closed the socket.
+    pub(crate) fn read(
+        &mut self,
+        context: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<Option<Result<FromZygote, BadFrame>>> {
+        loop {
+            match self.parser.next_frame() {
+                Ok(Some((kind, payload))) => return Poll::Ready(Some(FromZygote::parse(kind, payload))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+            if ready!(self.stream.poll_read_ready(context)).is_err() {
+                return Poll::Ready(None);
+            }
+            match self.stream.try_read(scratch) {
+                Ok(count) if count > 0 => self.parser.feed(&scratch[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Ends it, if it has not ended yet.
+    pub(crate) fn kill_now(&mut self) {
+        // It fails only where it has been waited for.
+        drop(self.child.kill());
+    }
+
+    /// Closes its control socket, so that it kills its runners and ends; kills it when that takes too long.
+    pub(crate) async fn end(self) -> Option<ExitStatus> {
+        let Self { mut child, stream, pid, .. } = self;
+        drop(stream);
+        // Names this process and no later one with its number.
+        let handle = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+        let mut ended = tokio::task::spawn_blocking(move || child.wait().ok());
+        if let Ok(ended) = tokio::time::timeout(PATIENCE, &mut ended).await {
+            return ended.ok().flatten();
+        }
+        tracing::error!(zygote.pid = pid, "the zygote does not end, and is killed");
+        if let Some(handle) = handle {
+            // It fails only where it has ended.
+            let _ = rustix::process::pidfd_send_signal(handle, Signal::KILL);
+        }
+        ended.await.ok().flatten()
+    }
+}
+
+fn send_with(stream: &UnixStream, bytes: &[u8], descriptor: &OwnedFd) -> io::Result<usize> {
+    let descriptors = [descriptor.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    Ok(sendmsg(stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?)
+}
+
+/// In words, for people.
+pub(crate) fn status_in_words(status: Option<ExitStatus>) -> String {
+    match status {
+        Some(status) => match (status.signal(), status.code()) {
+            (Some(number), _) => signal_in_words(number),
+            (None, Some(code)) => format!("exit status {code}"),
+            (None, None) => "an unknown cause".into(),
+        },
+        None => "an unknown cause".into(),
+    }
+}
