@@ -142,7 +142,8 @@ class GristmillBackend(BaseTaskBackend):
             raise TaskResultDoesNotExist(result_id)
         connection = connections[self.database]
         try:
-            job = Job.objects.using(connection.alias).filter(pk=job_id).first()
+            # Not first(): it would have the view sorted.
+            job = next(iter(Job.objects.using(connection.alias).filter(pk=job_id)), None)
         except DatabaseError as error:
             raise_if_tables_missing(error, connection)
             raise
