@@ -203,7 +203,7 @@ class Runner:
 
 def serve(connection: socket.socket) -> None:
     """Runs jobs until the worker says quit or is gone."""
-    os.register_at_fork(after_in_child=lambda: leave_to_the_task(connection))
+    leave_forks_to_the_task(connection)
     try:
         Runner(connection).run()
     except (WorkerGone, OSError):
@@ -212,12 +212,28 @@ def serve(connection: socket.socket) -> None:
     finish()
 
 
-def leave_to_the_task(connection: socket.socket) -> None:
-    """In a process that a task forks: it is not the runner's, so it cannot speak for it, and signals end it."""
-    connection.close()
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def leave_forks_to_the_task(connection: socket.socket) -> None:
+    """
+    Has the processes that a task forks be ordinary ones: signals end them, and they cannot speak for the runner.
+
+    Signals wait while the fork is made, so that none is lost on the runner's handlers in the child.
+    """
+    masks: list[set[signal.Signals | int]] = []
+
+    def before() -> None:
+        masks.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())))
+
+    def restore() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+
+    def in_child() -> None:
+        connection.close()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        restore()
+
+    os.register_at_fork(before=before, after_in_parent=restore, after_in_child=in_child)
 
 
 def finish() -> None:

@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 import traceback
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,9 +124,7 @@ class Zygote:
         """Reads what the worker sent and acts on it; False when it closed the control socket."""
         while True:
             try:
-                data, descriptors, _, _ = socket.recv_fds(
-                    self.control, 65536, DESCRIPTORS_AT_ONCE, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-                )
+                data, descriptors = receive(self.control)
             except BlockingIOError:
                 return True
             except ConnectionError:
@@ -243,6 +242,21 @@ class Zygote:
         self.control.settimeout(5)
         with contextlib.suppress(OSError):
             self.control.sendall(self.unsent)
+
+
+def receive(control: socket.socket) -> tuple[bytes, array[int]]:
+    """Reads without waiting what was sent, and the descriptors that came with it; raises BlockingIOError if nothing."""
+    # Not socket.recv_fds(), which takes flags and ignores them.
+    descriptors = array("i")
+    data, messages, _, _ = control.recvmsg(
+        65536,
+        socket.CMSG_SPACE(DESCRIPTORS_AT_ONCE * descriptors.itemsize),
+        socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC,
+    )
+    for level, kind, content in messages:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return data, descriptors
 
 
 class Watcher:

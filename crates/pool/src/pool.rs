@@ -345,15 +345,18 @@ impl Actor {
         }
         // What the runners have is settled in `flush`.
         for held in std::mem::take(&mut self.queue) {
-            self.hand_back(held, None);
+            self.hand_back(held);
         }
     }
 
     fn interrupt(&mut self) {
         self.recall();
         for index in 0..self.runners.len() {
-            if self.runners[index].running_since().is_some() {
+            let runner = &mut self.runners[index];
+            if runner.running_since().is_some() {
                 self.kill(index, Killed::Interrupted);
+            } else {
+                runner.interrupting = runner.is_settling();
             }
         }
     }
@@ -485,9 +488,11 @@ impl Actor {
                     self.zygote_failures.reset();
                     self.tell(Said::Event(Event::Room));
                 }
-                News::Refused(held, why) => {
-                    tracing::warn!(job.id = %held.claimed.id, "given back: {why}");
-                    self.hand_back(held, pid);
+                News::Back(held, to, why) => {
+                    if !why.is_empty() {
+                        tracing::warn!(job.id = %held.claimed.id, "given back: {why}");
+                    }
+                    self.give(vec![(to, held)]);
                 }
                 News::Ended(ended) => ends.push(ended),
             }
@@ -547,7 +552,7 @@ impl Actor {
         let too_long = self.queue.iter().take_while(|held| held.taken + TOO_LONG_IN_HAND <= now).count();
         if too_long > 0 && !self.runners.iter().any(|runner| self.takes(runner) && runner.is_empty()) {
             for held in self.queue.drain(..too_long).collect::<Vec<_>>() {
-                self.hand_back(held, None);
+                self.hand_back(held);
             }
         }
         let runners = &self.runners;
@@ -576,7 +581,7 @@ impl Actor {
         let mut runner = self.runners.swap_remove(index);
         let mut news = Vec::new();
         // Its last words count, up to the first that makes no sense.
-        drop(runner.drain(&mut self.scratch, &mut news));
+        let _ = runner.drain(&mut self.scratch, &mut news);
         self.take_news(runner.pid, runner.running_since(), &mut news);
 
         let lapsed = exited.is_some_and(|exited| exited.killed == Some(KilledFor::Lease));
@@ -591,11 +596,6 @@ impl Actor {
                 self.tell(Said::Event(Event::Broken(format!("runners die before they can work: {how}"))));
             }
         }
-        let to = if runner.killed == Some(Killed::Interrupted) || self.closing.is_some() {
-            To::Database
-        } else {
-            runner.recalled_to().unwrap_or(To::Queue)
-        };
         let (ran, waiting) = runner.take_all();
         if let Some((held, started)) = ran {
             let outcome = if lapsed || runner.killed == Some(Killed::Interrupted) {
@@ -606,20 +606,20 @@ impl Actor {
             };
             self.end(held, Some(started), runner.pid, outcome);
         }
-        self.give(to, waiting);
+        self.give(waiting);
     }
 
-    fn give(&mut self, to: To, back: Vec<Held>) {
-        for held in back.into_iter().rev() {
+    fn give(&mut self, back: Vec<(To, Held)>) {
+        for (to, held) in back.into_iter().rev() {
             match to {
-                To::Queue => self.queue.push_front(held),
-                To::Database => self.hand_back(held, None),
+                To::Queue if self.closing.is_none() => self.queue.push_front(held),
+                To::Queue | To::Database => self.hand_back(held),
             }
         }
     }
 
-    fn hand_back(&self, held: Held, pid: Option<u32>) {
-        self.end(held, None, pid, Outcome::HandedBack);
+    fn hand_back(&self, held: Held) {
+        self.end(held, None, None, Outcome::HandedBack);
     }
 
     fn end(&self, held: Held, started: Option<Instant>, runner_pid: Option<u32>, outcome: Outcome) {
@@ -764,9 +764,12 @@ impl Actor {
             if self.runners[index].to_settle() {
                 let read = self.runners[index].drain(&mut self.scratch, &mut news);
                 self.hear_runner(index, &mut news, read);
-                if let Some((to, back)) = self.runners[index].settle() {
-                    settled = true;
-                    self.give(to, back);
+                let back = self.runners[index].settle();
+                settled |= !back.is_empty();
+                self.give(back);
+                let runner = &mut self.runners[index];
+                if std::mem::take(&mut runner.interrupting) && runner.running_since().is_some() {
+                    self.kill(index, Killed::Interrupted);
                 }
             }
         }

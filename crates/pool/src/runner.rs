@@ -18,11 +18,13 @@ pub(crate) struct Held {
     pub(crate) taken: Instant,
     /// Seconds it is expected to take, where known; what it adds to a runner's load.
     expected: f64,
+    /// It has been asked back, to go there, and the runner has not answered.
+    asked: Option<To>,
 }
 
 impl Held {
     pub(crate) fn new(claimed: Claimed) -> Self {
-        Self { key: Key::of(&claimed), claimed, taken: Instant::now(), expected: 0.0 }
+        Self { key: Key::of(&claimed), claimed, taken: Instant::now(), expected: 0.0, asked: None }
     }
 }
 
@@ -41,8 +43,8 @@ pub(crate) enum News {
     Up,
     /// Its first job has ended.
     Ended(Ended),
-    /// It refuses a job, and why.
-    Refused(Held, String),
+    /// It gives back a job that it did not start, and says why unless it was asked.
+    Back(Held, To, String),
 }
 
 /// A job that has ended by itself.
@@ -94,8 +96,10 @@ pub(crate) struct Runner {
     load: f64,
     // Given to others; whatever is said of them until their `B` means nothing.
     recalled: HashSet<Key>,
-    // Waits until everything has been written: then the recall can be settled.
-    recalling: Option<To>,
+    /// Whatever turns out to run when a recall is settled is to be killed.
+    pub(crate) interrupting: bool,
+    // There are requests that are settled when everything has been written.
+    settling: bool,
     /// Since when it is known that its zygote has died.
     pub(crate) orphaned: Option<Instant>,
 }
@@ -120,7 +124,8 @@ impl Runner {
             started: None,
             load: 0.0,
             recalled: HashSet::new(),
-            recalling: None,
+            interrupting: false,
+            settling: false,
             orphaned: None,
         }
     }
@@ -155,11 +160,7 @@ impl Runner {
 
     /// Jobs wait behind the one that runs, and have not been asked back.
     pub(crate) fn has_waiting(&self) -> bool {
-        self.recalling.is_none() && self.has_unstarted()
-    }
-
-    fn has_unstarted(&self) -> bool {
-        self.pipe.len() > usize::from(self.started.is_some())
+        self.pipe.iter().skip(usize::from(self.started.is_some())).any(|held| held.asked.is_none())
     }
 
     /// Puts a job into its pipe; it is written by [`Runner::flush`].
@@ -182,21 +183,24 @@ impl Runner {
     /// Asks back every job that has not started. Returns those that were never on their way; the others come from
     /// [`Runner::settle`] once the request has been written.
     pub(crate) fn recall(&mut self, to: To) -> Vec<Held> {
-        let asked = self.recalling.is_some();
-        self.recalling = self.recalling.max(self.has_unstarted().then_some(to));
         let mut back = Vec::new();
         let mut position = usize::from(self.started.is_some());
-        while position < self.pipe.len() {
-            let key = self.pipe[position].key;
+        while let Some(held) = self.pipe.get_mut(position) {
+            let key = held.key;
+            if held.asked.is_some() {
+                held.asked = held.asked.max(Some(to));
+                position += 1;
+                continue;
+            }
             let on_its_way = match self.unsent.iter().position(|unsent| unsent.key == Some(key)) {
                 None => true,
                 Some(place) => place == 0 && self.written > 0,
             };
             if on_its_way {
-                if !asked {
-                    let ask = frame::pack(b'C', &[&key.bytes()]).ok();
-                    self.unsent.extend(ask.map(|bytes| Unsent { bytes, key: None }));
-                }
+                held.asked = Some(to);
+                self.settling = true;
+                let ask = frame::pack(b'C', &[&key.bytes()]).ok();
+                self.unsent.extend(ask.map(|bytes| Unsent { bytes, key: None }));
                 position += 1;
             } else {
                 self.unsent.retain(|unsent| unsent.key != Some(key));
@@ -208,31 +212,43 @@ impl Runner {
         back
     }
 
-    /// Settles a recall: everything was written, *then* everything it said was read, so what has not started now
-    /// will be found recalled by the runner. [`Runner::drain`] comes between the two.
-    pub(crate) fn settle(&mut self) -> Option<(To, Vec<Held>)> {
-        let to = self.recalling.take_if(|_| self.unsent.is_empty())?;
-        let back: Vec<Held> = self.pipe.drain(usize::from(self.started.is_some())..).collect();
-        self.recalled.extend(back.iter().map(|held| held.key));
-        self.sent -= back.len() as u64;
-        self.weigh();
-        Some((to, back))
+    /// Settles a recall: everything was written, *then* everything it said was read. The runner has yet to say the
+    /// start of what it has not started now, and will find the request after that. What it has started, it may have
+    /// started before it could find the request, or it will give it back: that is for the runner to say.
+    /// [`Runner::drain`] comes between the two.
+    pub(crate) fn settle(&mut self) -> Vec<(To, Held)> {
+        let mut back = Vec::new();
+        if self.to_settle() {
+            self.settling = false;
+            let mut position = usize::from(self.started.is_some());
+            while let Some(held) = self.pipe.get_mut(position) {
+                match held.asked.take() {
+                    // Sent after the request was made.
+                    None => position += 1,
+                    Some(to) => back.extend(self.pipe.remove(position).map(|held| (to, held))),
+                }
+            }
+            self.recalled.extend(back.iter().map(|(_, held)| held.key));
+            self.sent -= back.len() as u64;
+            self.weigh();
+        }
+        back
     }
 
-    /// A recall has been written and waits to be settled.
+    /// It was asked to give jobs back.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.settling
+    }
+
+    /// It was asked to give jobs back, in so many bytes.
     pub(crate) fn to_settle(&self) -> bool {
-        self.recalling.is_some() && self.unsent.is_empty()
-    }
-
-    /// Where the jobs go that it was asked to give back, while that is not settled.
-    pub(crate) fn recalled_to(&self) -> Option<To> {
-        self.recalling
+        self.settling && self.unsent.is_empty()
     }
 
     /// Takes everything out, when it is dead: the job that ran, with the instant of its start, and those that wait.
-    pub(crate) fn take_all(&mut self) -> (Option<(Held, Instant)>, Vec<Held>) {
+    pub(crate) fn take_all(&mut self) -> (Option<(Held, Instant)>, Vec<(To, Held)>) {
         let ran = self.started.take().and_then(|since| Some((self.pipe.pop_front()?, since)));
-        (ran, self.pipe.drain(..).collect())
+        (ran, self.pipe.drain(..).map(|mut held| (held.asked.take().unwrap_or(To::Queue), held)).collect())
     }
 
     fn weigh(&mut self) {
@@ -332,7 +348,8 @@ impl Runner {
                 FromRunner::Ended(key, outcome) => news.push(News::Ended(self.end(key, outcome)?)),
                 FromRunner::Back(key, why) => {
                     if !self.recalled.remove(&key) {
-                        news.push(News::Refused(self.refuse(key)?, why));
+                        let (held, to) = self.back(key)?;
+                        news.push(News::Back(held, to, why));
                     }
                 }
             }
@@ -363,17 +380,21 @@ impl Runner {
         Ok(Ended { held, started, outcome })
     }
 
-    // Only what has not started can be given back; the pool decides what becomes of it.
-    fn refuse(&mut self, key: Key) -> Result<Held, BadFrame> {
-        let place = self.pipe.iter().position(|held| held.key == key);
-        match place {
-            Some(place) if place > 0 || self.started.is_none() => {
-                let held = self.pipe.remove(place).ok_or_else(|| BadFrame("no job".into()))?;
-                self.forget(&held);
-                Ok(held)
+    // What runs can be given back only if it was asked for: then its start and the request have crossed.
+    fn back(&mut self, key: Key) -> Result<(Held, To), BadFrame> {
+        let not_its = || BadFrame("a job given back that was not its to give".into());
+        let place = self.pipe.iter().position(|held| held.key == key).ok_or_else(not_its)?;
+        let asked = self.pipe[place].asked;
+        if place == 0 && self.started.is_some() {
+            if asked.is_none() {
+                return Err(not_its());
             }
-            _ => Err(BadFrame("a job given back that was not its to give".into())),
+            self.started = None;
         }
+        let mut held = self.pipe.remove(place).ok_or_else(not_its)?;
+        held.asked = None;
+        self.forget(&held);
+        Ok((held, asked.unwrap_or(To::Database)))
     }
 
     fn forget(&mut self, held: &Held) {

@@ -162,10 +162,13 @@ impl Worker {
         self.end_of(id).await.outcome.clone()
     }
 
-    /// Closes the pool and claims that nothing is left of it.
     pub async fn close(mut self) {
         self.pool.close().await;
-        drop(self);
+    }
+
+    /// Closes the pool and keeps what was told.
+    pub async fn close_first(&mut self) {
+        self.pool.close().await;
     }
 }
 
