@@ -7,6 +7,7 @@ A plain job costs one query. A worker that said it is idle is woken after the co
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import sys
 import weakref
@@ -115,8 +116,9 @@ class GristmillBackend(BaseTaskBackend):
             started_at=None,
             finished_at=None,
             last_attempted_at=None,
-            args=args,
-            kwargs=kwargs,
+            # As they will be read back: text keys, lists, and nothing that the caller may change later.
+            args=json.loads(args_json),
+            kwargs=json.loads(kwargs_json),
             backend=self.alias,
             errors=[],
             worker_ids=[],

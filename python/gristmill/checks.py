@@ -76,7 +76,8 @@ def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:
             yield Warning(
                 f"Transactions on SQLite database '{alias}' are deferred: one that reads and then writes fails with "
                 '"database is locked" as soon as a worker has written in between, however long the timeout.',
-                hint=f'In settings, add: DATABASES["{alias}"]["OPTIONS"] = {{"transaction_mode": "IMMEDIATE"}}',
+                hint="Below DATABASES in the settings, add: "
+                f'DATABASES["{alias}"].setdefault("OPTIONS", {{}})["transaction_mode"] = "IMMEDIATE"',
                 id="gristmill.W001",
             )
 

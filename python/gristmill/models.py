@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 from django.db import models
@@ -172,6 +172,15 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task_name} {self.id.hex} ({self.state})"
+
+    def save_base(self, *args: Any, raw: bool = False, **kwargs: Any) -> None:
+        """Refuses to save; a fixture's copy is passed over, because jobs are only a view of the rows beside them."""
+        if not raw:
+            raise TypeError("jobs are read only; enqueue a task to make one")
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuses to delete."""
+        raise TypeError("jobs are read only; workers prune finished ones")
 
     @property
     def status(self) -> TaskResultStatus:

@@ -82,10 +82,9 @@ def placeholder(name: str, *, backend: str) -> Task:
     func = FunctionType(unknown.__code__, unknown.__globals__, qualname, None, unknown.__closure__)
     func.__module__, func.__qualname__ = module, qualname
     task: Task = object.__new__(Task)
-    for field in fields(task):
-        object.__setattr__(task, field.name, field.default)
-    object.__setattr__(task, "func", func)
-    object.__setattr__(task, "backend", backend)
+    values = {"func": func, "backend": backend, "priority": 0, "queue_name": "default", "run_after": None}
+    for field, value in {**values, "takes_context": False}.items():
+        object.__setattr__(task, field, value)
     return task
 
 

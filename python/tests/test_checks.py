@@ -69,7 +69,7 @@ def test_deferred_transactions_on_sqlite_are_warned_about_with_the_line_to_add(m
 
     message = check()["gristmill.W001"]
 
-    assert 'DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE"}' in message.hint
+    assert 'DATABASES["default"].setdefault("OPTIONS", {})["transaction_mode"] = "IMMEDIATE"' in message.hint
 
 
 @pytest.mark.django_db(databases=["default", "other"])

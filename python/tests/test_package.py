@@ -43,9 +43,7 @@ def test_tasks_can_be_defined_before_apps_are_ready():
 
 
 def test_an_old_django_without_the_backport_says_what_to_install():
-    answer = run(
-        "import django, sys; django.VERSION = (5, 2); sys.modules['django_tasks'] = None; import gristmill"
-    )
+    answer = run("import django, sys; django.VERSION = (5, 2); sys.modules['django_tasks'] = None; import gristmill")
 
     assert "install the backport with: pip install 'gristmill[django52]'" in answer.stderr
     assert answer.returncode != 0

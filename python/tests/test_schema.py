@@ -14,6 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import NotSupportedError
 
 from gristmill import schema
+from gristmill.binary import BinaryMissing, find_binary
 from gristmill.models import Job
 from gristmill.schema import dialect_of, set_wal, statements
 from tests.app.tasks import add
@@ -114,6 +115,18 @@ def test_an_installed_package_asks_the_executable(monkeypatch, tmp_path):
 
     assert statements("sqlite", "0001_initial") == ["create table a ()"]
     assert asked == [["sql", "--json", "--dialect", "sqlite", "0001_initial"]]
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "sqlite"])
+def test_the_executable_prints_what_the_source_says(dialect, monkeypatch, tmp_path):
+    try:
+        find_binary()
+    except BinaryMissing as missing:
+        pytest.skip(str(missing))
+    source = statements(dialect, "0001_initial")
+    monkeypatch.setattr(schema, "_SOURCE", tmp_path)
+
+    assert [text.rstrip(";") for text in statements(dialect, "0001_initial")] == source
 
 
 @pytest.mark.django_db(transaction=True)

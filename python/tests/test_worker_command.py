@@ -87,6 +87,16 @@ def test_every_option_is_handed_over(handed_over):
     assert [config[name] for name in ("until_done", "reload", "json_logs", "verbosity")] == [True, True, True, 2]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reload"),
+    [("", True), ("--no-reload", False), ("--once", False), ("--until-done", False), ("--once --reload", True)],
+)
+def test_under_debug_a_worker_that_stays_reloads(handed_over, settings, arguments, reload):
+    settings.DEBUG = True
+
+    assert handed_over(*arguments.split())["reload"] is reload
+
+
 def test_the_project_may_set_defaults_and_the_command_line_wins(handed_over, settings):
     defaults = {"WORKER": {"processes": 9, "grace": 1, "json_logs": True}}
     settings.TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "OPTIONS": defaults}}

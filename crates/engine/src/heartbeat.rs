@@ -116,6 +116,7 @@ impl<S: Sessions> Heartbeat<S> {
                 tokio::time::sleep(next.duration_since(now).min(LONGEST_SLEEP)).await;
                 continue;
             }
+            self.show_life();
             let sent = Instant::now();
             let deadline = self.link.deadline();
             let answer = match self.link.session().await {
@@ -130,11 +131,7 @@ impl<S: Sessions> Heartbeat<S> {
                 Ok(false) => return Ok(()),
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(_) => {
-                    // While this process holds its lock nobody takes its jobs: a transactional task that blocks
-                    // the file, and so all heartbeats, ends nothing.
-                    if self.life.is_some() {
-                        self.acknowledged(Instant::now());
-                    }
+                    self.show_life();
                     next = self.link.not_before().unwrap_or(next);
                 }
             }
@@ -144,6 +141,14 @@ impl<S: Sessions> Heartbeat<S> {
     fn acknowledged(&self, sent: Instant) {
         let until = Some(sent + self.worker.lease.fence());
         self.standing.send_replace(Standing { worker: self.worker.id, until });
+    }
+
+    // While this process holds its lock nobody takes its jobs: a transactional task that blocks the file, and so
+    // all heartbeats, ends nothing.
+    fn show_life(&self) {
+        if self.life.is_some() {
+            self.acknowledged(Instant::now());
+        }
     }
 
     // Two tries, as the first may find that the connection has died long ago.

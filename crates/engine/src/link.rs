@@ -16,7 +16,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait between two tries, so that a worker is back within 5 s of its database.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long the same refusal stays unmentioned after it was logged.
-const REFUSAL_SILENCE: Duration = Duration::from_secs(60);
+const REFUSAL_SILENCE: Duration = Duration::from_mins(1);
 /// Distinct refusals remembered; more than this starts afresh, so that memory stays bounded.
 const REFUSALS: usize = 64;
 

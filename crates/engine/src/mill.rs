@@ -26,6 +26,10 @@ use crate::{Ended, Event, Executor, Options, Sessions, Shutdown, Stage, Standing
 
 /// After everything was interrupted: how long a stop waits for the executor and the database.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// After a job that the executor gave back unasked: first and longest pause before the next claim. It doubles while
+/// nothing else ends, so that a job which no runner will start does not go round and round.
+const GIVEN_BACK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
+
 type Key = (JobId, Token);
 type UnderWay<S> = Pin<Box<dyn Future<Output = Done<S>> + Send>>;
 
@@ -40,6 +44,8 @@ pub(crate) struct Leftover {
     pub(crate) broken: Option<String>,
 }
 
+// Independent facts, not a state machine in disguise.
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Mill<E, S> {
     executor: E,
     options: Options,
@@ -63,6 +69,9 @@ pub(crate) struct Mill<E, S> {
     allowance: Option<u64>,
     in_doubt: bool,
     unheld: Vec<Key>,
+    /// Jobs given back unasked, in a row, and until when nothing is claimed because of it.
+    given_back: u32,
+    claims_from: Option<Instant>,
 
     lookout: Lookout,
     /// The last survey found nothing to claim while nothing was held.
@@ -113,6 +122,8 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             allowance,
             in_doubt: false,
             unheld: Vec::new(),
+            given_back: 0,
+            claims_from: None,
             lookout,
             found_nothing: false,
             draining: false,
@@ -290,7 +301,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         View {
             in_doubt: self.in_doubt && !self.fenced,
             ended: self.unwritten.due(now),
-            room: self.may_claim(),
+            room: self.may_claim(now),
             bands: !self.bands.is_empty(),
             surveyed: self.lookout.since_survey(now),
             hint: self.lookout.has_hint() || unsure,
@@ -299,7 +310,10 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         }
     }
 
-    fn may_claim(&self) -> usize {
+    fn may_claim(&self, now: Instant) -> usize {
+        if self.claims_from.is_some_and(|instant| now < instant) {
+            return 0;
+        }
         if self.fenced || self.draining || self.broken.is_some() || self.unwritten.len() >= UNWRITTEN {
             return 0;
         }
@@ -316,6 +330,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.leave_at,
             self.link.as_ref().and_then(Link::not_before),
             self.lookout.poll_at(),
+            self.claims_from,
             busy_since.map(|since| since + BUSY_BEFORE_CLEARING),
             self.unwritten.next_try(),
         ];
@@ -465,6 +480,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         };
         self.found_nothing = false;
         self.lookout.ended();
+        self.note_whether_given_back(&outcome);
         match outcome {
             Outcome::HandedBack => {
                 if let Some(left) = &mut self.allowance {
@@ -476,6 +492,17 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         }
         let attempt = Attempt { claimed, started_after, runner_pid, outcome };
         self.unwritten.push(attempt, Some(clock::now().saturating_duration_since(since)));
+    }
+
+    fn note_whether_given_back(&mut self, outcome: &Outcome) {
+        let unasked = *outcome == Outcome::HandedBack && !self.draining && !self.fenced;
+        if !unasked {
+            self.given_back = 0;
+            return;
+        }
+        let pause = GIVEN_BACK.0.saturating_mul(1 << self.given_back.min(10)).min(GIVEN_BACK.1);
+        self.given_back = self.given_back.saturating_add(1);
+        self.claims_from = Some(clock::now() + pause);
     }
 
     fn tell_running(&self) {

@@ -9,9 +9,9 @@ use tracing::{info, warn};
 use crate::Sessions;
 use crate::link::{DEADLINE, within};
 
-/// First and longest wait before trying again to listen, where listening is refused: through PgBouncer it
+/// First and longest wait before trying again to listen, where listening is refused: through a pooler it
 /// always is.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// Turns wake-ups into hints, for ever. A hint that nobody waits for is kept, and many are one.
 pub(crate) async fn run<S: Sessions>(sessions: S, hint: Arc<Notify>) {

@@ -13,6 +13,7 @@ pub(crate) const TURN: usize = 100;
 pub(crate) const UNWRITTEN: usize = 2 * TURN;
 
 /// What the mill knows when it is about to use its session.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct View {
     /// The database and memory may disagree about who holds what.

@@ -57,7 +57,7 @@ mod tests {
         let soon = Duration::from_millis(300);
         assert_eq!(pause(&Promoted { moved: 1, next_due: Some(soon) }, POLL), soon);
         assert_eq!(pause(&Promoted { moved: 0, next_due: Some(Duration::ZERO) }, POLL), SHORTEST_PAUSE);
-        for next_due in [None, Some(Duration::from_secs(3600))] {
+        for next_due in [None, Some(Duration::from_hours(1))] {
             assert!(pause(&Promoted { moved: 0, next_due }, POLL) <= POLL.mul_f64(1.25));
         }
     }

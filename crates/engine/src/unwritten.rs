@@ -13,7 +13,7 @@ use crate::plan::TURN;
 /// A single end that the database refused this often is reduced to its bare fact.
 const REFUSALS_BEFORE_REDUCING: u32 = 3;
 /// Longest wait between two tries to write an end that the database refuses.
-const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
+const LONGEST_REFUSAL: Duration = Duration::from_mins(1);
 
 /// One of them.
 pub(crate) struct Unwritten {

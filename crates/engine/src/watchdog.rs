@@ -6,12 +6,9 @@ use std::time::{Duration, Instant};
 
 /// A loop that has not gone round for so long hangs: every wait in it ends within [`LONGEST_SLEEP`] and every
 /// call to the database within its deadline, so this leaves room for a burst of calls.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// No loop sleeps longer at a stretch.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-/// Time between two looks.
-const LOOK: Duration = Duration::from_secs(5);
-
 /// Told by a loop each time it goes round.
 #[derive(Clone)]
 pub(crate) struct Pulse {
@@ -35,17 +32,40 @@ impl Pulse {
     }
 }
 
-/// Waits until one of the loops hangs and names it.
-pub(crate) async fn bark(pulses: &[Pulse]) -> &'static str {
+/// Waits until one of the loops has been silent for longer than `patience` and names it.
+pub(crate) async fn bark(pulses: &[Pulse], patience: Duration) -> &'static str {
+    let look = patience / 24;
     loop {
         let before = Instant::now();
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(look).await;
         // A process that was stopped and goes on finds every loop silent; they get a turn to go round first.
-        if before.elapsed() > LOOK * 2 {
+        if before.elapsed() > patience / 2 {
             continue;
         }
-        if let Some(pulse) = pulses.iter().find(|pulse| pulse.silence() > PATIENCE) {
+        if let Some(pulse) = pulses.iter().find(|pulse| pulse.silence() > patience) {
             return pulse.name;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_stops_going_round_is_named() {
+        let (round, still) = (Pulse::new("round"), Pulse::new("still"));
+        let pulses = [round.clone(), still];
+        let goes_round = async {
+            loop {
+                round.beat();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let patience = Duration::from_millis(500);
+        tokio::select! {
+            () = goes_round => unreachable!(),
+            name = bark(&pulses, patience) => assert_eq!(name, "still"),
         }
     }
 }

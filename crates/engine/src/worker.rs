@@ -23,6 +23,8 @@ use crate::{Executor, Options, Progress, Sessions, Shutdown, Stage, Standing, no
 
 /// How long an executor may take to end its processes.
 const CLOSING: Duration = Duration::from_secs(10);
+/// After a crash: the time that runners take to end once their executor is gone.
+const RUNNERS_END: Duration = Duration::from_secs(1);
 /// How long the last words to the database may take.
 const SIGNING_OFF: Duration = Duration::from_secs(5);
 
@@ -132,12 +134,13 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
         let mut keeper = Loop::spawn(keeper.run());
         let mut notifier = Loop::spawn(notifier::run(sessions, hint));
 
+        let mut closed = false;
         let ending = tokio::select! {
             biased;
             done = &mut mill => match done {
                 Ok(Ok((executor, leftover))) => {
                     drop((keeper, notifier));
-                    close(executor, &shutdown).await;
+                    closed = close(executor, &shutdown).await;
                     Ok(judge(leftover))
                 }
                 Ok(Err(error)) => Err(error.into()),
@@ -146,7 +149,7 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             done = &mut heartbeat => out_of_turn("heartbeat", done),
             done = &mut keeper => out_of_turn("keeper", done),
             done = &mut notifier => out_of_turn("notifier", done.map(Ok)),
-            name = watchdog::bark(&pulses) => Ok(Ending::Crashed(format!("the {name} loop hangs"))),
+            name = watchdog::bark(&pulses, watchdog::PATIENCE) => Ok(Ending::Crashed(format!("the {name} loop hangs"))),
         };
 
         let (exit_status, last_error) = match &ending {
@@ -154,7 +157,14 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             Ok(ending) => (ending.exit_status(), None),
             Err(error) => (Ending::Crashed(String::new()).exit_status(), Some(error.to_string())),
         };
-        if shutdown.stage() < Stage::Exiting && !heartbeat.is_over() {
+        drop(mill);
+        if crashed(&ending) && !closed {
+            tokio::time::sleep(RUNNERS_END).await;
+            closed = true;
+        }
+        // A closed row says that nothing of this worker runs any more: its open attempts are taken over at once.
+        // Where that is not certain the row is left to its lease.
+        if closed && !heartbeat.is_over() {
             say_goodbye.send_replace(Some(SignOff { exit_status: i32::from(exit_status), last_error }));
             let _ = tokio::time::timeout(SIGNING_OFF, heartbeat).await;
         }
@@ -191,10 +201,20 @@ fn host() -> String {
         .unwrap_or_else(|| "localhost".into())
 }
 
-async fn close<E: Executor>(mut executor: E, shutdown: &Shutdown) {
-    if shutdown.stage() < Stage::Exiting && tokio::time::timeout(CLOSING, executor.close()).await.is_err() {
+// Whether everything that it ran has ended.
+async fn close<E: Executor>(mut executor: E, shutdown: &Shutdown) -> bool {
+    if shutdown.stage() >= Stage::Exiting {
+        return false;
+    }
+    let closed = tokio::time::timeout(CLOSING, executor.close()).await.is_ok();
+    if !closed {
         error!(target: "gristmill::worker", "the executor did not close in time");
     }
+    closed
+}
+
+fn crashed(ending: &Result<Ending, Error>) -> bool {
+    matches!(ending, Err(_) | Ok(Ending::Crashed(_)))
 }
 
 fn judge(leftover: Leftover) -> Ending {

@@ -1,4 +1,4 @@
-//! What a worker promises, on SQLite, with an executor that does what each test says.
+//! What a worker promises, on a database file, with an executor that does what each test says.
 
 mod common;
 
@@ -15,7 +15,7 @@ use gristmill_store::Value;
 async fn an_idle_worker_is_woken_by_an_enqueue() {
     let database = Database::fresh().await;
     // A poll would come far too late.
-    let options = Options { poll_interval: Duration::from_secs(3600), ..Options::default() };
+    let options = Options { poll_interval: Duration::from_hours(1), ..Options::default() };
     let mut worker = Running::start(&database.store, 1, 0, options);
     worker.until(|progress| progress.idle).await;
     database.enqueue(WORK, &[0]).await;
@@ -398,7 +398,7 @@ async fn until_done_runs_what_is_due_and_does_not_wait_for_what_is_not() {
     let mut due = job(WORK, "default", 0);
     due.run_after = Some(in_time(Duration::from_millis(50)));
     let mut later = job(WORK, "default", 0);
-    later.run_after = Some(in_time(Duration::from_secs(3600)));
+    later.run_after = Some(in_time(Duration::from_hours(1)));
     database.enqueue_jobs(&[due, later, job(CRASH, "default", 0)]).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let worker = Running::start(&database.store, 1, 1, until_done());
@@ -441,4 +441,42 @@ async fn a_database_without_the_tables_ends_the_worker_with_an_error() {
     let (_stopper, shutdown) = shutdown::channel();
     let worker = gristmill_engine::Worker::new(database.store.clone(), fake, Options::default());
     assert!(soon(worker.run(shutdown)).await.is_err());
+}
+
+// --- living ----------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_task_that_blocks_the_database_file_past_the_fence_interrupts_nothing() {
+    let database = Database::fresh().await;
+    let id = database.enqueue(WAIT, &[0]).await[0];
+    let mut worker = Running::start(&database.store, 1, 0, quick());
+    worker.until_started(1).await;
+    let name = worker.standing.borrow().worker;
+    let mut handler = database.store.open().await.unwrap().into_connection();
+    handler.begin().await.unwrap();
+    // Three times the fence of a heartbeat of 0.2 s.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    handler.commit().await.unwrap();
+    worker.control.end(id, success());
+    worker.until(|progress| progress.done == 1).await;
+    assert_eq!(worker.control.interrupts(), 0);
+    assert_eq!(worker.standing.borrow().worker, name);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_no_runner_takes_does_not_go_round_and_round() {
+    let database = Database::fresh().await;
+    let id = database.enqueue(WAIT, &[0]).await[0];
+    let worker = Running::start(&database.store, 1, 0, quick());
+    let until = std::time::Instant::now() + Duration::from_secs(1);
+    let mut starts = 0;
+    while std::time::Instant::now() < until {
+        starts += 1;
+        worker.until_started(starts).await;
+        worker.control.end(id, Outcome::HandedBack);
+    }
+    assert!((3..20).contains(&starts), "{starts}");
+    worker.stopper.advance(Stage::Stopping);
+    worker.ending().await;
 }

@@ -8,6 +8,7 @@
 pub mod conformance;
 mod connection;
 mod error;
+mod inspect;
 mod life;
 mod migrate;
 #[cfg(feature = "postgres")]
@@ -24,6 +25,7 @@ mod wake_ups;
 
 pub use connection::{Answer, Bind, Connection, Dialect, Row, Value};
 pub use error::{Error, Result};
+pub use inspect::{AttemptView, JobView};
 pub use life::LifeLock;
 pub use migrate::{MIGRATIONS, Migrated, Migration};
 pub use session::Session;

@@ -57,6 +57,14 @@ impl Lives {
         let _ = std::fs::remove_file(self.file(worker));
     }
 
+    /// What a killed worker leaves: its file, with nobody's lock.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn leave_behind(&self, worker: WorkerId) -> PathBuf {
+        let path = self.file(worker);
+        self.open(&path, OFlags::CREATE).expect("the directory can be written");
+        path
+    }
+
     fn file(&self, worker: WorkerId) -> PathBuf {
         let mut name = self.database.as_os_str().to_owned();
         name.push(format!("-gristmill-{worker}.lock"));

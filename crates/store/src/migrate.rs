@@ -45,6 +45,7 @@ const HOW: &str = "run manage.py migrate (or gristmill migrate)";
 
 static EXISTS: Sql = sql!("schema_exists");
 static VERSION: Sql = sql!("schema_version");
+static DUMP: Sql = sql!("schema_dump");
 static LOCK: Sql = sql!("schema_lock");
 
 impl Store {
@@ -65,6 +66,18 @@ impl Store {
             }
         }
         Ok(migrated)
+    }
+}
+
+impl Session {
+    /// What the database itself says of Gristmill's tables, indexes and views, in one order whoever made them.
+    pub async fn dump_schema(&mut self) -> Result<String> {
+        let mut dump = String::new();
+        for row in self.carry_out(&DUMP, &[]).await? {
+            dump.push_str(&Fields::of(row).text()?);
+            dump.push('\n');
+        }
+        Ok(dump)
     }
 }
 

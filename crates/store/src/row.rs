@@ -52,10 +52,14 @@ impl Fields {
         Ok(self.optional_text()?.map(Moment))
     }
 
+    pub(crate) fn optional_id<T: FromStr>(&mut self) -> Result<Option<T>> {
+        let text = self.optional_text()?;
+        text.map(|text| text.parse().map_err(|_| refused(&format!("{text:?} is not an id")))).transpose()
+    }
+
     /// A job's or a worker's id.
     pub(crate) fn id<T: FromStr>(&mut self) -> Result<T> {
-        let text = self.text()?;
-        text.parse().map_err(|_| refused(&format!("{text:?} is not an id")))
+        self.optional_id()?.ok_or_else(|| refused("expected an id, found null"))
     }
 }
 

@@ -67,8 +67,10 @@ def idle(track: Track, *, backend: str, processes: int, jobs: int) -> dict[str, 
 
 def backlog(track: Track, *, backend: str, processes: int, jobs: int) -> dict[str, float]:
     """
-    What a million rows of each kind cost a drain, as a part of the rate beside none (1.0: nothing), and how many
-    milliseconds an urgent job behind a million others waits for its start.
+    Tells what a million rows of each kind cost a drain.
+
+    As a part of the rate beside none (1.0: nothing), and how many milliseconds an urgent job behind a million others
+    waits for its start.
     """
     figures = {}
     plain = drain(track, backend=backend, processes=processes, jobs=jobs)["drain, jobs/s"]
@@ -76,15 +78,17 @@ def backlog(track: Track, *, backend: str, processes: int, jobs: int) -> dict[st
         rows.clear(backend)
         track.clear()
         rows.fill(backend, kind, rows.MILLION)
-        plain_again = drain(track, backend=backend, processes=processes, jobs=jobs)["drain, jobs/s"] if kind != "ready" else 0.0
+        plain_again = 0.0
+        if kind != "ready":
+            plain_again = drain(track, backend=backend, processes=processes, jobs=jobs)["drain, jobs/s"]
         if kind == "ready":
             with worker(track, backend=backend, processes=processes):
                 plain_again = rate(track.wait_for(jobs)[:jobs])
                 at = time.monotonic_ns()
                 tasks.noop.using(backend=backend, priority=100).enqueue(-7)
-                while not any(number == -7 for number, _ in (ran := tasks.read(track.path))):
+                while -7 not in (started := dict(tasks.read(track.path))):
                     time.sleep(0.05)
-                figures["urgent behind a million, ms"] = (dict(ran)[-7] - at) / 1e6
+                figures["urgent behind a million, ms"] = (started[-7] - at) / 1e6
         figures[f"rate beside a million {kind}, of the plain rate"] = plain_again / plain
     return figures
 
@@ -131,9 +135,7 @@ def pss(pid: int) -> float:
 def children(pid: int) -> list[int]:
     """Process ids of the children of all its threads."""
     return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
     ]
 
 

@@ -1,10 +1,18 @@
 """A million rows of one kind, put there and taken away by plain SQL."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill.compat import task_backends
 
 from . import tasks
+
+if TYPE_CHECKING:
+    from gristmill.backend import GristmillBackend
 
 MILLION = 1_000_000
 #: What a million of them must not slow down: jobs waiting in line (of this task), for a date, ended, of no known task.
@@ -31,14 +39,14 @@ def fill(backend: str, kind: str, count: int) -> None:
         if postgres
         else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '+30 days')"
     )
-    binds = {"last": count - 1, "backend": backend, "queue": tasks.noop.queue_name, "task": name}
+    binds: dict[str, int | str] = {"last": count - 1, "backend": backend, "queue": tasks.noop.queue_name, "task": name}
     dated = later if kind == "scheduled" else "null"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""insert into gristmill_job
                 (id, backend, queue_name, task_name, priority, run_after, enqueued_at, args, kwargs)
                 select {ids}, %(backend)s, %(queue)s, %(task)s, 0, {dated}, {now}, '[' || n || ']', '{{}}'
-                from {numbers}""",  # noqa: S608 - constants of this module
+                from {numbers}""",
             binds,
         )
         if postgres:
@@ -47,14 +55,14 @@ def fill(backend: str, kind: str, count: int) -> None:
                 f"""insert into gristmill_{place} ({_PLACE}, {_COUNTS})
                     select id, backend, queue_name, task_name, priority, run_after,
                         coalesce(run_after, enqueued_at) + interval '7 days', 0, 1, 0, 0, 0, 0, 0
-                    from gristmill_job where task_name = %s""",  # noqa: S608
+                    from gristmill_job where task_name = %s""",
                 [name],
             )
         if kind == "finished":
             cursor.execute(
                 f"""insert into gristmill_result ({_PLACE}, {_COUNTS}, started_at, finished_at, state)
                     select {_PLACE}, {_COUNTS}, {now}, {now}, 'successful' from gristmill_ready
-                    where task_name = %(task)s""",  # noqa: S608
+                    where task_name = %(task)s""",
                 {"task": name},
             )
             cursor.execute("delete from gristmill_ready where task_name = %s", [name])
@@ -71,8 +79,8 @@ def clear(backend: str) -> None:
             names,
         )
         for table in ("ready", "scheduled", "running", "result", "job"):
-            cursor.execute(f"delete from gristmill_{table} where task_name in (%s, %s)", names)  # noqa: S608
+            cursor.execute(f"delete from gristmill_{table} where task_name in (%s, %s)", names)
 
 
-def _connection(backend: str):  # type: ignore[no-untyped-def] # noqa: ANN202
-    return connections[task_backends[backend].database]
+def _connection(backend: str) -> BaseDatabaseWrapper:
+    return connections[cast("GristmillBackend", task_backends[backend]).database]

@@ -45,7 +45,7 @@ class Track:
 @contextlib.contextmanager
 def track() -> Iterator[Track]:
     """Makes a track, in memory where the machine has such a folder."""
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - a private folder is made inside
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(prefix="gristmill-bench-", dir=memory) as folder:
         yield Track(folder)
 

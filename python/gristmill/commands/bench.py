@@ -26,7 +26,9 @@ JOBS = {"drain": 10_000, "latency": 200, "enqueue": 10_000, "idle": 0, "backlog"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds its options."""
-    parser.add_argument("measure", nargs="*", metavar="MEASUREMENT", help=f"any of {', '.join(JOBS)}; {', '.join(USUAL)}")
+    parser.add_argument(
+        "measure", nargs="*", metavar="MEASUREMENT", help=f"any of {', '.join(JOBS)}; {', '.join(USUAL)}"
+    )
     parser.add_argument("--backend", metavar="ALIAS", help="which TASKS alias to measure")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="runners of the worker; 2")
     parser.add_argument("--jobs", type=int, metavar="N", help="how many jobs; each measurement has a default")

@@ -63,7 +63,7 @@ NUMBERS = {
 FLAGS = {
     "once": "Claim what is due now, one job for each runner, run it, and stop.",
     "until_done": "Stop when nothing is ready or running any more.",
-    "reload": "Restart runners when source code changes (default: when DEBUG is on).",
+    "reload": "Restart runners when source code changes (default: under DEBUG, unless --once or --until-done).",
     "json_logs": "Log one JSON object a line.",
 }
 LISTS = {
@@ -122,6 +122,10 @@ def configuration(
     }
     if wanted.get("once") and wanted.get("until_done"):
         raise CommandError("--once and --until-done exclude each other")
+    reload = wanted.get("reload")
+    if reload is None:
+        # A worker that ends by itself has nothing to wait for changes for.
+        reload = settings.DEBUG and not (wanted.get("once") or wanted.get("until_done"))
     host = socket.gethostname()
     label = str(wanted.get("label") or "{host}-{pid}").replace("{pid}", str(os.getpid())).replace("{host}", host)
     return {
@@ -137,7 +141,7 @@ def configuration(
         "processes": numbers["processes"] or usable_cores(),
         "once": bool(wanted.get("once")),
         "until_done": bool(wanted.get("until_done")),
-        "reload": bool(settings.DEBUG if wanted.get("reload") is None else wanted["reload"]),
+        "reload": reload,
         "json_logs": bool(wanted.get("json_logs")),
         "verbosity": options["verbosity"],
     }

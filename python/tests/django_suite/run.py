@@ -165,7 +165,8 @@ def sdist(version: str) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", "Django", "--no-deps"]
         # The archive is only read, so it need not fit this Python.
         command += ["--ignore-requires-python", "--dest", str(cache), wanted]
-        subprocess.run(command, check=True)
+        if subprocess.run(command, check=False).returncode:
+            raise SystemExit(f"Django {version}'s source archive, which has the tests, could not be fetched with pip")
         found = sorted(cache.glob(pattern))
     return found[-1]
 

@@ -3,23 +3,24 @@
 use std::collections::{HashMap, HashSet};
 
 use gristmill_core::{JobId, Token, WorkerId, state};
-use gristmill_store::{Row, Value};
+use gristmill_store::{Bind, Row, Value};
 
 use super::connection::Shared;
 
 type Key = (JobId, Token);
 
-/// Every place row of a job that has not ended. Small: finished jobs are read once, by their row number.
-const PLACES: &str = "
-    select id, 'ready', token, null, crashes, losses, interruptions from gristmill_ready
+/// Every place row of a job that has not ended, and the ends since the last look: those are read once, by their row
+/// number. One statement, as the oracle looks after every step.
+const LOOK: &str = "
+    select id, 'ready', token, null, crashes, losses, interruptions, 0 from gristmill_ready
     union all
-    select id, 'scheduled', token, null, crashes, losses, interruptions from gristmill_scheduled
+    select id, 'scheduled', token, null, crashes, losses, interruptions, 0 from gristmill_scheduled
     union all
-    select id, 'running', token, worker_id, crashes, losses, interruptions from gristmill_running
+    select id, 'running', token, worker_id, crashes, losses, interruptions, 0 from gristmill_running
     union all
-    select id, 'result', token, null, crashes, losses, interruptions from gristmill_result where rowid > ?1";
-const ATTEMPTS: &str = "select job_id, token, rowid from gristmill_attempt where rowid > ?1 order by rowid";
-const LAST_RESULT: &str = "select coalesce(max(rowid), 0) from gristmill_result";
+    select id, 'result', token, null, crashes, losses, interruptions, rowid from gristmill_result where rowid > ?1
+    union all
+    select job_id, 'attempt', token, null, 0, 0, 0, rowid from gristmill_attempt where rowid > ?2";
 
 #[derive(Default)]
 pub(super) struct Oracle {
@@ -80,7 +81,8 @@ impl Oracle {
         if let Some((id, token)) = stale.iter().find(|key| accepted.contains(key)) {
             return Err(format!("a stale end of job {id} with token {token} was accepted"));
         }
-        let rows = database.ask(PLACES, &[gristmill_store::Bind::Int(self.last_result)]).await;
+        let rows = database.ask(LOOK, &[Bind::Int(self.last_result), Bind::Int(self.last_attempt)]).await;
+        let (attempts, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| text(&row[1]) == "attempt");
         let mut seen: HashMap<JobId, &'static str> = HashMap::with_capacity(rows.len());
         let mut open = HashMap::new();
         for row in &rows {
@@ -107,9 +109,10 @@ impl Oracle {
         if let Some((id, token)) = stale.iter().find(|(id, _)| self.open.contains_key(id) && !open.contains_key(id)) {
             return Err(format!("a stale end of job {id} with token {token} closed the attempt of another"));
         }
+        self.last_result = rows.iter().map(|row| int(&row[7])).fold(self.last_result, i64::max);
+        self.judge_attempts(&attempts)?;
         self.open = open;
-        self.last_result = int(&database.ask(LAST_RESULT, &[]).await[0][0]);
-        self.judge_attempts(&database.ask(ATTEMPTS, &[gristmill_store::Bind::Int(self.last_attempt)]).await)
+        Ok(())
     }
 
     fn judge_place(
@@ -164,16 +167,17 @@ impl Oracle {
         Ok(place)
     }
 
-    // An accepted end is an attempt row: it carries the newest token, and there is one.
+    // An accepted end is an attempt row: of the attempt that was open before the step, and there is one.
     fn judge_attempts(&mut self, rows: &[Row]) -> Result<(), String> {
         for row in rows {
-            let key = (id(&row[0]), Token(int(&row[1])));
-            self.last_attempt = int(&row[2]);
+            let key = (id(&row[0]), Token(int(&row[2])));
+            self.last_attempt = self.last_attempt.max(int(&row[7]));
             if !self.written.insert(key) {
                 return Err(format!("token {} of job {} ended twice", key.1, key.0));
             }
-            if self.newest.get(&key.0).is_none_or(|(newest, _)| *newest != key.1) {
-                return Err(format!("job {} was ended with token {}, which is not its newest", key.0, key.1));
+            let open = self.open.get(&key.0);
+            if open != Some(&key.1) {
+                return Err(format!("job {} was ended with token {}; the open one is {open:?}", key.0, key.1));
             }
         }
         Ok(())

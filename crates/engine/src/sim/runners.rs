@@ -168,7 +168,7 @@ impl Executor for SimExecutor {
 
     // The world takes events by itself.
     async fn events(&mut self, _into: &mut Vec<Event>) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn recall(&mut self) {

@@ -22,7 +22,7 @@ const GENESIS: i64 = 1_767_225_600_000_000;
 /// Jobs under way at most.
 const JOBS: usize = 64;
 /// After the faults have ended, everything has to have ended within this many steps.
-const HEALING_STEPS: u64 = 20_000;
+const HEALING_STEPS: u64 = 8_000;
 /// Steps between two sweeps of the whole database.
 const SWEEP: u64 = 500;
 
@@ -104,7 +104,7 @@ impl World {
 
     /// The last things that happened.
     pub(super) fn story(&self) -> String {
-        self.story.iter().map(|line| format!("  {line}\n")).collect()
+        Vec::from(self.story.clone()).join("\n")
     }
 
     /// Faults for three quarters of the steps, then health until every job has ended.
@@ -124,7 +124,7 @@ impl World {
     async fn live(&mut self, steps: u64) -> Result<(), String> {
         let faults_until = steps / 4 * 3;
         while self.tally.steps < faults_until {
-            self.go_wrong().await?;
+            self.go_wrong();
             self.enqueue().await;
             self.step().await?;
         }
@@ -157,9 +157,9 @@ impl World {
 
     fn pass_time(&mut self) {
         self.now += match self.rng.u32(0..20) {
-            0 => self.rng.i64(0..5_000_000),
-            1..4 => self.rng.i64(0..2_000_000),
-            _ => self.rng.i64(0..200_000),
+            0..2 => self.rng.i64(0..8_000_000),
+            2..5 => self.rng.i64(0..2_000_000),
+            _ => self.rng.i64(0..300_000),
         };
         clock::simulated::set(self.origin, self.now);
     }
@@ -207,25 +207,30 @@ impl World {
         if self.defect == Some(Defect::NoAudit) {
             self.fleet[n].mill.forget_doubt();
         }
-        self.oracle.look(&self.shared, &[], &[]).await
+        Ok(())
     }
 
     async fn keep(&mut self, n: usize) -> Result<(), String> {
         let now = clock::now();
         let supervisor = &mut self.fleet[n];
-        supervisor.next_keep = self.now + self.rng.i64(500_000..2_000_000);
+        supervisor.next_keep = self.now + self.rng.i64(2_000_000..6_000_000);
         if supervisor.keeper.not_before().is_some_and(|instant| now < instant) {
             return Ok(());
         }
         let promoted = promoter::promote(&mut supervisor.keeper).await;
-        self.check(promoted)?;
-        self.oracle.look(&self.shared, &[], &[]).await?;
+        if self.check(promoted)?.is_none_or(|promoted| promoted.moved > 0) {
+            self.oracle.look(&self.shared, &[], &[]).await?;
+        }
         let supervisor = &mut self.fleet[n];
         let asking = supervisor.worker();
         let rescued = rescuer::rescue(&mut supervisor.keeper, asking).await;
-        if let Some(rescued @ 1..) = self.check(rescued)? {
-            self.tally.rescued += rescued;
-            self.tell(n, &format!("rescues {rescued}"));
+        match self.check(rescued)? {
+            Some(0) => return Ok(()),
+            Some(rescued) => {
+                self.tally.rescued += rescued;
+                self.tell(n, &format!("rescues {rescued}"));
+            }
+            None => {}
         }
         self.oracle.look(&self.shared, &[], &[]).await
     }
@@ -292,7 +297,9 @@ impl World {
         if done.answer.is_ok() {
             self.tally.stale_refused += stale.len() as u64;
         }
-        self.oracle.look(&self.shared, &stale, &accepted).await?;
+        if changes_jobs(&done.order) {
+            self.oracle.look(&self.shared, &stale, &accepted).await?;
+        }
         Ok(done)
     }
 
@@ -336,7 +343,6 @@ impl World {
         };
         let answer = supervisor.heart.judge(answer);
         self.check(answer)?;
-        self.oracle.look(&self.shared, &[], &[]).await?;
         self.reboot(n);
         Ok(())
     }
@@ -382,7 +388,7 @@ impl World {
         }
     }
 
-    async fn go_wrong(&mut self) -> Result<(), String> {
+    fn go_wrong(&mut self) {
         let n = self.rng.usize(..self.fleet.len());
         match self.rng.u32(0..1000) {
             0..6 => {
@@ -414,7 +420,6 @@ impl World {
             _ => {}
         }
         self.shared.set_weather(self.weather_now());
-        Ok(())
     }
 
     fn heal(&mut self) {
@@ -466,6 +471,10 @@ fn asked(order: &Order) -> Vec<(JobId, Token)> {
         Order::HandBack(attempts) => attempts.clone(),
         _ => Vec::new(),
     }
+}
+
+fn changes_jobs(order: &Order) -> bool {
+    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true })
 }
 
 fn micros(instant: Instant, origin: Instant) -> i64 {

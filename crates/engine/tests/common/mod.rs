@@ -1,4 +1,4 @@
-//! A SQLite file with the schema, a worker on it, and the few words the tests are written in.
+//! A database file with the schema, a worker on it, and the few words the tests are written in.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::missing_panics_doc, clippy::unwrap_used)]
 
 pub mod executor;

@@ -7,11 +7,14 @@
 mod claim;
 mod enqueue;
 mod finish;
+mod life;
 mod rescue;
 pub mod runner;
 mod scene;
+mod schema;
 #[cfg(feature = "postgres")]
 pub mod server;
+mod turn;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -45,7 +48,18 @@ pub struct Question {
 
 /// All of them.
 pub fn questions() -> Vec<Question> {
-    [claim::questions(), enqueue::questions(), finish::questions(), rescue::questions()].into_iter().flatten().collect()
+    [
+        schema::questions(),
+        enqueue::questions(),
+        claim::questions(),
+        finish::questions(),
+        turn::questions(),
+        rescue::questions(),
+        life::questions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Lists a module's questions. They are private, so the compiler names one that is left out.

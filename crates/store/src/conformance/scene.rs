@@ -13,10 +13,11 @@ pub(super) fn at(seconds: i64) -> Moment {
     Moment::from_unix_micros((BEGINNING + seconds) * 1_000_000)
 }
 
-/// A session whose present is the beginning.
+/// A session whose present is the beginning, and for which the clock alone says who lives.
 pub(super) async fn session(fixture: &dyn Fixture) -> Session {
     let mut session = fixture.session().await;
     session.set_now(Some(at(0)));
+    session.lives = None;
     session
 }
 

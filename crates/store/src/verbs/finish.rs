@@ -13,7 +13,7 @@ use crate::{Bind, Result, Session};
 /// Longer delays are cut to this, so that a date stays one that both databases can hold.
 const LONGEST_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-static FINISH: Sql = sql!("finish");
+pub(crate) static FINISH: Sql = sql!("finish");
 static HAND_BACK: Sql = sql!("hand_back");
 
 impl Session {
@@ -37,7 +37,7 @@ impl Session {
         self.end(turn).await
     }
 
-    async fn turn(
+    pub(crate) async fn turn(
         &mut self,
         attempts: &[Attempt],
         worker: WorkerId,

@@ -2,7 +2,7 @@
 
 mod claim;
 pub(crate) mod enqueue;
-mod finish;
+pub(crate) mod finish;
 pub(crate) mod promote;
 pub(crate) mod register;
 mod rescue;
