@@ -57,7 +57,8 @@ def wake_now(connection: BaseDatabaseWrapper) -> None:
     Wakes the worker that the statement of an enqueue in autocommit saw idle.
 
     A worker that goes idle while that statement commits is not seen. It has just begun to poll, at its shortest
-    interval, so the job waits a fifth of a second; asking again after each commit would cost every enqueue a round trip.
+    interval, so the job waits a fifth of a second; asking again after each commit would cost every enqueue a round
+    trip.
     """
     _notify(connection, _WAKE)
 
