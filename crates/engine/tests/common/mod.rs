@@ -5,12 +5,11 @@ pub mod executor;
 pub mod faults;
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use gristmill_core::{JobId, Lane, Lease, Moment};
 use gristmill_engine::{Ending, Options, Progress, Sessions, Shutdown, Standing, Stopper, Worker, shutdown};
-use gristmill_store::{Bind, NewJob, Settings, Store, Value};
+use gristmill_store::{NewJob, Store, Value};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -20,19 +19,16 @@ pub use faults::Faulty;
 /// Nothing that a test waits for takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A database of its own, removed at the end.
+/// A database of its own.
 pub struct Database {
     pub store: Store,
-    folder: PathBuf,
+    _place: crate::Place,
 }
 
 impl Database {
     pub async fn fresh() -> Self {
-        let folder = std::env::temp_dir().join(format!("gristmill-engine-{}", JobId::new()));
-        std::fs::create_dir(&folder).unwrap();
-        let store = Store::new(Settings::sqlite(folder.join("jobs.sqlite3"))).unwrap();
-        store.migrate().await.unwrap();
-        Self { store, folder }
+        let (place, store) = crate::Place::fresh().await;
+        Self { store, _place: place }
     }
 
     /// Enqueues jobs of a task with these priorities; gives their ids in the same order.
@@ -46,30 +42,26 @@ impl Database {
         jobs.iter().map(|job| job.id).collect()
     }
 
-    pub async fn sql(&self, sql: &'static str, binds: &[Bind<'_>]) -> Vec<Vec<Value>> {
-        self.store.open().await.unwrap().into_connection().run(sql, binds).await.unwrap()
+    pub async fn sql(&self, sql: &'static str) -> Vec<Vec<Value>> {
+        self.store.open().await.unwrap().into_connection().run(sql, &[]).await.unwrap()
     }
 
     /// How many jobs are in each state, as `"ready 2, successful 1"`.
     pub async fn states(&self) -> String {
-        let rows = self.sql("select state, count(*) from gristmill_jobs group by state order by state", &[]).await;
+        let rows = self.sql("select state, count(*) from gristmill_jobs group by state order by state").await;
         let states: Vec<String> = rows.iter().map(|row| format!("{} {}", text(&row[0]), int(&row[1]))).collect();
         states.join(", ")
     }
 
     /// Outcomes of the attempts of a job, oldest first.
     pub async fn outcomes(&self, id: JobId) -> Vec<String> {
-        let sql = "select outcome from gristmill_attempt where job_id = ?1 order by token";
-        self.sql(sql, &[id.to_string().into()]).await.iter().map(|row| text(&row[0])).collect()
-    }
-
-    /// One value of the read view for a job.
-    pub async fn see(&self, sql: &'static str, id: JobId) -> Value {
-        self.sql(sql, &[id.to_string().into()]).await.remove(0).remove(0)
+        let rows = self.sql("select cast(job_id as text), outcome from gristmill_attempt order by token").await;
+        rows.iter().filter(|row| of(&row[0]) == id).map(|row| text(&row[1])).collect()
     }
 
     pub async fn state(&self, id: JobId) -> String {
-        text(&self.see("select state from gristmill_jobs where id = ?1", id).await)
+        let rows = self.sql("select cast(id as text), state from gristmill_jobs").await;
+        text(&rows.iter().find(|row| of(&row[0]) == id).unwrap()[1])
     }
 
     /// Waits until a job is in a state.
@@ -80,12 +72,6 @@ impl Database {
             }
         })
         .await;
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -131,6 +117,11 @@ impl Running {
 
     pub async fn ending(self) -> Ending {
         soon(self.task).await.unwrap()
+    }
+
+    /// Its end, however long that takes.
+    pub async fn task_end(self) -> Ending {
+        self.task.await.unwrap()
     }
 
     pub async fn stop(self) -> Ending {
@@ -186,6 +177,10 @@ pub fn text(value: &Value) -> String {
         Value::Text(text) => text.clone(),
         other => panic!("not text: {other:?}"),
     }
+}
+
+fn of(value: &Value) -> JobId {
+    text(value).parse().unwrap()
 }
 
 pub fn int(value: &Value) -> i64 {

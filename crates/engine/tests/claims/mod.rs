@@ -1,10 +1,10 @@
-//! What a worker promises, on a database file, with an executor that does what each test says.
-
-mod common;
+//! What a worker promises on every database, with an executor that does what each test says.
 
 use std::time::Duration;
 
-use common::{CRASH, Database, FAIL, Faulty, Running, WAIT, WORK, in_time, int, job, quick, soon, success, until_done};
+use crate::common::{
+    CRASH, Database, FAIL, Faulty, Running, WAIT, WORK, in_time, int, job, quick, soon, success, until_done,
+};
 use gristmill_core::Outcome;
 use gristmill_engine::{Ending, Event, Options, Stage, shutdown};
 use gristmill_store::Value;
@@ -141,6 +141,23 @@ async fn an_end_that_cannot_be_stored_keeps_no_other_from_being_written() {
     worker.until(|progress| progress.failed == 1).await;
     assert_eq!(database.state(ids[3]).await, "failed");
     assert_eq!(worker.stop().await, Ending::Drained);
+}
+
+#[tokio::test]
+async fn a_job_that_no_runner_takes_does_not_go_round_and_round() {
+    let database = Database::fresh().await;
+    let id = database.enqueue(WAIT, &[0]).await[0];
+    let worker = Running::start(&database.store, 1, 0, quick());
+    let until = std::time::Instant::now() + Duration::from_secs(1);
+    let mut starts = 0;
+    while std::time::Instant::now() < until {
+        starts += 1;
+        worker.until_started(starts).await;
+        worker.control.end(id, Outcome::HandedBack);
+    }
+    assert!((3..20).contains(&starts), "{starts}");
+    worker.stopper.advance(Stage::Stopping);
+    worker.ending().await;
 }
 
 // --- lost answers and outages ----------------------------------------------------------------------------
@@ -292,7 +309,7 @@ async fn a_graceful_stop_finishes_what_runs_and_hands_the_prefetched_back_unchar
     for id in &ids[1..] {
         assert!(database.outcomes(*id).await.is_empty());
     }
-    assert_eq!(int(&database.sql("select exit_status from gristmill_worker", &[]).await[0][0]), 0);
+    assert_eq!(int(&database.sql("select cast(exit_status as bigint) from gristmill_worker").await[0][0]), 0);
 }
 
 #[tokio::test]
@@ -417,7 +434,7 @@ async fn a_loop_that_panics_ends_the_worker() {
     let ending = worker.ending().await;
     assert!(matches!(ending, Ending::Crashed(_)));
     assert_eq!(ending.exit_status(), 99);
-    let row = database.sql("select exit_status, last_error from gristmill_worker", &[]).await.remove(0);
+    let row = database.sql("select cast(exit_status as bigint), last_error from gristmill_worker").await.remove(0);
     assert_eq!(int(&row[0]), 99);
     assert!(matches!(&row[1], Value::Text(_)));
 }
@@ -436,47 +453,25 @@ async fn an_executor_that_cannot_go_on_ends_the_worker_with_its_reason() {
 #[tokio::test]
 async fn a_database_without_the_tables_ends_the_worker_with_an_error() {
     let database = Database::fresh().await;
-    database.sql("drop table gristmill_schema", &[]).await;
-    let (fake, _control) = common::Fake::new(1, 0);
+    database.sql("drop table gristmill_schema").await;
+    let (fake, _control) = crate::common::Fake::new(1, 0);
     let (_stopper, shutdown) = shutdown::channel();
     let worker = gristmill_engine::Worker::new(database.store.clone(), fake, Options::default());
     assert!(soon(worker.run(shutdown)).await.is_err());
 }
 
-// --- living ----------------------------------------------------------------------------------------------
+// --- speed -----------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_task_that_blocks_the_database_file_past_the_fence_interrupts_nothing() {
+#[ignore = "a measurement: cargo test --release -p gristmill-engine -- --ignored --nocapture how_fast"]
+async fn how_fast_a_backlog_of_empty_jobs_is_worked_off() {
+    const JOBS: usize = 20_000;
     let database = Database::fresh().await;
-    let id = database.enqueue(WAIT, &[0]).await[0];
-    let mut worker = Running::start(&database.store, 1, 0, quick());
-    worker.until_started(1).await;
-    let name = worker.standing.borrow().worker;
-    let mut handler = database.store.open().await.unwrap().into_connection();
-    handler.begin().await.unwrap();
-    // Three times the fence of a heartbeat of 0.2 s.
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    handler.commit().await.unwrap();
-    worker.control.end(id, success());
-    worker.until(|progress| progress.done == 1).await;
-    assert_eq!(worker.control.interrupts(), 0);
-    assert_eq!(worker.standing.borrow().worker, name);
-    worker.stop().await;
-}
-
-#[tokio::test]
-async fn a_job_that_no_runner_takes_does_not_go_round_and_round() {
-    let database = Database::fresh().await;
-    let id = database.enqueue(WAIT, &[0]).await[0];
-    let worker = Running::start(&database.store, 1, 0, quick());
-    let until = std::time::Instant::now() + Duration::from_secs(1);
-    let mut starts = 0;
-    while std::time::Instant::now() < until {
-        starts += 1;
-        worker.until_started(starts).await;
-        worker.control.end(id, Outcome::HandedBack);
-    }
-    assert!((3..20).contains(&starts), "{starts}");
-    worker.stopper.advance(Stage::Stopping);
-    worker.ending().await;
+    database.enqueue(WORK, &[0; JOBS]).await;
+    let began = std::time::Instant::now();
+    let worker = Running::start(&database.store, 100, 100, until_done());
+    worker.task_end().await;
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{JOBS} jobs in {seconds:.2} s: {:.0} jobs/s", 20_000.0 / seconds);
+    assert_eq!(database.states().await, "successful 20000");
 }
