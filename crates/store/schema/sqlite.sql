@@ -190,6 +190,6 @@ CREATE TABLE gristmill_worker (
 );
 
 CREATE INDEX gristmill_worker_live
-    on gristmill_worker (heartbeat_at)
+    on gristmill_worker (id)
     where stopped_at is null and lost_at is null;
 

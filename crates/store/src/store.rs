@@ -3,11 +3,11 @@
 use gristmill_core::WorkerId;
 
 use crate::life::{LifeLock, Lives};
-use crate::{Connection, Result, Session, Settings, WakeUps, migrate};
 #[cfg(feature = "postgres")]
 use crate::postgres;
 #[cfg(feature = "sqlite")]
 use crate::sqlite;
+use crate::{Connection, Result, Session, Settings, WakeUps, migrate};
 
 /// Knows how to reach one database; cheap to clone.
 #[derive(Clone)]

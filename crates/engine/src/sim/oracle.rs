@@ -34,6 +34,8 @@ pub(super) struct Oracle {
     written: HashSet<Key>,
     /// Attempts whose handler runs, and in which supervisor's boot.
     running: HashMap<JobId, (Token, WorkerId)>,
+    /// Attempts whose handler ran, ever.
+    started: HashSet<Key>,
     last_result: i64,
     last_attempt: i64,
 }
@@ -54,11 +56,13 @@ impl Oracle {
     /// A handler's first instruction is about to run.
     pub(super) fn started(&mut self, key: Key, by: WorkerId) -> Result<(), String> {
         let (id, token) = key;
+        self.started.insert(key);
         if let Some((other, whose)) = self.running.insert(id, (token, by)) {
             return Err(format!("two live attempts of job {id}: token {other} at {whose}, token {token} at {by}"));
         }
-        if !matches!(self.newest.get(&id), Some((newest, _)) if *newest == token) {
-            return Err(format!("job {id} started with token {token}, which is not its newest"));
+        let open = self.open.get(&id);
+        if open != Some(&token) {
+            return Err(format!("job {id} started with token {token}; its open attempt is {open:?}"));
         }
         Ok(())
     }
@@ -67,6 +71,14 @@ impl Oracle {
     pub(super) fn stopped(&mut self, key: Key) {
         if self.running.get(&key.0).is_some_and(|(token, _)| *token == key.1) {
             self.running.remove(&key.0);
+        }
+    }
+
+    /// Attempts were put back as if they had never been: none of them may have started.
+    pub(super) fn handed_back(&self, keys: &[Key]) -> Result<(), String> {
+        match keys.iter().find(|key| self.started.contains(key)) {
+            Some((id, token)) => Err(format!("job {id} started with token {token} and was handed back uncharged")),
+            None => Ok(()),
         }
     }
 

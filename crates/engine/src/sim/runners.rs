@@ -28,10 +28,16 @@ struct Inner {
     waiting: VecDeque<Claimed>,
     running: Vec<Run>,
     events: Vec<Event>,
-    /// Ended by an interrupt since the oracle was last told.
-    stopped: Vec<(JobId, Token)>,
+    /// What started and what stopped since the oracle was last told, in order.
+    journal: Vec<Entry>,
+    now: i64,
     crashes: u64,
     killed: u64,
+}
+
+enum Entry {
+    Started(JobId, Token),
+    Stopped(JobId, Token),
 }
 
 struct Run {
@@ -48,7 +54,8 @@ impl Runners {
             waiting: VecDeque::new(),
             running: Vec::new(),
             events: Vec::new(),
-            stopped: Vec::new(),
+            journal: Vec::new(),
+            now: 0,
             crashes: 0,
             killed: 0,
         };
@@ -58,25 +65,21 @@ impl Runners {
     }
 
     /// Ends what ends until `now`. At `fence` the guard kills what still runs, whatever the supervisor does.
-    pub(super) fn end_until(&self, now: i64, fence: Option<i64>, oracle: &mut Oracle) {
+    pub(super) fn end_until(&self, now: i64, fence: Option<i64>) {
         let mut inner = self.0.lock().expect("no panic");
-        for key in std::mem::take(&mut inner.stopped) {
-            oracle.stopped(key);
-        }
+        inner.now = now;
         let alive_until = fence.map_or(now, |fence| fence.min(now));
         let runs = std::mem::take(&mut inner.running);
         let (ended, running): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.ends_at <= alive_until);
         inner.running = running;
         for run in ended {
-            oracle.stopped((run.claimed.id, run.claimed.token));
             let outcome = inner.outcome();
-            inner.end(run.claimed, outcome);
+            inner.stop(run, outcome);
         }
         if fence.is_some_and(|fence| now >= fence) {
             for run in std::mem::take(&mut inner.running) {
-                oracle.stopped((run.claimed.id, run.claimed.token));
                 inner.killed += 1;
-                inner.end(run.claimed, Outcome::Interrupted);
+                inner.stop(run, Outcome::Interrupted);
             }
             for claimed in std::mem::take(&mut inner.waiting) {
                 inner.end(claimed, Outcome::HandedBack);
@@ -85,14 +88,18 @@ impl Runners {
     }
 
     /// Runners that are free take what waits, also while their supervisor is paused.
-    pub(super) fn start_waiting(&self, now: i64, worker: WorkerId, oracle: &mut Oracle) -> Result<(), String> {
-        let mut inner = self.0.lock().expect("no panic");
-        while inner.running.len() < inner.slots
-            && let Some(claimed) = inner.waiting.pop_front()
-        {
-            oracle.started((claimed.id, claimed.token), worker)?;
-            let takes = inner.duration();
-            inner.running.push(Run { claimed, ends_at: now + takes });
+    pub(super) fn start_waiting(&self) {
+        self.0.lock().expect("no panic").fill();
+    }
+
+    /// Tells the oracle what started and what stopped.
+    pub(super) fn report(&self, worker: WorkerId, oracle: &mut Oracle) -> Result<(), String> {
+        let journal = std::mem::take(&mut self.0.lock().expect("no panic").journal);
+        for entry in journal {
+            match entry {
+                Entry::Started(id, token) => oracle.started((id, token), worker)?,
+                Entry::Stopped(id, token) => oracle.stopped((id, token)),
+            }
         }
         Ok(())
     }
@@ -100,8 +107,10 @@ impl Runners {
     /// The supervisor is gone, and they with it.
     pub(super) fn vanish(&self, oracle: &mut Oracle) {
         let mut inner = self.0.lock().expect("no panic");
-        for key in std::mem::take(&mut inner.stopped) {
-            oracle.stopped(key);
+        for entry in std::mem::take(&mut inner.journal) {
+            if let Entry::Stopped(id, token) = entry {
+                oracle.stopped((id, token));
+            }
         }
         for run in std::mem::take(&mut inner.running) {
             oracle.stopped((run.claimed.id, run.claimed.token));
@@ -123,6 +132,21 @@ impl Runners {
 }
 
 impl Inner {
+    fn fill(&mut self) {
+        while self.running.len() < self.slots
+            && let Some(claimed) = self.waiting.pop_front()
+        {
+            self.journal.push(Entry::Started(claimed.id, claimed.token));
+            let ends_at = self.now + self.duration();
+            self.running.push(Run { claimed, ends_at });
+        }
+    }
+
+    fn stop(&mut self, run: Run, outcome: Outcome) {
+        self.journal.push(Entry::Stopped(run.claimed.id, run.claimed.token));
+        self.end(run.claimed, outcome);
+    }
+
     fn end(&mut self, claimed: Claimed, outcome: Outcome) {
         self.events.push(Event::Ended(Ended { claimed, started_after: None, runner_pid: None, outcome }));
     }
@@ -163,7 +187,9 @@ impl Executor for SimExecutor {
     }
 
     fn start(&mut self, jobs: Vec<Claimed>) {
-        self.runners.0.lock().expect("no panic").waiting.extend(jobs);
+        let mut inner = self.runners.0.lock().expect("no panic");
+        inner.waiting.extend(jobs);
+        inner.fill();
     }
 
     // The world takes events by itself.
@@ -181,8 +207,7 @@ impl Executor for SimExecutor {
     fn interrupt(&mut self) {
         let mut inner = self.runners.0.lock().expect("no panic");
         for run in std::mem::take(&mut inner.running) {
-            inner.stopped.push((run.claimed.id, run.claimed.token));
-            inner.end(run.claimed, Outcome::Interrupted);
+            inner.stop(run, Outcome::Interrupted);
         }
     }
 

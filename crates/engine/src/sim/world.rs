@@ -168,10 +168,12 @@ impl World {
         for supervisor in &self.fleet {
             let fence = supervisor.until().map_or(self.now, |until| micros(until, self.origin));
             let fence = (self.defect != Some(Defect::NoFence)).then_some(fence);
-            supervisor.runners.end_until(self.now, fence, &mut self.oracle);
+            supervisor.runners.end_until(self.now, fence);
+            supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
         }
         for supervisor in &self.fleet {
-            supervisor.runners.start_waiting(self.now, supervisor.worker(), &mut self.oracle)?;
+            supervisor.runners.start_waiting();
+            supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
         }
         Ok(())
     }
@@ -262,6 +264,10 @@ impl World {
         let supervisor = &mut self.fleet[n];
         if delivered > self.now {
             supervisor.delivery = Some((delivered, done));
+            // The worst moment to be stopped by a signal: what was claimed is started, or not, long after.
+            if self.rng.u32(0..8) == 0 {
+                self.pause(n);
+            }
             return Ok(());
         }
         supervisor.mill.settle(done).map_err(|error| error.to_string())
@@ -290,6 +296,7 @@ impl World {
             }
             Ok(Answer::HandedBack(handed_back)) => {
                 self.tally.handed_back_unheld += handed_back.len() as u64;
+                self.oracle.handed_back(handed_back)?;
                 handed_back.clone()
             }
             _ => Vec::new(),
@@ -392,10 +399,7 @@ impl World {
         let n = self.rng.usize(..self.fleet.len());
         match self.rng.u32(0..1000) {
             0..6 => {
-                self.tally.pauses += 1;
-                let seconds = self.rng.i64(1..200);
-                self.tell(n, &format!("is paused for {seconds} s"));
-                self.fleet[n].paused_until = self.now + seconds * 1_000_000;
+                self.pause(n);
             }
             6..10 => {
                 self.tally.supervisor_crashes += 1;
@@ -420,6 +424,13 @@ impl World {
             _ => {}
         }
         self.shared.set_weather(self.weather_now());
+    }
+
+    fn pause(&mut self, n: usize) {
+        self.tally.pauses += 1;
+        let seconds = self.rng.i64(1..200);
+        self.tell(n, &format!("is paused for {seconds} s"));
+        self.fleet[n].paused_until = self.now + seconds * 1_000_000;
     }
 
     fn heal(&mut self) {

@@ -32,8 +32,7 @@ const BACKEND: &str = r#"
 from dataclasses import dataclass
 
 from gristmill import registry
-from gristmill.compat import Task
-from django.tasks.backends.base import BaseTaskBackend
+from gristmill.compat import BaseTaskBackend, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,7 @@ impl Project {
     }
 
     pub fn write_tasks(&self, tasks: &str) {
-        let head = "import os, signal, subprocess, sys, time\nfrom django.tasks import task\n\n";
+        let head = "import os, signal, subprocess, sys, time\nfrom gristmill.compat import task\n\n";
         self.write("shop/tasks.py", &format!("{head}{tasks}"));
     }
 

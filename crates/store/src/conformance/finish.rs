@@ -315,8 +315,7 @@ async fn a_batch_of_mixed_outcomes_ends_each_its_own_way(fixture: &dyn Fixture) 
     session.enqueue(&jobs(7)).await.expect("enqueues");
     let claimed = session.claim(worker, &[band()], 7).await.expect("claims");
     session.hand_back(&[(claimed[6].id, claimed[6].token)]).await.expect("hands back");
-    let outcomes =
-        [success(), error(), crash(), Outcome::Lost, Outcome::Interrupted, Outcome::HandedBack, success()];
+    let outcomes = [success(), error(), crash(), Outcome::Lost, Outcome::Interrupted, Outcome::HandedBack, success()];
     let attempts: Vec<_> = claimed.iter().zip(outcomes).map(|(claimed, outcome)| ended(claimed, outcome)).collect();
 
     let mut accepted = session.finish(&attempts).await.expect("finishes");
@@ -358,11 +357,8 @@ async fn text_is_stored_as_it_is(fixture: &dyn Fixture) {
     let claimed = claimed_job(&mut session, worker).await;
     let odd = "\u{1b}[31m ' \" \\ \\u0000 %s $1 ?1 {} \u{feff}\u{fffd}\u{10ffff} 😀 \r\n\t \u{1}\u{7f}";
     let traceback = format!("{odd}{}", "x".repeat(1 << 20));
-    let failed = Outcome::Failed {
-        reason: Reason::BadResult,
-        exception_class_path: odd.into(),
-        traceback: traceback.clone(),
-    };
+    let failed =
+        Outcome::Failed { reason: Reason::BadResult, exception_class_path: odd.into(), traceback: traceback.clone() };
 
     session.finish(&[ended(&claimed, failed)]).await.expect("finishes");
 

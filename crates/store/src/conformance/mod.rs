@@ -15,11 +15,12 @@ mod schema;
 #[cfg(feature = "postgres")]
 pub mod server;
 mod turn;
+mod wake_ups;
 
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::Session;
+use crate::{Session, Store};
 
 /// A future that a fixture or a question gives back.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -28,6 +29,10 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub trait Fixture {
     /// A new session on it.
     fn session(&self) -> Pending<'_, Session>;
+    /// What opens them, where it is a [`Store`].
+    fn store(&self) -> Option<Store> {
+        None
+    }
     /// Removes the database; called whatever became of the question.
     fn close(self: Box<Self>) -> Pending<'static, ()>;
 }
@@ -56,6 +61,7 @@ pub fn questions() -> Vec<Question> {
         turn::questions(),
         rescue::questions(),
         life::questions(),
+        wake_ups::questions(),
     ]
     .into_iter()
     .flatten()

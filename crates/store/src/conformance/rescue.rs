@@ -2,9 +2,7 @@
 
 use gristmill_core::{Outcome, WorkerId};
 
-use super::scene::{
-    at, band, claim_one, claimed_job, dump, ended, jobs, number, session, success, worker,
-};
+use super::scene::{at, band, claim_one, claimed_job, dump, ended, jobs, number, session, success, worker};
 use super::{Fixture, asks};
 use crate::Session;
 
@@ -183,8 +181,7 @@ async fn idle_sets_and_clears_the_flag(fixture: &dyn Fixture) {
 
 async fn orphans_are_those_of_workers_that_will_not_end_them(fixture: &dyn Fixture) {
     let mut session = session(fixture).await;
-    let (lost, closed, erased) =
-        (worker(&mut session).await, worker(&mut session).await, worker(&mut session).await);
+    let (lost, closed, erased) = (worker(&mut session).await, worker(&mut session).await, worker(&mut session).await);
     let mut expected = Vec::new();
     for worker in [lost, closed, erased] {
         expected.push(claimed_job(&mut session, worker).await);

@@ -7,13 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Databases, Question, questions};
 
+/// Asks all questions, and those that only these databases are asked.
+///
 /// Understands the common arguments of a test binary: words that a name must contain, `--exact`, `--skip WORD`,
 /// `--list`, `--test-threads N`. Output is never captured.
-pub fn run(databases: &dyn Databases) -> ExitCode {
+pub fn run(databases: &dyn Databases, own_questions: Vec<Question>) -> ExitCode {
     let arguments = Arguments::read(std::env::args().skip(1));
-    let chosen: Vec<Question> = questions().into_iter().filter(|question| arguments.choose(question.name)).collect();
+    let all = questions().into_iter().chain(own_questions);
+    let chosen: Vec<Question> = all.filter(|question| arguments.choose(question.name)).collect();
     if arguments.list {
-        chosen.iter().for_each(|question| println!("{}: test", question.name));
+        for question in &chosen {
+            println!("{}: test", question.name);
+        }
         return ExitCode::SUCCESS;
     }
 

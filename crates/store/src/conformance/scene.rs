@@ -89,12 +89,7 @@ pub(super) async fn claim_one(session: &mut Session, worker: WorkerId) -> Claime
 }
 
 pub(super) fn ended(claimed: &Claimed, outcome: Outcome) -> Attempt {
-    Attempt {
-        claimed: claimed.clone(),
-        started_after: Some(Duration::from_millis(2)),
-        runner_pid: Some(4242),
-        outcome,
-    }
+    Attempt { claimed: claimed.clone(), started_after: Some(Duration::from_millis(2)), runner_pid: Some(4242), outcome }
 }
 
 pub(super) fn success() -> Outcome {

@@ -32,11 +32,16 @@ impl Server {
     pub fn start(durability: Durability) -> Self {
         match std::env::var(VARIABLE) {
             Ok(url) => Self { url, guard: None },
-            Err(_) => Self::throw_away(durability),
+            Err(_) => Self::throw_away(durability, "primary"),
         }
     }
 
-    fn throw_away(durability: Durability) -> Self {
+    /// A throw-away standby that follows nobody.
+    pub fn standby() -> Self {
+        Self::throw_away(Durability::Off, "standby")
+    }
+
+    fn throw_away(durability: Durability, role: &str) -> Self {
         let binaries = binaries().unwrap_or_else(|| {
             panic!("no PostgreSQL server found: install one (Debian: apt-get install postgresql) or set {VARIABLE}")
         });
@@ -47,7 +52,7 @@ impl Server {
         let mut guard = as_postgres()
             .args(["sh", "-c", GUARD, "guard"])
             .arg(&binaries)
-            .args([&port.to_string(), fsync])
+            .args([&port.to_string(), fsync, role])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A Ctrl-C is for the tests; the guard sees their end.
@@ -67,6 +72,9 @@ impl Server {
     }
 
     /// Leads to another database on it.
+    ///
+    /// # Panics
+    /// When the server was given by a URL that names no database.
     pub fn url_of(&self, database: &str) -> String {
         let (rest, query) = self.url.split_once('?').map_or((self.url.as_str(), None), |(rest, q)| (rest, Some(q)));
         let slash = rest.rfind('/').expect("the URL names a database");
@@ -87,7 +95,7 @@ impl Drop for Server {
 /// Runs the server until its own standard input closes: when the tests end, even if they are killed.
 const GUARD: &str = r#"
 set -eu
-binaries=$1 port=$2 fsync=$3
+binaries=$1 port=$2 fsync=$3 role=$4
 directory=$(mktemp -d "${TMPDIR:-/tmp}/gristmill-postgres.XXXXXX")
 server=
 finish() {
@@ -105,6 +113,7 @@ then
     cat "$directory/log" >&2
     exit 1
 fi
+[ "$role" = primary ] || touch "$directory/data/standby.signal"
 "$binaries/postgres" -D "$directory/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
     -c fsync="$fsync" -c full_page_writes="$fsync" -c max_connections=200 -c shared_buffers=256MB \
     -c max_wal_size=2GB >>"$directory/log" 2>&1 </dev/null &

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{Column, ConnectOptions, Connection as _, Executor, Row as _, TypeInfo};
 
@@ -39,11 +40,14 @@ pub(crate) struct Postgres(PgConnection);
 impl Postgres {
     pub(crate) async fn open(settings: &Settings) -> Result<Self> {
         let mut connection = options(settings)?.connect().await.map_err(error)?;
-        let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await.map_err(error)?;
+        let standby: bool =
+            sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await.map_err(error)?;
         if standby {
             let _ = connection.close().await;
             // Passing: in a failover the name that leads here will soon lead to the new primary.
-            return Err(Error::Unavailable("the server is a standby: it cannot be written to; connect to the primary".into()));
+            return Err(Error::Unavailable(
+                "the server is a standby: it cannot be written to; connect to the primary".into(),
+            ));
         }
         Ok(Self(connection))
     }
@@ -55,7 +59,8 @@ pub(crate) fn options(settings: &Settings) -> Result<PgConnectOptions> {
         return Err(Error::Settings("these settings are not for PostgreSQL".into()));
     };
     // Without the password file: whoever made the settings has looked there.
-    let mut options = PgConnectOptions::new_without_pgpass().database(name).application_name("gristmill").options(PARAMETERS);
+    let mut options =
+        PgConnectOptions::new_without_pgpass().database(name).application_name("gristmill").options(PARAMETERS);
     if let Some(host) = host.as_deref().filter(|host| !host.is_empty()) {
         options = if host.starts_with('/') { options.socket(host) } else { options.host(host) };
     }
@@ -140,7 +145,7 @@ fn values(row: &PgRow) -> Result<Row> {
 
 /// What the caller should do about it, by the class of the server's SQLSTATE.
 pub(super) fn error(error: sqlx::Error) -> Error {
-    let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
+    let Some(code) = error.as_database_error().and_then(DatabaseError::code) else {
         return match error {
             sqlx::Error::Configuration(why) => Error::Settings(why.to_string()),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Error::Refused(error.to_string()),

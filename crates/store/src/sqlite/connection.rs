@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions, Executor, Row as _, TypeInfo, ValueRef};
 
@@ -45,7 +46,8 @@ pub(crate) async fn turn_wal_on(path: &Path) -> Result<bool> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).busy_timeout(BUSY_TIMEOUT);
     let mut connection = options.disable_statement_logging().connect().await.map_err(error)?;
     let before: String = sqlx::query_scalar("pragma journal_mode").fetch_one(&mut connection).await.map_err(error)?;
-    let after: String = sqlx::query_scalar("pragma journal_mode = wal").fetch_one(&mut connection).await.map_err(error)?;
+    let after: String =
+        sqlx::query_scalar("pragma journal_mode = wal").fetch_one(&mut connection).await.map_err(error)?;
     if after != "wal" {
         return Err(Error::Schema(format!("{} cannot be put in WAL mode; is it on a network disk?", path.display())));
     }
@@ -70,6 +72,8 @@ async fn connect(path: &Path, synchronous: Synchronous) -> Result<SqliteConnecti
         .create_if_missing(false)
         .busy_timeout(BUSY_TIMEOUT)
         .synchronous(synchronous)
+        // The thread hands rows over one by one; with room for all of a batch it need not wait for their reader.
+        .row_buffer_size(1_000)
         .disable_statement_logging()
         .connect()
         .await
@@ -142,7 +146,7 @@ fn error(error: sqlx::Error) -> Error {
     const INPUT_OUTPUT: i32 = 10;
     const FULL: i32 = 13;
     const CANNOT_OPEN: i32 = 14;
-    let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
+    let code = error.as_database_error().and_then(DatabaseError::code).and_then(|code| code.parse::<i32>().ok());
     match code.map(|extended| extended & 0xff) {
         Some(BUSY | LOCKED | INPUT_OUTPUT | FULL | CANNOT_OPEN) => Error::Unavailable(error.to_string()),
         Some(_) => Error::Refused(error.to_string()),

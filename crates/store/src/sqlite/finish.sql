@@ -103,8 +103,11 @@ where running.id = json_extract(ended.value, '$.id')
     and json_extract(ended.value, '$.next') = 'scheduled';
 
 delete from gristmill_running
-where (id, token) in (
-    select json_extract(ended.value, '$.id'), json_extract(ended.value, '$.token')
+where id in (
+    select running.id
     from json_each(?1) as ended
+    cross join gristmill_running as running
+    where running.id = json_extract(ended.value, '$.id')
+        and running.token = json_extract(ended.value, '$.token')
 )
 returning id, token;

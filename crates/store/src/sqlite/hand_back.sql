@@ -16,8 +16,11 @@ where running.id = json_extract(returned.value, '$.id')
     and running.token = json_extract(returned.value, '$.token');
 
 delete from gristmill_running
-where (id, token) in (
-    select json_extract(returned.value, '$.id'), json_extract(returned.value, '$.token')
+where id in (
+    select running.id
     from json_each(?1) as returned
+    cross join gristmill_running as running
+    where running.id = json_extract(returned.value, '$.id')
+        and running.token = json_extract(returned.value, '$.token')
 )
 returning id, token;

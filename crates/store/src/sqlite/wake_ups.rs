@@ -1,8 +1,9 @@
 //! Sees commits of other processes by watching the write-ahead log's index.
 //!
-//! The first 136 bytes of `<database>-shm` are two copies of the index's header and the checkpoint's progress. Any
-//! commit changes the header (<https://sqlite.org/walformat.html#the_wal_index_file_format>). We compare bytes for
-//! equality and read nothing into them: whatever they mean, a change is only a hint to look.
+//! The first 48 bytes of `<database>-shm` are the index's header, and any commit changes it
+//! (<https://sqlite.org/walformat.html#the_wal_index_file_format>). What follows a second copy of it changes with
+//! mere readers. We compare bytes for equality and read nothing into them: whatever they mean, a change is only a
+//! hint to look.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Between two looks. A look is one read of 136 bytes from memory.
+/// Between two looks. A look is one read of 48 bytes from memory.
 const INTERVAL: Duration = Duration::from_millis(5);
 /// Between two checks that the file still is the one with that name, in looks.
 const LOOKS_AT_ONE_FILE: u32 = 100;
@@ -24,13 +25,13 @@ pub(crate) struct Commits {
     looks: u32,
 }
 
-type Header = [u8; 136];
+type Header = [u8; 48];
 
 impl Commits {
     pub(crate) fn of(database: &Path) -> Self {
         let mut index = database.as_os_str().to_owned();
         index.push("-shm");
-        let mut this = Self { index: index.into(), file: None, seen: [0; 136], looks: 0 };
+        let mut this = Self { index: index.into(), file: None, seen: [0; 48], looks: 0 };
         this.look();
         this
     }
@@ -50,7 +51,7 @@ impl Commits {
             self.file = open(&self.index);
         }
         self.looks = self.looks.wrapping_add(1);
-        let mut header = [0; 136];
+        let mut header = [0; 48];
         if let Some(file) = self.file
             && file.read_exact_at(&mut header, 0).is_err()
         {

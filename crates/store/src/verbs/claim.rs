@@ -18,14 +18,14 @@ impl Session {
     /// priority), in order of (deadline, id), skipping what others are claiming. Nothing when the worker's row
     /// is lost or closed.
     pub async fn claim(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
-        let binds = self.claim_binds(worker, bands, limit)?;
-        self.carry_out(&CLAIM, &binds).await?.into_iter().map(claimed).collect()
+        let given = self.claim_binds(worker, bands, limit)?;
+        self.carry_out(&CLAIM, &given).await?.into_iter().map(claimed).collect()
     }
 
     /// The same in the transaction that is open.
     pub(crate) async fn claim_within(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
-        let binds = self.claim_binds(worker, bands, limit)?;
-        self.run(&CLAIM, &binds).await?.into_iter().map(claimed).collect()
+        let given = self.claim_binds(worker, bands, limit)?;
+        self.run(&CLAIM, &given).await?.into_iter().map(claimed).collect()
     }
 
     fn claim_binds(&self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<[Bind<'static>; 4]> {

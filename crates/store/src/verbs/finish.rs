@@ -11,7 +11,7 @@ use crate::verbs::{id_and_token, json};
 use crate::{Bind, Result, Session};
 
 /// Longer delays are cut to this, so that a date stays one that both databases can hold.
-const LONGEST_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
 
 pub(crate) static FINISH: Sql = sql!("finish");
 static HAND_BACK: Sql = sql!("hand_back");
@@ -44,8 +44,8 @@ impl Session {
         bands: &[Band],
         limit: u32,
     ) -> Result<(Vec<(JobId, Token)>, Vec<Claimed>)> {
-        let binds = self.finish_binds(attempts);
-        let accepted: Result<_> = self.run(&FINISH, &binds).await?.into_iter().map(id_and_token).collect();
+        let given = self.finish_binds(attempts);
+        let accepted: Result<_> = self.run(&FINISH, &given).await?.into_iter().map(id_and_token).collect();
         Ok((accepted?, self.claim_within(worker, bands, limit).await?))
     }
 

@@ -34,7 +34,9 @@ impl Session {
         let lost = self.declare_lost_within(asking).await;
         let lost = self.end(lost).await?;
         if let Some(lives) = &self.lives {
-            lost.iter().for_each(|&worker| lives.forget(worker));
+            for &worker in &lost {
+                lives.forget(worker);
+            }
         }
         Ok(lost)
     }

@@ -20,14 +20,14 @@ impl Session {
         let mut bands: Vec<Band> = Vec::new();
         for _ in 0..PAGES {
             let (lane, priority) = bands.last().map_or_else(before_all, |last| (last.lane.clone(), last.priority));
-            let binds = [
+            let given = [
                 lane.backend.into(),
                 lane.queue_name.into(),
                 lane.task_name.into(),
                 Bind::Int(priority.into()),
                 Bind::Int(i64::try_from(PAGE).unwrap_or(i64::MAX)),
             ];
-            let page = self.carry_out(&SURVEY, &binds).await?;
+            let page = self.carry_out(&SURVEY, &given).await?;
             let full = page.len() == PAGE;
             bands.extend(page.into_iter().map(band).collect::<Result<Vec<_>>>()?);
             if !full {
