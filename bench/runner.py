@@ -1,8 +1,8 @@
 """
 Prints what a no-op job costs inside a runner.
 
-`python bench/runner.py [jobs] [--profile] [--bare]` forks one runner behind a socketpair and keeps its pipe full. `--bare` disconnects Django's own signal receivers and
-their log lines, to tell the runner's cost from theirs.
+`python bench/runner.py [jobs] [--profile] [--bare]` forks one runner behind a socketpair and keeps its pipe full.
+`--bare` disconnects Django's own signal receivers and their log lines, to tell the runner's cost from theirs.
 """
 
 import json
