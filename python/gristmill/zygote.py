@@ -411,7 +411,7 @@ def kill_group(pid: int) -> None:
 
 
 def prctl(option: int, value: int) -> None:
-    """Sets an attribute of this process; raises OSError when the kernel refuses."""
+    """Sets an attribute of this process in the kernel; raises OSError when that fails."""
     if _libc.prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 

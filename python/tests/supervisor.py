@@ -149,14 +149,16 @@ class Zygote(Peer):
         environment = {**os.environ, "PYTHONPATH": f"{SOURCE}:{folder}", "GRISTMILL_CONTROL_FD": "0"}
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
         environment.pop("DJANGO_SETTINGS_MODULE", None)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gristmill.zygote"],
-            stdin=theirs,
-            env=environment,
-            cwd=folder,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with (folder / "errors").open("w") as errors:
+            # Not a pipe: nobody would read it, and a runner that logs much would wait for ever.
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gristmill.zygote"],
+                stdin=theirs,
+                env=environment,
+                cwd=folder,
+                stderr=errors,
+                start_new_session=True,
+            )
         theirs.close()
         boot = {"settings_module": "settings", "python_path": [], "backend": "default", "reload": reload}
         ours.sendall(pack(ord("B"), json.dumps(boot).encode()))
@@ -199,11 +201,10 @@ class Zygote(Peer):
         until = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(seconds * 1e9)
         self.socket.sendall(pack(ord("L"), struct.pack("<Q", until)))
 
-    def close(self) -> str:
-        """Closes the control socket and waits for its end; gives what it and its runners wrote to standard error."""
+    def close(self) -> None:
+        """Closes the control socket and waits for its end."""
         self.socket.close()
-        _, errors = self.process.communicate(timeout=PATIENCE)
-        return errors.decode()
+        self.process.wait(timeout=PATIENCE)
 
 
 def wait_for(path: Path) -> str:

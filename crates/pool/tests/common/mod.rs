@@ -12,7 +12,7 @@ use gristmill_pool::{Config, Lease, Pool};
 use tokio::sync::watch;
 
 /// Longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Project {
     pub folder: PathBuf,
@@ -28,7 +28,7 @@ LOGGING_CONFIG = None
 "#;
 
 // Stands in for the real backend, which needs a database.
-const BACKEND: &str = r#"
+const BACKEND: &str = r"
 from dataclasses import dataclass
 
 from gristmill import registry
@@ -48,7 +48,7 @@ class Backend(BaseTaskBackend):
 
     def enqueue(self, task, args, kwargs):
         raise NotImplementedError
-"#;
+";
 
 impl Project {
     pub fn with_tasks(tasks: &str) -> Self {
