@@ -84,13 +84,12 @@ fn a_relative_path_is_refused() {
 async fn a_file_without_wal_is_refused() {
     let directory = a_directory();
     let path = directory.join("db.sqlite3");
-    let store = Store::new(Settings::sqlite(&path)).expect("settings");
-    store.migrate().await.expect("migrates");
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.expect("connects");
-    connection.execute("pragma journal_mode = delete").await.expect("sets");
+    let mut connection =
+        SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.expect("connects");
+    connection.execute("create table photo (id integer primary key)").await.expect("creates");
     connection.close().await.expect("closes");
 
-    let refused = store.open().await.map(drop);
+    let refused = Store::new(Settings::sqlite(path)).expect("settings").open().await.map(drop);
 
     assert!(matches!(&refused, Err(Error::Schema(why)) if why.contains("WAL")), "{refused:?}");
     std::fs::remove_dir_all(directory).expect("removes");

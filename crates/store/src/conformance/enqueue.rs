@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::scene::{at, band, claimed_ids, dump, ids, job, jobs, lane, number, session, worker};
 use super::{Fixture, asks};
-use crate::{NewJob, Promoted};
+use crate::verbs::promote::PROMOTE;
+use crate::{Bind, Dialect, NewJob, Promoted};
 
 asks![
     a_job_without_a_date_is_ready,
@@ -13,6 +14,7 @@ asks![
     due_jobs_are_promoted_in_order_of_their_date,
     promote_says_when_the_next_job_is_due,
     two_promoters_never_share_a_job,
+    promoters_do_not_wait_for_each_other,
     a_job_enqueued_twice_is_refused_and_nothing_is_kept,
     a_thousand_jobs_are_enqueued_at_once,
     survey_finds_every_band_with_its_first_deadline,
@@ -107,6 +109,26 @@ async fn two_promoters_never_share_a_job(fixture: &dyn Fixture) {
 
     assert_eq!(promoters.join_all().await.into_iter().sum::<u64>(), 200);
     assert_eq!(number(&mut first, "select count(*) from gristmill_ready").await, 200);
+}
+
+async fn promoters_do_not_wait_for_each_other(fixture: &dyn Fixture) {
+    let mut first = session(fixture).await;
+    if first.dialect() == Dialect::Sqlite {
+        return; // One writer at a time: they do wait, for as long as a promotion takes.
+    }
+    first.enqueue(&[1, 2].map(|seconds| NewJob { run_after: Some(at(seconds)), ..job() })).await.expect("enqueues");
+    let mut second = session(fixture).await;
+    first.set_now(Some(at(60)));
+    second.set_now(Some(at(60)));
+
+    first.begin().await.expect("begins");
+    let binds = [first.now(), Bind::Int(1)];
+    first.run(&PROMOTE, &binds).await.expect("promotes");
+    let meanwhile = second.promote(10).await.expect("does not wait");
+    first.end(Ok(())).await.expect("commits");
+
+    assert_eq!(meanwhile.moved, 1);
+    assert_eq!(number(&mut second, "select count(*) from gristmill_ready").await, 2);
 }
 
 async fn a_job_enqueued_twice_is_refused_and_nothing_is_kept(fixture: &dyn Fixture) {

@@ -3,17 +3,24 @@
 //! The first 48 bytes of `<database>-shm` are the index's header, and any commit changes it
 //! (<https://sqlite.org/walformat.html#the_wal_index_file_format>). What follows a second copy of it changes with
 //! mere readers. We compare bytes for equality and read nothing into them: whatever they mean, a change is only a
-//! hint to look.
+//! hint to look. A commit writes to the log first and to the header last, so we look for a while after each write.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Between two looks. A look is one read of 48 bytes from memory.
-const INTERVAL: Duration = Duration::from_millis(5);
+use super::log_writes::LogWrites;
+
+/// How long to look after a write to the log. Between it and the header a commit may wait for the disk; one that
+/// waits longer is found by whoever polls.
+const ATTENTION: Duration = Duration::from_millis(100);
+/// Between two looks meanwhile. A look is one read of 48 bytes from memory.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks where nobody tells of writes.
+const UNTOLD: Duration = Duration::from_millis(5);
 /// Between two checks that the file still is the one with that name, in looks.
 const LOOKS_AT_ONE_FILE: u32 = 100;
 
@@ -23,6 +30,8 @@ pub(crate) struct Commits {
     file: Option<&'static File>,
     seen: Header,
     looks: u32,
+    writes: LogWrites,
+    attentive_until: Instant,
 }
 
 type Header = [u8; 48];
@@ -31,16 +40,25 @@ impl Commits {
     pub(crate) fn of(database: &Path) -> Self {
         let mut index = database.as_os_str().to_owned();
         index.push("-shm");
-        let mut this = Self { index: index.into(), file: None, seen: [0; 48], looks: 0 };
+        let mut this = Self {
+            index: index.into(),
+            file: None,
+            seen: [0; 48],
+            looks: 0,
+            writes: LogWrites::of(database),
+            attentive_until: Instant::now(),
+        };
         this.look();
         this
     }
 
     pub(crate) async fn next(&mut self) {
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            if self.look() {
-                return;
+        while !self.look() {
+            if Instant::now() < self.attentive_until {
+                tokio::time::sleep(PAUSE).await;
+            } else {
+                self.writes.next(UNTOLD).await;
+                self.attentive_until = Instant::now() + ATTENTION;
             }
         }
     }

@@ -15,7 +15,7 @@ pub struct Promoted {
     pub next_due: Option<Duration>,
 }
 
-static PROMOTE: Sql = sql!("promote");
+pub(crate) static PROMOTE: Sql = sql!("promote");
 
 impl Session {
     /// Moves at most `limit` due jobs, earliest first, skipping what another worker is moving.
