@@ -68,6 +68,8 @@ pub(crate) struct Mill<E, S> {
     /// Jobs that may still be claimed; `None` is no limit.
     allowance: Option<u64>,
     in_doubt: bool,
+    /// A claim got no answer and nobody has asked since what it did.
+    claim_unanswered: bool,
     unheld: Vec<Key>,
     /// Jobs given back unasked, in a row, and until when nothing is claimed because of it.
     given_back: u32,
@@ -121,6 +123,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             apart: false,
             allowance,
             in_doubt: false,
+            claim_unanswered: false,
             unheld: Vec::new(),
             given_back: 0,
             claims_from: None,
@@ -203,6 +206,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.bands.clear();
             self.lookout.renamed();
             self.in_doubt = false;
+            self.claim_unanswered = false;
             self.unheld.clear();
         }
         if self.fenced && holds {
@@ -219,7 +223,9 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.interrupt_at = Some(now + self.options.grace);
             info!(target: "gristmill::mill", jobs = self.held.len(), "draining");
         }
-        let due = self.interrupt_at.is_some_and(|at| now >= at);
+        // With nothing left to run or to write, a doubt alone is not worth the whole grace.
+        let only_doubts = self.draining && self.held.is_empty() && self.unwritten.len() == 0;
+        let due = only_doubts || self.interrupt_at.is_some_and(|at| now >= at);
         if self.leave_at.is_none() && (stage >= Stage::Stopping || due || self.broken.is_some()) {
             self.leave_at = Some(now + LAST_WORDS);
             if !self.held.is_empty() {
@@ -240,7 +246,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     }
 
     fn holds_nothing(&self) -> bool {
-        self.held.is_empty() && self.unwritten.len() == 0 && self.unheld.is_empty()
+        self.held.is_empty() && self.unwritten.len() == 0 && self.unheld.is_empty() && !self.claim_unanswered
     }
 
     // For the options that bound its work.
@@ -386,7 +392,8 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.lookout.drained(now);
         }
         // The lease may have passed, or a stop been asked for, while the answer was on its way.
-        let may_start = worker == self.worker && self.standing.borrow().holds(now) && !self.draining;
+        let may_start =
+            worker == self.worker && self.standing.borrow().holds(now) && !self.draining && self.broken.is_none();
         let room = if may_start { self.executor.room().min(claimed.len()) } else { 0 };
         let mut claimed = claimed;
         let surplus = claimed.split_off(room);
@@ -425,6 +432,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         if worker != self.worker {
             return;
         }
+        self.claim_unanswered = false;
         self.unheld =
             owned.into_iter().filter(|key| !self.held.contains_key(key) && !self.unwritten.contains(*key)).collect();
     }
@@ -445,6 +453,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
                 if claim.is_some() {
                     self.apart = refused;
                     self.in_doubt = true;
+                    self.claim_unanswered |= !refused;
                     self.bands.clear();
                     self.lookout.failed(refused, now);
                 }
