@@ -2,7 +2,7 @@
 # Each goal sets up what it needs and redoes only what has changed; scripts/ holds the how.
 
 .DEFAULT_GOAL := help
-RUN := GRISTMILL_GOAL=$@ sh scripts/run
+RUN = GRISTMILL_GOAL=$@ sh scripts/run
 
 # The demo's folder of photographs, and the dev site's port.
 PHOTOS ?=

@@ -18,11 +18,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import record  # noqa: E402 - beside this file
-from contenders.base import Contender  # noqa: E402
-from contenders.gristmill import Gristmill  # noqa: E402
-from contenders.pgqueuer import PgQueuer  # noqa: E402
-from contenders.tasksdb import TasksDB  # noqa: E402
+import record
+from contenders.base import Contender
+from contenders.gristmill import Gristmill
+from contenders.pgqueuer import PgQueuer
+from contenders.tasksdb import TasksDB
 
 CACHE = Path(os.environ.get("GRISTMILL_CACHE") or Path.home() / ".cache" / "gristmill")
 CONTENDERS = {"postgres": [Gristmill, TasksDB, PgQueuer], "sqlite": [Gristmill, TasksDB]}
@@ -96,7 +96,9 @@ def latency(contender: Contender, options: argparse.Namespace) -> dict[str, floa
 def enqueue(contender: Contender, options: argparse.Namespace) -> dict[str, float]:
     """Calls a second of one process: one job a call, and in bulk where there is such a call."""
     single, bulk = int(1_000 * options.scale), int(20_000 * options.scale)
-    figures = {"enqueue one by one, jobs/s": single / float(contender.run(contender.enqueue_command("single", single, 0)))}
+    figures = {
+        "enqueue one by one, jobs/s": single / float(contender.run(contender.enqueue_command("single", single, 0)))
+    }
     if contender.name != "django-tasks-db":
         figures["enqueue in bulk, jobs/s"] = bulk / float(contender.run(contender.enqueue_command("bulk", bulk, 0)))
     return figures
@@ -124,7 +126,7 @@ def wait_for(contender: Contender, jobs: int, patience: float) -> list[tuple[int
         time.sleep(0.02)
 
 
-class fresh_database:  # noqa: N801 - used like a function
+class fresh_database:
     """A database of its own for one measurement, gone afterwards."""
 
     def __init__(self, kind: str, server: str, scratch: Path) -> None:
@@ -142,7 +144,7 @@ class fresh_database:  # noqa: N801 - used like a function
             self._sql(f"drop database {self.name} with (force)")
 
     def _sql(self, statement: str) -> None:
-        subprocess.run(["psql", "-q", self.server, "-c", statement], check=True)  # noqa: S607 - the machine's own
+        subprocess.run(["psql", "-q", self.server, "-c", statement], check=True)
 
 
 def python_of(kind: type[Contender], ours: str) -> str:
@@ -185,7 +187,7 @@ def percentile(ordered: list[float], percent: int) -> float:
 
 def scratch_root() -> str | None:
     """Where the task's file and SQLite live: memory when there is some."""
-    return "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - tmpfs on purpose
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 def say(text: str) -> None:

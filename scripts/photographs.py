@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -94,7 +95,8 @@ def fetch() -> Path:
     """The folder of photographs, with their titles and sources in credits.json."""
     folder = steps.CACHE / "photographs"
     if not all(is_whole(folder / photograph.file, photograph) for photograph in PHOTOGRAPHS):
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         with tempfile.TemporaryDirectory() as scratch:
             download(Path(scratch))
             unpack(next(Path(scratch).glob("*.whl")), folder)

@@ -143,6 +143,8 @@ def stop_on_signals() -> None:
     def unwind(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
+    # A shell starts what it puts in the background with INT ignored; the scripts mean it all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, unwind)
     signal.signal(signal.SIGHUP, unwind)
 

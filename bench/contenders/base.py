@@ -30,7 +30,9 @@ class Contender:
             **os.environ,
             "BENCH_DATABASE": database,
             "BENCH_FILE": self.file,
-            "PYTHONPATH": os.pathsep.join([str(BENCH), str(BENCH / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONPATH": os.pathsep.join(
+                [str(BENCH), str(BENCH / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
             "DJANGO_SETTINGS_MODULE": "settings",
         }
 

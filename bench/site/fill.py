@@ -9,7 +9,6 @@ django.setup()
 
 from noop.tasks import noop  # noqa: E402 - needs Django to be set up
 
-
 #: What django-tasks-db stores for a task without a date.
 NEVER_DATED = datetime(9999, 1, 1, tzinfo=timezone.utc)
 

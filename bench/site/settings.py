@@ -3,7 +3,7 @@
 import os
 from urllib.parse import urlsplit
 
-SECRET_KEY = "benchmark"  # noqa: S105 - serves nothing
+SECRET_KEY = "benchmark"
 USE_TZ = True
 DEBUG = False
 ALLOWED_HOSTS: list[str] = []

@@ -10,13 +10,12 @@ import functools
 import json
 import logging
 import sys
-import weakref
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.core import checks
-from django.db import DatabaseError, connections, router, transaction
+from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -37,6 +36,7 @@ from gristmill.ids import new_id, parse_id
 from gristmill.json_rule import MAX_BYTES, encode
 from gristmill.moments import from_utc, utc_text
 from gristmill.tasks import Task, placeholder, unchecked_copy
+from gristmill.wake import IDLE, wake_after_commit, wake_now
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypeVar
@@ -103,8 +103,11 @@ class GristmillBackend(BaseTaskBackend):
             self.refuse_other_transactions(connection)
 
         job_id = new_id()
-        enqueued_at, run_after = self._insert(connection, job_id.hex, task, args_json, kwargs_json)
-        wake_worker(connection)
+        enqueued_at, run_after, idle = self._insert(connection, job_id.hex, task, args_json, kwargs_json)
+        if connection.in_atomic_block:
+            wake_after_commit(connection)
+        elif idle and connection.get_autocommit():
+            wake_now(connection)
 
         if run_after != task.run_after:
             task = unchecked_copy(task, run_after=run_after)
@@ -139,7 +142,8 @@ class GristmillBackend(BaseTaskBackend):
             raise TaskResultDoesNotExist(result_id)
         connection = connections[self.database]
         try:
-            job = Job.objects.using(connection.alias).filter(pk=job_id).first()
+            # Not first(): it would have the view sorted.
+            job = next(iter(Job.objects.using(connection.alias).filter(pk=job_id)), None)
         except DatabaseError as error:
             raise_if_tables_missing(error, connection)
             raise
@@ -171,8 +175,8 @@ class GristmillBackend(BaseTaskBackend):
 
     def _insert(
         self, connection: BaseDatabaseWrapper, job_id: str, task: AnyTask, args_json: str, kwargs_json: str
-    ) -> tuple[datetime, datetime | None]:
-        """Inserts the job; gives back when it was enqueued and the date it waits for."""
+    ) -> tuple[datetime, datetime | None, bool]:
+        """Inserts the job; gives back when it was enqueued, the date it waits for, and whether a worker is idle."""
         from gristmill.schema import dialect_of
 
         dialect = dialect_of(connection)
@@ -194,7 +198,7 @@ class GristmillBackend(BaseTaskBackend):
             with connection.cursor() as cursor:
                 cursor.execute(statement, binds)
                 # All of it, or SQLite leaves the statement unfinished.
-                ((enqueued_at, due_at),) = cursor.fetchall()
+                ((enqueued_at, due_at, idle),) = cursor.fetchall()
         except DatabaseError as error:
             raise_if_tables_missing(error, connection)
             raise
@@ -203,7 +207,7 @@ class GristmillBackend(BaseTaskBackend):
             due_at = from_utc(due_at) if isinstance(run_after, timedelta) else run_after
         elif not isinstance(run_after, timedelta):
             due_at = run_after
-        return enqueued_at, due_at
+        return enqueued_at, due_at, bool(idle)
 
     def options_json(self, task: AnyTask) -> str | None:
         """Returns what is persisted of a task's options, or None where all are the defaults."""
@@ -211,7 +215,7 @@ class GristmillBackend(BaseTaskBackend):
 
     def wake(self, connection: BaseDatabaseWrapper) -> None:
         """Wakes an idle worker once the jobs of this transaction can be seen."""
-        wake_worker(connection)
+        wake_after_commit(connection)
 
     def uses_django_clock(self) -> bool:
         """Tells whether timezone.now() counts: if asked, or in Django's test environment, where time may be frozen."""
@@ -225,7 +229,7 @@ class GristmillBackend(BaseTaskBackend):
 @functools.cache
 def insert_statement(dialect: str, now_is_bound: bool, run_after: str) -> str:
     """
-    Returns the statement that inserts one job and places it, and returns (enqueued_at, run_after).
+    Returns the statement that inserts one job, and returns (enqueued_at, run_after, a worker is idle).
 
     Binds: id, backend, queue_name, task_name, priority, [run_after], [now], args, kwargs, options. `run_after` is
     "none", "date" or "delay" (seconds).
@@ -237,92 +241,13 @@ def insert_statement(dialect: str, now_is_bound: bool, run_after: str) -> str:
         now = "%s" if now_is_bound else "clock_timestamp()"
         later = "clock_timestamp() + make_interval(secs => %s)"
     value = {"none": "null", "date": "%s", "delay": later}[run_after]
-    insert = (
+    idle = "0" if dialect == "sqlite" else IDLE
+    # The trigger gristmill_job_place puts it in its place.
+    return (
         "insert into gristmill_job "
         "(id, backend, queue_name, task_name, priority, run_after, enqueued_at, args, kwargs, options) "
-        f"values (%s, %s, %s, %s, %s, {value}, {now}, %s, %s, %s) "
+        f"values (%s, %s, %s, %s, %s, {value}, {now}, %s, %s, %s) returning enqueued_at, run_after, {idle}"
     )
-    if dialect == "sqlite":
-        # The trigger gristmill_job_place puts it in its place.
-        return insert + "returning enqueued_at, run_after"
-    columns = (
-        "(id, backend, queue_name, task_name, priority, run_after, deadline, "
-        "token, generation, failures, crashes, losses, postpones, interruptions)"
-    )
-    # 168 hours: "7 days" would depend on the session's time zone where its clocks change.
-    place = (
-        "select id, backend, queue_name, task_name, priority, run_after, "
-        "coalesce(run_after, enqueued_at) + interval '168 hours', 0, 1, 0, 0, 0, 0, 0 from asked"
-    )
-    if run_after == "none":
-        placed = f"placed as (insert into gristmill_ready {columns} {place})"
-    else:
-        placed = (
-            f"due as (insert into gristmill_ready {columns} {place} where run_after <= enqueued_at), "
-            f"later as (insert into gristmill_scheduled {columns} {place} where run_after > enqueued_at)"
-        )
-    return (
-        f"with asked as ({insert}"
-        "returning id, backend, queue_name, task_name, priority, run_after, enqueued_at), "
-        f"{placed} select enqueued_at, run_after from asked"
-    )
-
-
-# -- waking -----------------------------------------------------------------------------------------------------
-
-
-class Hook(NamedTuple):
-    """Where a connection's on_commit hook of ours stands, so that a transaction gets one and not one per job."""
-
-    position: int
-    entry: object
-
-
-_hooks: weakref.WeakKeyDictionary[BaseDatabaseWrapper, Hook] = weakref.WeakKeyDictionary()
-
-WAKE = (
-    "select pg_notify('gristmill', '') from gristmill_worker "
-    "where idle and stopped_at is null and lost_at is null "
-    "and heartbeat_at > clock_timestamp() - make_interval(secs => lease_seconds) limit 1"
-)
-
-
-def wake_worker(connection: BaseDatabaseWrapper) -> None:
-    """
-    Wakes an idle worker once the job can be seen: at once in autocommit, else after the commit.
-
-    Only PostgreSQL needs it, and only as a hint: workers poll anyway.
-    """
-    if connection.vendor != "postgresql":
-        return
-    if not connection.in_atomic_block:
-        if connection.get_autocommit():
-            _wake_now(connection)
-        return
-    if getattr(connection.atomic_blocks[0], "_from_testcase", False):
-        # TestCase never commits: nobody else will see the job, and the test's own hooks stay alone.
-        return
-    hook = _hooks.get(connection)
-    hooks = connection.run_on_commit
-    if hook and hook.position < len(hooks) and hooks[hook.position] is hook.entry:
-        return
-    transaction.on_commit(functools.partial(_wake_now, connection), using=connection.alias, robust=True)
-    _hooks[connection] = Hook(len(connection.run_on_commit) - 1, connection.run_on_commit[-1])
-
-
-def _wake_now(connection: BaseDatabaseWrapper) -> None:
-    raw = connection.connection
-    if raw is None:
-        return
-    try:
-        # On the driver's own cursor: a hint is no query of the caller's, so it is neither logged nor counted as one.
-        with raw.cursor() as cursor:
-            cursor.execute(WAKE)
-    except Exception as error:
-        logger.debug("no worker was woken after an enqueue: %s", error)
-
-
-# -- reading ----------------------------------------------------------------------------------------------------
 
 
 def result_of(job: Any) -> AnyTaskResult:

@@ -173,19 +173,9 @@ SQLITE = (
     "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 
-_PLACE = (
-    "(id, backend, queue_name, task_name, priority, run_after, deadline, "
-    "token, generation, failures, crashes, losses, postpones, interruptions) "
-    "select id, backend, queue_name, task_name, priority, run_after, "
-    "coalesce(run_after, enqueued_at) + interval '168 hours', 0, 1, 0, 0, 0, 0, 0 from asked"
-)
-
 POSTGRES = (
-    "with asked as (insert into gristmill_job "
+    "insert into gristmill_job "
     "(backend, queue_name, task_name, priority, run_after, enqueued_at, options, id, args, kwargs) "
     "select %s, %s, %s, %s::smallint, %s::timestamptz, %s::timestamptz, %s::text, id, args, kwargs "
-    "from unnest(%s::uuid[], %s::text[], %s::text[]) as one(id, args, kwargs) "
-    "returning id, backend, queue_name, task_name, priority, run_after, enqueued_at), "
-    f"due as (insert into gristmill_ready {_PLACE} where run_after is null or run_after <= enqueued_at) "
-    f"insert into gristmill_scheduled {_PLACE} where run_after > enqueued_at"
+    "from unnest(%s::uuid[], %s::text[], %s::text[]) as one(id, args, kwargs)"
 )

@@ -21,7 +21,7 @@ from dataclasses import fields
 from datetime import datetime, timezone
 from functools import lru_cache
 from inspect import iscoroutinefunction
-from json import dumps, loads
+from json import JSONDecoder, dumps
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
@@ -40,10 +40,12 @@ from gristmill.compat import (
     task_started,
 )
 from gristmill.failure import class_path, describe
-from gristmill.frame import JOB, JOB_HEADER, MAX_LENGTH, STARTED, Parser, pack, pack_job
+from gristmill.frame import JOB, MAX_LENGTH, STARTED, Parser, pack, pack_job
 from gristmill.json_rule import MAX_BYTES, encode
 
 logger = logging.getLogger("gristmill")
+# json.loads() without its questions about encodings and hooks.
+decode = JSONDecoder().decode
 
 CHUNK = 256 * 1024
 KEY = JOB.size
@@ -61,7 +63,7 @@ class WorkerGone(Exception):
 class Call(NamedTuple):
     """What calling a task takes; made once for each way in which it is enqueued."""
 
-    task: Task
+    task: Task[..., Any]
     function: Callable[..., Any]
     sender: type
     max_bytes: int
@@ -130,7 +132,8 @@ class Runner:
         self.recalled.add(key)
 
     def _back(self, key: bytes, why: str = "") -> None:
-        self.unsent += pack_job(BACK, *JOB.unpack(key), why.encode())
+        job, token = JOB.unpack(key)
+        self.unsent += pack_job(BACK, job, token, why.encode())
 
     def _run(self, payload: bytes) -> None:
         """Runs one job; its end is left in `unsent`."""
@@ -138,15 +141,16 @@ class Runner:
         job, token = JOB.unpack(key)
         call = result = problem = None
         try:
-            request = loads(payload[KEY:])
+            request = decode(payload[KEY:].decode())
             call = call_of(request["backend"], request["task"], request["queue_name"], request["priority"])
             if call is None:
-                return self._back(key, f"task {request['task']} is not registered here")
+                self._back(key, f"task {request['task']} is not registered here")
+                return
             result = result_of(request, call.task)
         except Exception as error:
             problem = error
 
-        # The recall's arbiter: said first, then looked. Whoever reads S before writing C comes too late.
+        # Said first, then looked: so a recall that the worker wrote before it could read this is found here.
         self.unsent += STARTED.pack(1 + KEY + 8, STARTED_KIND, job, token, time.monotonic_ns())
         self._send()
         self._receive(socket.MSG_DONTWAIT)
@@ -154,7 +158,8 @@ class Runner:
             recalled = key in self.recalled
             self.recalled.clear()
             if recalled:
-                return self._back(key)
+                self._back(key)
+                return
 
         if call is None or result is None or problem is not None:
             self._failed(job, token, "error", problem or LookupError("no call"))
@@ -162,7 +167,7 @@ class Runner:
             self._call(job, token, call, result)
         tidy_connections()
 
-    def _call(self, job: bytes, token: int, call: Call, result: TaskResult) -> None:
+    def _call(self, job: bytes, token: int, call: Call, result: TaskResult[..., Any]) -> None:
         announce(task_started, call.sender, result)
         reason = "error"
         try:
@@ -176,7 +181,7 @@ class Runner:
             else:
                 text = encode(value, where="result", max_bytes=call.max_bytes)
                 if type(value) not in SCALARS:
-                    value = loads(text)
+                    value = decode(text)
             end = pack_job(DONE, job, token, text.encode())
         except BaseException as error:
             path, trace = self._failed(job, token, reason, error)
@@ -257,7 +262,7 @@ def call_of(backend: str, name: str, queue_name: str, priority: int) -> Call | N
     return Call(task, function, type(its_backend), max_bytes)
 
 
-def result_of(request: dict[str, Any], task: Task) -> TaskResult:
+def result_of(request: dict[str, Any], task: Task[..., Any]) -> TaskResult[..., Any]:
     """Builds the TaskResult that signals and contexts show: running, on its newest attempt."""
     args, kwargs = request["args"], request["kwargs"]
     if type(args) is not list or type(kwargs) is not dict:
@@ -287,7 +292,7 @@ def result_of(request: dict[str, Any], task: Task) -> TaskResult:
     )
 
 
-def earlier_attempts(request: dict[str, Any], task: Task) -> tuple[list[TaskError], list[str]]:
+def earlier_attempts(request: dict[str, Any], task: Task[..., Any]) -> tuple[list[TaskError], list[str]]:
     """Asks the backend for the errors so far and for who worked on the job, this attempt included."""
     try:
         stored = task_backends[task.backend].get_result(request["id"])
@@ -307,7 +312,7 @@ def moment(text: str) -> datetime:
     return django_timezone.make_naive(read, django_timezone.get_default_timezone())
 
 
-def announce(sent: Any, sender: type, result: TaskResult) -> None:
+def announce(sent: Any, sender: type, result: TaskResult[..., Any]) -> None:
     """Sends a signal; what its receivers raise is logged and changes nothing about the job."""
     try:
         sent.send_robust(sender=sender, task_result=result)
@@ -350,7 +355,7 @@ def new(kind: type[Made], **values: Any) -> Made:
     return made
 
 
-def copy(task: Task, **changes: Any) -> Task:
+def copy(task: Task[..., Any], **changes: Any) -> Task[..., Any]:
     """Returns a copy of a task that is neither validated nor registered: the job was valid when it was enqueued."""
     values = {field.name: getattr(task, field.name) for field in fields(task)}
     return new(type(task), **{**values, **changes})

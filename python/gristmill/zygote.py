@@ -155,9 +155,9 @@ class Zygote:
             self._reap()
             if each := self.runners.get(number):
                 self._kill(each, "kill")
-            for waiting in [waiting for waiting in self.waiting if waiting[0] == number]:
-                self.waiting.remove(waiting)
-                os.close(waiting[1])
+            for waits in [waits for waits in self.waiting if waits[0] == number]:
+                self.waiting.remove(waits)
+                os.close(waits[1])
                 self._report(Runner(number, 0, killed="kill"), -signal.SIGKILL)
         else:
             raise BadFrame(f"a control frame of kind {kind!r}")
@@ -359,7 +359,9 @@ def why_it_failed(error: BaseException) -> str:
     for frame, at in traceback.walk_tb(error.__traceback__):
         name = frame.f_globals.get("__name__", "")
         # The innermost module body that is the project's own says which import went wrong.
-        if frame.f_code.co_name == "<module>" and not name.startswith(("importlib", "django.", "gristmill.", "__main__")):
+        if frame.f_code.co_name == "<module>" and not name.startswith(
+            ("importlib", "django.", "gristmill.", "__main__")
+        ):
             module, path, line = name, frame.f_code.co_filename, at
     if isinstance(error, SyntaxError) and error.filename:
         path, line = error.filename, error.lineno
@@ -409,6 +411,7 @@ def kill_group(pid: int) -> None:
 
 
 def prctl(option: int, value: int) -> None:
+    """Sets an attribute of this process in the kernel; raises OSError when that fails."""
     if _libc.prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 
@@ -477,8 +480,8 @@ def main() -> None:
         "python": platform.python_version(),
         "django": sys.modules["django"].get_version(),
     }
-    control.sendall(pack(ord("H"), json.dumps(hello).encode()))
     zygote = Zygote(control, request["reload"])
+    control.sendall(pack(ord("H"), json.dumps(hello).encode()))
     try:
         zygote.run()
     except BaseException:
@@ -491,10 +494,11 @@ def refuse(control: socket.socket, error: BaseException, *, reload: bool) -> Non
     """Says why it cannot serve. With `reload` it stays until a source file changes, and says so."""
     runner_text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     text = json.dumps({"message": why_it_failed(error), "traceback": runner_text[-65536:]})
+    # Before it says anything: a change made in answer must be seen.
+    watcher = Watcher(also=files_of(error))
     with contextlib.suppress(ConnectionError):
         control.sendall(pack(ord("E"), text.encode()))
         if reload:
-            watcher = Watcher(also=files_of(error))
             poll = select.poll()
             poll.register(control, select.POLLIN)
             while not (path := watcher.changed()):

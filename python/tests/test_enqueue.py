@@ -12,9 +12,11 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone as django_timezone
 
 from gristmill import backend as backend_module
+from gristmill import wake
 from gristmill.compat import InvalidTask, TaskResultStatus, task_backends, task_enqueued
 from gristmill.exceptions import OutsideTransaction, TablesMissing
-from gristmill.models import Job, JobRow, ReadyRow, ScheduledRow
+from gristmill.models import Job, JobRow, ReadyRow, ScheduledRow, Worker
+from tests import rows
 from tests.app.models import Order
 from tests.app.tasks import add, send, with_context
 
@@ -331,9 +333,9 @@ def test_missing_tables_are_named_with_the_command_that_makes_them(monkeypatch):
 
 @pytest.fixture
 def woken(monkeypatch):
-    """Counts the looks for an idle worker."""
+    """Notes what was said to workers."""
     calls = []
-    monkeypatch.setattr(backend_module, "_wake_now", calls.append)
+    monkeypatch.setattr(wake, "_notify", lambda connection, statement: calls.append(statement))
     return calls
 
 
@@ -348,8 +350,21 @@ def test_a_transaction_wakes_once_and_after_its_commit(woken):
         assert woken == []
 
     assert len(woken) == 1
-    add.enqueue(51)
-    assert len(woken) == 2
+
+
+@pytest.mark.only_on_postgres
+@pytest.mark.django_db(transaction=True)
+def test_in_autocommit_only_an_idle_worker_is_woken(woken):
+    add.enqueue(1)
+    assert woken == []
+
+    worker = rows.worker(idle=True)
+    add.enqueue(2)
+    assert woken == ["notify gristmill"]
+
+    Worker.objects.filter(pk=worker.pk).update(heartbeat_at=django_timezone.now() - timedelta(seconds=61))
+    add.enqueue(3)
+    assert len(woken) == 1
 
 
 @pytest.mark.only_on_postgres

@@ -6,10 +6,12 @@ import math
 from collections import OrderedDict, deque
 from datetime import datetime
 from decimal import Decimal
+from random import Random
 from types import MappingProxyType
 
 import pytest
 
+from gristmill.compat import normalize_json
 from gristmill.json_rule import MAX_DEPTH, MAX_INTEGER, encode
 
 
@@ -97,6 +99,28 @@ def test_the_deepest_allowed_nesting_passes():
 def test_the_limit_can_be_set():
     with pytest.raises(ValueError, match="over the limit of 10 "):
         encode("0123456789", where="result", max_bytes=10)
+
+
+def value_of(random, depth):
+    """A random value of every kind that Django's rule knows."""
+    kind = random.randrange(9 if depth else 6)
+    if kind < 6:
+        text = "".join(random.choice('aé"\\\n\x1f\u2028😀\\u0000') for _ in range(random.randrange(5)))
+        return [None, random.random() < 0.5, random.randint(-(2**62), 2**62), random.uniform(-1e9, 1e9), text,
+                text.encode()][kind]  # fmt: skip
+    items = [value_of(random, depth - 1) for _ in range(random.randrange(4))]
+    if kind == 6:
+        return items
+    if kind == 7:
+        return tuple(items)
+    return {random.choice(["a", "b c", "ü", b"d", 1, 2.5, None]): item for item in items}
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_it_says_what_djangos_own_rule_says(seed):
+    value = value_of(Random(seed), 4)
+
+    assert encode(value, where="args") == json.dumps(normalize_json(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def test_the_text_reads_back_as_what_was_given():

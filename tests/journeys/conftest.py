@@ -40,4 +40,4 @@ def project(template: tuple[Database, str | None], tmp_path: Path) -> Iterator[P
     if os.environ.get("JOURNEY_LOGS"):
         print(journey.what_workers_said())
     assert {name: pids for name, pids in left_over.items() if pids} == {}, journey.what_workers_said()
-    assert history.overlaps(journey.runs()) == [], journey.what_workers_said()
+    assert history.overlaps(journey.runs(), journey.frozen_seconds) == [], journey.what_workers_said()

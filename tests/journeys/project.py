@@ -152,6 +152,8 @@ class Project:
             "PYTHONUNBUFFERED": "1",
         }
         self.workers: list[Worker] = []
+        # How long a journey that froze processes lets an attempt live on after it wakes up.
+        self.frozen_seconds = 0.0
 
     def manage(self, *arguments: str, env: dict[str, str] | None = None) -> str:
         """What a management command prints."""

@@ -74,7 +74,9 @@ def test_a_crate_depends_on_lower_floors_only(crate: str) -> None:
 
 @pytest.mark.parametrize("crate", sorted(set(FLOORS) - {"store"}))
 def test_only_the_store_speaks_sql(crate: str) -> None:
-    sources = [path for path in tree(".rs") if path.is_relative_to(ROOT / "crates" / crate / "src")]
+    # The simulation's oracle looks at the tables from outside, as a test does.
+    inside = ROOT / "crates" / crate / "src"
+    sources = [path for path in tree(".rs") if path.is_relative_to(inside) and "sim" not in path.parts]
     statement = r'"\s*(select\s.+\sfrom\s|insert into\s|update\s\w+\sset\s|delete from\s)'
     assert lines_matching(statement, sources) == []
 
@@ -130,14 +132,10 @@ def test_nothing_from_the_database_can_become_code() -> None:
 
 
 def test_no_test_sleeps_to_wait() -> None:
-    tests = [
-        path
-        for path in tree(".py", ".rs")
-        if "tests" in path.parts and not path.is_relative_to(ROOT / "tests" / "tidy")
-    ]
-    # Waiting is for tests/journeys/waiting.py, which polls a condition with a deadline.
-    rest = [path for path in tests if path.name not in {"waiting.py", "tasks.py"}]
-    assert lines_matching(r"^\s*(time\.)?sleep\(|thread::sleep\(", rest) == []
+    # What tasks do is another matter: they may take their time. tests/journeys/waiting.py polls with a deadline.
+    modules = [path for path in tree(".py") if path.name.startswith("test_")]
+    rust = [path for path in tree(".rs") if "tests" in path.parts]
+    assert lines_matching(r"\bsleep\(", modules) + lines_matching(r"thread::sleep\(", rust) == []
 
 
 def test_the_promise_stands_in_the_readme_word_for_word() -> None:

@@ -37,7 +37,7 @@ const KILL_FOLLOWS: Duration = Duration::from_secs(10);
 /// How long runners may take to quit by themselves when the pool closes.
 const QUIT_FOLLOWS: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// Failures to start in a row after which a person is needed.
 const FAILURES: u32 = 5;
 /// Runners of a dead zygote die with it; one whose socket stays open longer than this has lent it to someone.
@@ -93,6 +93,7 @@ enum Command {
     Close(oneshot::Sender<()>),
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 enum Said {
     Event(Event),
     Tasks(Vec<String>),
@@ -221,14 +222,15 @@ struct Backoff {
 }
 
 impl Backoff {
-    /// Counts a failure; those of one try, seen together, count once.
-    fn fail(&mut self) -> u32 {
-        if !self.waits() {
-            let wait = FIRST_BACKOFF * 2_u32.saturating_pow(self.failures.min(16));
-            self.until = Some(Instant::now() + wait.min(LONGEST_BACKOFF));
-            self.failures += 1;
+    /// Counts a failure; those of one try, seen together, count once. True when it is time to call a person.
+    fn fail(&mut self) -> bool {
+        if self.waits() {
+            return false;
         }
-        self.failures
+        let wait = FIRST_BACKOFF * 2_u32.saturating_pow(self.failures.min(16));
+        self.until = Some(Instant::now() + wait.min(LONGEST_BACKOFF));
+        self.failures += 1;
+        self.failures == FAILURES
     }
 
     fn waits(&self) -> bool {
@@ -285,7 +287,7 @@ impl Actor {
                     Err(_) => lease_is_kept = false,
                 },
                 order = orders.recv() => match order {
-                    Some(Command::Start(jobs)) => self.queue.extend(jobs.into_iter().map(Held::new)),
+                    Some(Command::Start(jobs)) => self.take_on(jobs),
                     Some(Command::Recall) => self.recall(),
                     Some(Command::Interrupt) => self.interrupt(),
                     Some(Command::Close(done)) => self.begin_to_close(done),
@@ -336,6 +338,15 @@ impl Actor {
             if matches!(zygote.stage, Stage::Serving | Stage::Retiring) {
                 zygote.vouch(lease.until);
             }
+        }
+    }
+
+    fn take_on(&mut self, jobs: Vec<Claimed>) {
+        let jobs = jobs.into_iter().map(Held::new);
+        if self.closing.is_none() {
+            self.queue.extend(jobs);
+        } else {
+            jobs.for_each(|held| self.hand_back(held));
         }
     }
 
@@ -440,7 +451,7 @@ impl Actor {
         if !expected {
             let why = self.refusal.take().unwrap_or_else(|| "the zygote died".into());
             tracing::error!(zygote.pid = zygote.pid, "{why}");
-            if self.zygote_failures.fail() == FAILURES {
+            if self.zygote_failures.fail() {
                 self.tell(Said::Event(Event::Broken(why)));
             }
         }
@@ -592,12 +603,12 @@ impl Actor {
         };
         if !runner.up && !lapsed && !runner.quitting && runner.killed != Some(Killed::Interrupted) {
             tracing::error!(runner.pid = runner.pid, "a runner died before it could work: {how}");
-            if self.runner_failures.fail() == FAILURES {
+            if self.runner_failures.fail() {
                 self.tell(Said::Event(Event::Broken(format!("runners die before they can work: {how}"))));
             }
         }
-        let (ran, waiting) = runner.take_all();
-        if let Some((held, started)) = ran {
+        let left = runner.take_all();
+        if let Some((held, started)) = left.ran {
             let outcome = if lapsed || runner.killed == Some(Killed::Interrupted) {
                 Outcome::Interrupted
             } else {
@@ -606,7 +617,7 @@ impl Actor {
             };
             self.end(held, Some(started), runner.pid, outcome);
         }
-        self.give(waiting);
+        self.give(left.waiting);
     }
 
     fn give(&mut self, back: Vec<(To, Held)>) {
@@ -678,7 +689,7 @@ impl Actor {
             Ok(zygote) => self.zygotes.push(zygote),
             Err(error) => {
                 tracing::error!(%error, "the zygote cannot be started");
-                if self.zygote_failures.fail() == FAILURES {
+                if self.zygote_failures.fail() {
                     self.tell(Said::Event(Event::Broken(error.to_string())));
                 }
             }

@@ -63,12 +63,21 @@ pub(crate) enum To {
     Database,
 }
 
+/// What a dead runner had.
+pub(crate) struct Left {
+    /// The job that ran, and since when.
+    pub(crate) ran: Option<(Held, Instant)>,
+    /// Those that had not started, and where they go.
+    pub(crate) waiting: Vec<(To, Held)>,
+}
+
 struct Unsent {
     bytes: Vec<u8>,
     // Set on a job's `R` frame.
     key: Option<Key>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; any mixture can be")]
 pub(crate) struct Runner {
     pub(crate) number: u64,
     /// Which zygote it was forked from.
@@ -245,10 +254,11 @@ impl Runner {
         self.settling && self.unsent.is_empty()
     }
 
-    /// Takes everything out, when it is dead: the job that ran, with the instant of its start, and those that wait.
-    pub(crate) fn take_all(&mut self) -> (Option<(Held, Instant)>, Vec<(To, Held)>) {
+    /// Takes everything out, when it is dead.
+    pub(crate) fn take_all(&mut self) -> Left {
         let ran = self.started.take().and_then(|since| Some((self.pipe.pop_front()?, since)));
-        (ran, self.pipe.drain(..).map(|mut held| (held.asked.take().unwrap_or(To::Queue), held)).collect())
+        let waiting = self.pipe.drain(..).map(|mut held| (held.asked.take().unwrap_or(To::Queue), held)).collect();
+        Left { ran, waiting }
     }
 
     fn weigh(&mut self) {

@@ -1,4 +1,5 @@
 //! Handlers that kill, wreck or mistreat their process cost their own job and nothing else.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Nothing runs that nobody vouches for.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
 mod common;
 

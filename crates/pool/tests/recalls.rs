@@ -1,4 +1,5 @@
 //! What has not started can be taken back; what has started cannot.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
 mod common;
 

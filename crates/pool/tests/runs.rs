@@ -1,4 +1,5 @@
 //! Jobs run in Python and their ends come back.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
 mod common;
 

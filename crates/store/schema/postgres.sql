@@ -28,6 +28,7 @@ table gristmill_job
     gristmill_job_pkey PRIMARY KEY (id)
     gristmill_job_priority_check CHECK (priority >= '-100'::integer AND priority <= 100)
     CREATE UNIQUE INDEX gristmill_job_pkey ON gristmill_job USING btree (id)
+    CREATE TRIGGER gristmill_job_place AFTER INSERT ON gristmill_job REFERENCING NEW TABLE AS asked FOR EACH STATEMENT EXECUTE FUNCTION gristmill_place()
 view gristmill_jobs
     id uuid
     backend text
@@ -171,6 +172,22 @@ UNION ALL
    FROM gristmill_result p
      JOIN gristmill_job j ON j.id = p.id
      LEFT JOIN gristmill_attempt a ON a.job_id = p.id AND a.token = p.token;
+function gristmill_place
+begin
+    insert into gristmill_ready
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select id, backend, queue_name, task_name, priority, run_after,
+        coalesce(run_after, enqueued_at) + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+    from asked
+    where run_after is null or run_after <= enqueued_at;
+    insert into gristmill_scheduled
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select id, backend, queue_name, task_name, priority, run_after,
+        run_after + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+    from asked
+    where run_after > enqueued_at;
+    return null;
+end 
 table gristmill_ready with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
     id uuid not null
     backend text not null

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     initial = True
 
     operations = [
-        RunStatements("0001_initial", drop={"postgres": DROP, "sqlite": DROP}),
+        RunStatements("0001_initial", drop={"postgres": [*DROP, "drop function gristmill_place()"], "sqlite": DROP}),
         migrations.SeparateDatabaseAndState(
             state_operations=[
                 migrations.CreateModel(

@@ -12,7 +12,7 @@ use gristmill_pool::{Config, Lease, Pool};
 use tokio::sync::watch;
 
 /// Longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Project {
     pub folder: PathBuf,
@@ -28,12 +28,11 @@ LOGGING_CONFIG = None
 "#;
 
 // Stands in for the real backend, which needs a database.
-const BACKEND: &str = r#"
+const BACKEND: &str = r"
 from dataclasses import dataclass
 
 from gristmill import registry
-from gristmill.compat import Task
-from django.tasks.backends.base import BaseTaskBackend
+from gristmill.compat import BaseTaskBackend, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ class Backend(BaseTaskBackend):
 
     def enqueue(self, task, args, kwargs):
         raise NotImplementedError
-"#;
+";
 
 impl Project {
     pub fn with_tasks(tasks: &str) -> Self {
@@ -64,7 +63,7 @@ impl Project {
     }
 
     pub fn write_tasks(&self, tasks: &str) {
-        let head = "import os, signal, subprocess, sys, time\nfrom django.tasks import task\n\n";
+        let head = "import os, signal, subprocess, sys, time\nfrom gristmill.compat import task\n\n";
         self.write("shop/tasks.py", &format!("{head}{tasks}"));
     }
 

@@ -1,4 +1,4 @@
--- What the server's catalogue says of Gristmill's tables, columns, constraints, indexes, triggers and views: a line
+-- What the server's catalogue says of Gristmill's tables, columns, constraints, indexes, triggers, views and functions: a line
 -- each. Names are told without their schema, so that databases of different layout compare equal.
 with relation as (
     select oid, relname as name, relkind as kind, reloptions as options
@@ -43,6 +43,11 @@ line (relation, part, position, name, line) as (
     select relation.name, 6, 0, '', pg_get_viewdef(relation.oid, true)
     from relation
     where relation.kind = 'v'
+    union all
+    select proname, 7, 0, '', 'function ' || proname || prosrc
+    from pg_proc
+    where proname like 'gristmill~_%' escape '~'
+        and pg_function_is_visible(oid)
 )
 select line
 from line

@@ -1,4 +1,4 @@
-"""`manage.py crowd SECONDS GENERATIONS`: enqueues as a busy web process does, and prints how many jobs will come of it."""
+"""`manage.py crowd SECONDS GENERATIONS`: enqueues as a busy web process does; prints how many jobs come of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection, transaction
+
 from work import tasks
 
 
