@@ -48,9 +48,7 @@ impl<S: Sessions> Keeper<S> {
                         if rescued > 0 {
                             self.hint.notify_one();
                         }
-                        // Jitter, so that the workers of a fleet do not all come at once.
-                        let pause = (self.options.lease.heartbeat / 4).mul_f64(0.75 + fastrand::f64() / 2.0);
-                        rescue_at = Instant::now() + pause;
+                        rescue_at = Instant::now() + rescuer::pause(rescued, self.options.lease);
                     }
                     Err(error) if is_fatal(&error) => return Err(error),
                     Err(_) => continue,

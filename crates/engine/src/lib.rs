@@ -10,6 +10,7 @@ pub mod events;
 pub mod executor;
 mod heartbeat;
 mod keeper;
+mod leaving;
 mod link;
 mod lookout;
 mod mill;

@@ -4,28 +4,29 @@
 //! The session is used by one [`Order`] at a time, carried out beside the loop: ends of attempts, a passed
 //! lease and a request to stop are taken in while the database is busy or away.
 
+mod answers;
+
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Attempt, Band, Claimed, JobId, Outcome, Token, WorkerId};
-use gristmill_store::{Error, Result};
+use gristmill_core::{Attempt, Claimed, JobId, Outcome, Token, WorkerId};
+use gristmill_store::Result;
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::bands::{Bands, Serves};
 use crate::events::Events;
-use crate::link::{Link, is_fatal};
+use crate::leaving::{Act, Leaving};
+use crate::link::Link;
 use crate::lookout::Lookout;
 use crate::plan::{self, BUSY_BEFORE_CLEARING, Step, UNWRITTEN, View};
-use crate::turn::{Answer, Claim, Done, Order, carry_out};
+use crate::turn::{Claim, Done, Order, carry_out};
 use crate::unwritten::Queue;
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
-use crate::{Ended, Event, Executor, Options, Sessions, Shutdown, Stage, Standing, clock};
+use crate::{Ended, Event, Executor, Options, Sessions, Shutdown, Standing, clock};
 
-/// After everything was interrupted: how long a stop waits for the executor and the database.
-const LAST_WORDS: Duration = Duration::from_secs(10);
 /// After a job that the executor gave back unasked: first and longest pause before the next claim. It doubles while
 /// nothing else ends, so that a job which no runner will start does not go round and round.
 const GIVEN_BACK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
@@ -68,6 +69,8 @@ pub(crate) struct Mill<E, S> {
     /// Jobs that may still be claimed; `None` is no limit.
     allowance: Option<u64>,
     in_doubt: bool,
+    /// A claim got no answer and nobody has asked since what it did.
+    claim_unanswered: bool,
     unheld: Vec<Key>,
     /// Jobs given back unasked, in a row, and until when nothing is claimed because of it.
     given_back: u32,
@@ -77,11 +80,9 @@ pub(crate) struct Mill<E, S> {
     /// The last survey found nothing to claim while nothing was held.
     found_nothing: bool,
 
-    draining: bool,
-    interrupt_at: Option<Instant>,
-    leave_at: Option<Instant>,
+    leaving: Leaving,
+    /// Running jobs that were ended because the worker had to stop.
     stopped_under: u64,
-    broken: Option<String>,
 }
 
 /// What the mill is made of.
@@ -102,6 +103,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         let once = options.once.then(|| u64::from(options.processes));
         let allowance = [once, options.max_jobs].into_iter().flatten().min();
         let worker = standing.borrow().worker;
+        let leaving = Leaving::new(options.grace);
         let lookout = Lookout::new(options.poll_interval);
         Self {
             serves: Serves::new(&options, executor.tasks()),
@@ -121,16 +123,14 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             apart: false,
             allowance,
             in_doubt: false,
+            claim_unanswered: false,
             unheld: Vec::new(),
             given_back: 0,
             claims_from: None,
             lookout,
             found_nothing: false,
-            draining: false,
-            interrupt_at: None,
-            leave_at: None,
+            leaving,
             stopped_under: 0,
-            broken: None,
         }
     }
 
@@ -203,6 +203,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.bands.clear();
             self.lookout.renamed();
             self.in_doubt = false;
+            self.claim_unanswered = false;
             self.unheld.clear();
         }
         if self.fenced && holds {
@@ -212,18 +213,17 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     }
 
     fn heed_shutdown(&mut self, now: Instant) {
-        let stage = self.shutdown.stage();
-        if stage >= Stage::Draining && !self.draining {
-            self.draining = true;
-            self.executor.recall();
-            self.interrupt_at = Some(now + self.options.grace);
-            info!(target: "gristmill::mill", jobs = self.held.len(), "draining");
-        }
-        let due = self.interrupt_at.is_some_and(|at| now >= at);
-        if self.leave_at.is_none() && (stage >= Stage::Stopping || due || self.broken.is_some()) {
-            self.leave_at = Some(now + LAST_WORDS);
-            if !self.held.is_empty() {
-                warn!(target: "gristmill::mill", jobs = self.held.len(), "stopping: hands back what runs");
+        let jobs = self.held.len();
+        match self.leaving.heed(self.shutdown.stage(), jobs, self.unwritten.len(), now) {
+            Act::Nothing => {}
+            Act::Recall => {
+                info!(target: "gristmill::mill", jobs, "draining");
+                self.executor.recall();
+            }
+            Act::Interrupt => {
+                if jobs > 0 {
+                    warn!(target: "gristmill::mill", jobs, "stopping: hands back what runs");
+                }
                 self.executor.recall();
                 self.executor.interrupt();
             }
@@ -232,15 +232,15 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
 
     /// Whether there is nothing left to stay for.
     pub(crate) fn is_over(&self, now: Instant, busy: bool) -> bool {
-        if self.shutdown.stage() >= Stage::Exiting || self.leave_at.is_some_and(|at| now >= at) {
+        if self.leaving.is_overdue(self.shutdown.stage(), now) {
             return true;
         }
         let empty = !busy && self.holds_nothing();
-        empty && (self.draining || self.broken.is_some() || self.has_done_its_part())
+        empty && (self.leaving.has_begun() || self.has_done_its_part())
     }
 
     fn holds_nothing(&self) -> bool {
-        self.held.is_empty() && self.unwritten.len() == 0 && self.unheld.is_empty()
+        self.held.is_empty() && self.unwritten.len() == 0 && self.unheld.is_empty() && !self.claim_unanswered
     }
 
     // For the options that bound its work.
@@ -254,7 +254,11 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
 
     fn leave(self) -> (E, Leftover) {
         let abandoned = self.held.len() + self.unwritten.len();
-        let leftover = Leftover { handed_back: self.stopped_under, abandoned: abandoned as u64, broken: self.broken };
+        let leftover = Leftover {
+            handed_back: self.stopped_under,
+            abandoned: abandoned as u64,
+            broken: self.leaving.into_broken(),
+        };
         (self.executor, leftover)
     }
 
@@ -314,7 +318,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         if self.claims_from.is_some_and(|instant| now < instant) {
             return 0;
         }
-        if self.fenced || self.draining || self.broken.is_some() || self.unwritten.len() >= UNWRITTEN {
+        if self.fenced || self.leaving.has_begun() || self.unwritten.len() >= UNWRITTEN {
             return 0;
         }
         let allowance = self.allowance.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
@@ -324,10 +328,11 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     fn next_instant(&self, now: Instant) -> Instant {
         let standing = *self.standing.borrow();
         let busy_since = self.lookout.busy_since().filter(|_| self.lookout.idle_flag());
+        let [interrupt_at, leave_at] = self.leaving.instants();
         let instants = [
             standing.until,
-            self.interrupt_at,
-            self.leave_at,
+            interrupt_at,
+            leave_at,
             self.link.as_ref().and_then(Link::not_before),
             self.lookout.poll_at(),
             self.claims_from,
@@ -338,124 +343,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         instants.into_iter().flatten().filter(|instant| *instant > now).min().unwrap_or(now + LONGEST_SLEEP)
     }
 
-    // --- what it learns ----------------------------------------------------------------------------------
-
-    /// Takes in how an order was carried out.
-    pub(crate) fn settle(&mut self, done: Done<S>) -> Result<()> {
-        let Done { link, worker, order, answer } = done;
-        self.link = Some(link);
-        match (order, answer) {
-            (Order::Turn { claim, .. }, Ok(Answer::Turned { accepted, claimed })) => {
-                self.written(&accepted);
-                if let Some(claim) = claim {
-                    self.apart = false;
-                    self.start(worker, &claim, claimed);
-                }
-            }
-            (_, Ok(Answer::Surveyed(found))) => self.surveyed(found),
-            (Order::Idle(idle), Ok(_)) if worker == self.worker => self.lookout.flagged(idle),
-            (_, Ok(Answer::Owned(owned))) => self.audited(worker, owned),
-            (_, Ok(Answer::HandedBack(handed_back))) => {
-                self.events.handed_back_unheld(&handed_back);
-                self.lookout.hint();
-            }
-            (_, Ok(_)) => {}
-            (order, Err(failure)) => self.failed(order, failure)?,
-        }
-        Ok(())
-    }
-
-    fn written(&mut self, accepted: &[Key]) {
-        for unwritten in self.unwritten.answered() {
-            if accepted.contains(&unwritten.key()) {
-                self.events.finished(&unwritten.attempt, unwritten.took);
-            } else {
-                self.events.superseded(&unwritten.attempt, unwritten.sent_before);
-            }
-        }
-    }
-
-    fn start(&mut self, worker: WorkerId, claim: &Claim, claimed: Vec<Claimed>) {
-        let now = clock::now();
-        self.bands.claimed(&claim.bands, claim.limit, &claimed);
-        if !claimed.is_empty() {
-            self.found_nothing = false;
-            self.lookout.claimed();
-        }
-        if self.bands.is_empty() {
-            self.lookout.drained(now);
-        }
-        // The lease may have passed, or a stop been asked for, while the answer was on its way.
-        let may_start = worker == self.worker && self.standing.borrow().holds(now) && !self.draining;
-        let room = if may_start { self.executor.room().min(claimed.len()) } else { 0 };
-        let mut claimed = claimed;
-        let surplus = claimed.split_off(room);
-        for job in &claimed {
-            self.events.claimed(job);
-            self.held.insert((job.id, job.token), now);
-        }
-        if let Some(left) = &mut self.allowance {
-            *left = left.saturating_sub(claimed.len() as u64);
-        }
-        if !claimed.is_empty() {
-            self.executor.start(claimed);
-        }
-        for job in surplus {
-            let attempt = Attempt { claimed: job, started_after: None, runner_pid: None, outcome: Outcome::HandedBack };
-            self.unwritten.push(attempt, None);
-        }
-        self.tell_running();
-    }
-
-    fn surveyed(&mut self, found: Vec<Band>) {
-        self.bands.surveyed(found, &self.serves);
-        let ready_hint = !self.bands.is_empty();
-        self.lookout.surveyed(ready_hint, clock::now());
-        self.found_nothing = !ready_hint && self.holds_nothing();
-        if self.options.once && !ready_hint {
-            self.allowance = Some(0);
-        }
-        let idle = self.lookout.idle_flag() && !ready_hint;
-        self.events.update(|progress| (progress.ready_hint, progress.idle) = (ready_hint, idle));
-    }
-
-    // No claim was under way, so whatever the database has and this worker does not hold came from a claim
-    // whose answer was lost.
-    fn audited(&mut self, worker: WorkerId, owned: Vec<Key>) {
-        if worker != self.worker {
-            return;
-        }
-        self.unheld =
-            owned.into_iter().filter(|key| !self.held.contains_key(key) && !self.unwritten.contains(*key)).collect();
-    }
-
-    fn failed(&mut self, order: Order, failure: Error) -> Result<()> {
-        if is_fatal(&failure) {
-            return Err(failure);
-        }
-        let refused = matches!(failure, Error::Refused(_));
-        let now = clock::now();
-        match order {
-            Order::Turn { claim, .. } => {
-                if refused {
-                    self.unwritten.refused(claim.is_none(), now);
-                } else {
-                    self.unwritten.unanswered();
-                }
-                if claim.is_some() {
-                    self.apart = refused;
-                    self.in_doubt = true;
-                    self.bands.clear();
-                    self.lookout.failed(refused, now);
-                }
-            }
-            // What is refused is left alone until the next heartbeat asks again.
-            Order::Audit | Order::HandBack(_) => self.in_doubt = !refused,
-            Order::Survey { .. } => self.lookout.failed(refused, now),
-            Order::Idle(_) => {}
-        }
-        Ok(())
-    }
+    // --- what its executor says --------------------------------------------------------------------------
 
     /// Takes in what happened in the executor.
     pub(crate) fn take_in(&mut self, happened: &mut Vec<Event>) {
@@ -465,7 +353,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
                 Event::Room => {}
                 Event::Broken(why) => {
                     error!(target: "gristmill::mill", why, "broken");
-                    self.broken = Some(why);
+                    self.leaving.break_off(why);
                 }
             }
         }
@@ -487,7 +375,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
                     *left += 1;
                 }
             }
-            Outcome::Interrupted if self.leave_at.is_some() => self.stopped_under += 1,
+            Outcome::Interrupted if self.leaving.is_in_haste() => self.stopped_under += 1,
             _ => {}
         }
         let attempt = Attempt { claimed, started_after, runner_pid, outcome };
@@ -495,7 +383,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     }
 
     fn note_whether_given_back(&mut self, outcome: &Outcome) {
-        let unasked = *outcome == Outcome::HandedBack && !self.draining && !self.fenced;
+        let unasked = *outcome == Outcome::HandedBack && !self.leaving.has_begun() && !self.fenced;
         if !unasked {
             self.given_back = 0;
             return;

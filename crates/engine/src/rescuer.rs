@@ -1,6 +1,8 @@
 //! Takes over the jobs of workers that vanished: suspect, wait, declare lost, end their open attempts.
 
-use gristmill_core::{Attempt, WorkerId};
+use std::time::Duration;
+
+use gristmill_core::{Attempt, Lease, WorkerId};
 use gristmill_store::{Error, Result};
 
 use crate::link::{Link, within};
@@ -11,7 +13,7 @@ const BATCH: u32 = 1_000;
 /// Orphans ended in one transaction.
 const TURN: usize = 100;
 
-/// One round; says how many jobs it took over. Each round goes on until no orphan is left.
+/// One round; says how many jobs it took over, at most [`BATCH`].
 pub(crate) async fn rescue<S: Sessions>(link: &mut Link<S>, asking: WorkerId) -> Result<u64> {
     let deadline = link.deadline();
     let answer = match link.session().await {
@@ -25,23 +27,24 @@ pub(crate) async fn rescue<S: Sessions>(link: &mut Link<S>, asking: WorkerId) ->
     };
     link.judge(answer)?.into_iter().for_each(events::lost);
 
+    let answer = match link.session().await {
+        Ok(session) => within(deadline, session.orphans(BATCH)).await,
+        Err(error) => Err(error),
+    };
     let mut rescued = 0;
-    loop {
-        let answer = match link.session().await {
-            Ok(session) => within(deadline, session.orphans(BATCH)).await,
-            Err(error) => Err(error),
-        };
-        let orphans = link.judge(answer)?;
-        let mut accepted = 0;
-        for turn in orphans.chunks(TURN) {
-            accepted += end(link, turn).await?;
-        }
-        rescued += accepted;
-        // None of a batch accepted: another worker is at it, or the rest is refused. The next round will see.
-        if orphans.is_empty() || accepted == 0 {
-            return Ok(rescued);
-        }
+    for turn in link.judge(answer)?.chunks(TURN) {
+        rescued += end(link, turn).await?;
     }
+    Ok(rescued)
+}
+
+/// When to look again: at once while there are more, else after a quarter of a heartbeat.
+pub(crate) fn pause(rescued: u64, lease: Lease) -> Duration {
+    if rescued >= u64::from(BATCH) {
+        return Duration::ZERO;
+    }
+    // Jitter, so that the workers of a fleet do not all come at once.
+    (lease.heartbeat / 4).mul_f64(0.75 + fastrand::f64() / 2.0)
 }
 
 // One refused attempt must not keep the others from being rescued, so a refused turn is tried one by one.

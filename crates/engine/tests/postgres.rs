@@ -1,5 +1,5 @@
 //! Asks a worker on a server to keep the same promises: the server of `GRISTMILL_TEST_POSTGRES`, or a throw-away one.
-#![allow(unreachable_pub, missing_docs)]
+#![allow(unreachable_pub, missing_docs, clippy::missing_panics_doc, clippy::unwrap_used)]
 
 mod claims;
 mod common;

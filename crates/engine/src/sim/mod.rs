@@ -11,13 +11,15 @@ mod connection;
 mod oracle;
 mod runners;
 mod supervisor;
+mod tally;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use connection::Defect;
-use world::{Tally, World};
+use tally::Tally;
+use world::World;
 
 /// Steps of one seed: faults, then health until everything has ended.
 const STEPS: u64 = 4_000;

@@ -1,7 +1,6 @@
 //! The simulated fleet: who acts next, what goes wrong, and what the oracle says to it.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use super::connection::{Defect, Shared, SimSessions, Weather};
 use super::oracle::Oracle;
 use super::runners::TASKS;
 use super::supervisor::Supervisor;
+use super::tally::Tally;
 use crate::link::Link;
 use crate::turn::{Answer, Done, Order, carry_out};
 use crate::{Sessions, Stage, clock, promoter, rescuer};
@@ -42,28 +42,6 @@ pub(super) struct World {
     late: Vec<(i64, WorkerId, Order)>,
     story: VecDeque<String>,
     folder: PathBuf,
-}
-
-/// What happened in a run.
-#[derive(Clone, Default)]
-pub(super) struct Tally {
-    pub(super) steps: u64,
-    pub(super) virtual_seconds: f64,
-    jobs: u64,
-    ended: u64,
-    runner_crashes: u64,
-    guard_kills: u64,
-    supervisor_crashes: u64,
-    pauses: u64,
-    stops: u64,
-    declared_lost: u64,
-    rescued: u64,
-    failed_before: u64,
-    lost_answers: u64,
-    delayed_answers: u64,
-    late_orders: u64,
-    stale_refused: u64,
-    handed_back_unheld: u64,
 }
 
 impl World {
@@ -497,60 +475,4 @@ pub(super) fn uuid(rng: &mut fastrand::Rng, now: i64) -> uuid::Uuid {
     let mut bytes = [0; 10];
     rng.fill(&mut bytes);
     uuid::Builder::from_unix_timestamp_millis((now / 1000).unsigned_abs(), &bytes).into_uuid()
-}
-
-impl Tally {
-    /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 12] {
-        [
-            ("runner crash", self.runner_crashes),
-            ("runner killed at the fence", self.guard_kills),
-            ("supervisor crash", self.supervisor_crashes),
-            ("pause", self.pauses),
-            ("stop", self.stops),
-            ("declared lost", self.declared_lost),
-            ("rescue", self.rescued),
-            ("failed before", self.failed_before),
-            ("lost answer", self.lost_answers),
-            ("delayed answer", self.delayed_answers),
-            ("late order", self.late_orders),
-            ("stale end refused", self.stale_refused),
-        ]
-    }
-
-    pub(super) fn add(&mut self, other: &Self) {
-        self.steps += other.steps;
-        self.virtual_seconds += other.virtual_seconds;
-        self.jobs += other.jobs;
-        self.ended += other.ended;
-        self.runner_crashes += other.runner_crashes;
-        self.guard_kills += other.guard_kills;
-        self.supervisor_crashes += other.supervisor_crashes;
-        self.pauses += other.pauses;
-        self.stops += other.stops;
-        self.declared_lost += other.declared_lost;
-        self.rescued += other.rescued;
-        self.failed_before += other.failed_before;
-        self.lost_answers += other.lost_answers;
-        self.delayed_answers += other.delayed_answers;
-        self.late_orders += other.late_orders;
-        self.stale_refused += other.stale_refused;
-        self.handed_back_unheld += other.handed_back_unheld;
-    }
-
-    fn count_runners(&mut self, supervisor: &Supervisor) {
-        let (crashes, killed) = supervisor.runners.faults();
-        self.runner_crashes += crashes;
-        self.guard_kills += killed;
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} steps, {} of {} jobs ended", self.steps, self.ended, self.jobs)?;
-        for (fault, count) in self.faults() {
-            write!(f, ", {fault} {count}")?;
-        }
-        write!(f, ", handed back unheld {}", self.handed_back_unheld)
-    }
 }

@@ -179,6 +179,24 @@ async fn a_claim_whose_answer_was_lost_is_handed_back_and_runs_once() {
 }
 
 #[tokio::test]
+async fn a_stop_does_not_leave_a_claim_behind_whose_answer_was_lost() {
+    let database = Database::fresh().await;
+    let (sessions, faults) = Faulty::new(&database.store);
+    let worker = Running::start(&sessions, 2, 0, Options::default());
+    faults.lose_answer_to("insert into gristmill_running");
+    let ids = database.enqueue(WORK, &[0, 0]).await;
+    soon(async {
+        while faults.is_armed() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(worker.stop().await, Ending::Drained);
+    assert_eq!(database.states().await, "ready 2");
+    assert!(database.outcomes(ids[0]).await.is_empty());
+}
+
+#[tokio::test]
 async fn an_end_whose_answer_was_lost_is_sent_again_and_counts_once() {
     let database = Database::fresh().await;
     let (sessions, faults) = Faulty::new(&database.store);
@@ -467,7 +485,7 @@ async fn a_database_without_the_tables_ends_the_worker_with_an_error() {
 async fn how_fast_a_backlog_of_empty_jobs_is_worked_off() {
     const JOBS: usize = 20_000;
     let database = Database::fresh().await;
-    database.enqueue(WORK, &[0; JOBS]).await;
+    database.enqueue(WORK, &vec![0; JOBS]).await;
     let began = std::time::Instant::now();
     let worker = Running::start(&database.store, 100, 100, until_done());
     worker.task_end().await;

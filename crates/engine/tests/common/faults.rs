@@ -14,12 +14,22 @@ pub struct Faulty {
     faults: Arc<Faults>,
 }
 
+/// How one call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not carried out.
+    Before,
+    /// It is carried out, and its answer is lost.
+    Lost,
+}
+
 /// What goes wrong.
 #[derive(Default)]
 pub struct Faults {
     down: AtomicBool,
     lose: Mutex<Option<&'static str>>,
     refuse: Mutex<Option<&'static str>>,
+    nth: Mutex<Option<(u64, Fault)>>,
 }
 
 impl Faulty {
@@ -38,6 +48,24 @@ impl Faults {
     /// The next time a transaction or statement whose SQL contains `sql` has been carried out, its answer is lost.
     pub fn lose_answer_to(&self, sql: &'static str) {
         *self.lose.lock().unwrap() = Some(sql);
+    }
+
+    /// The `n`th call from now on, the first being 1, goes wrong.
+    pub fn spoil_call(&self, n: u64, fault: Fault) {
+        *self.nth.lock().unwrap() = Some((n, fault));
+    }
+
+    /// Whether the call to be spoilt has not come yet.
+    pub fn is_call_awaited(&self) -> bool {
+        self.nth.lock().unwrap().is_some()
+    }
+
+    // A call begins: how it goes wrong, if it does.
+    fn count(&self) -> Option<Fault> {
+        let mut nth = self.nth.lock().unwrap();
+        let (left, fault) = (*nth)?;
+        *nth = (left > 1).then_some((left - 1, fault));
+        (left <= 1).then_some(fault)
     }
 
     /// Whether the answer is still to be lost.
@@ -68,7 +96,7 @@ impl Sessions for Faulty {
     async fn open(&self) -> Result<Session> {
         self.faults.check()?;
         let inner = self.store.open().await?.into_connection();
-        let connection = Leaky { inner, faults: Arc::clone(&self.faults), ran: Vec::new(), open: false };
+        let connection = Leaky { inner, faults: Arc::clone(&self.faults), ran: Vec::new(), open: false, lost: false };
         Ok(Session::over(Box::new(connection)))
     }
 
@@ -87,12 +115,27 @@ struct Leaky {
     faults: Arc<Faults>,
     ran: Vec<&'static str>,
     open: bool,
+    lost: bool,
 }
 
 impl Leaky {
+    fn begin_call(&mut self) -> Result<()> {
+        self.faults.check()?;
+        match self.faults.count() {
+            Some(Fault::Before) => return Err(Error::Unavailable("planted failure".into())),
+            Some(Fault::Lost) => self.lost = true,
+            None => {}
+        }
+        Ok(())
+    }
+
     fn answer<T>(&mut self, answer: Result<T>) -> Result<T> {
         let ran = std::mem::take(&mut self.ran);
-        if self.faults.loses(&ran) { Err(Error::Unavailable("planted loss of an answer".into())) } else { answer }
+        if self.faults.loses(&ran) || std::mem::take(&mut self.lost) {
+            Err(Error::Unavailable("planted loss of an answer".into()))
+        } else {
+            answer
+        }
     }
 }
 
@@ -103,7 +146,7 @@ impl Connection for Leaky {
 
     fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            self.faults.check()?;
+            if self.open { self.faults.check() } else { self.begin_call() }?;
             let refused = *self.faults.refuse.lock().unwrap();
             let hit = |bind: &Bind<'_>| matches!(bind, Bind::Text(text) if refused.is_some_and(|no| text.contains(no)));
             if binds.iter().any(hit) {
@@ -117,7 +160,7 @@ impl Connection for Leaky {
 
     fn begin(&mut self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.faults.check()?;
+            self.begin_call()?;
             self.ran.clear();
             self.open = true;
             self.inner.begin().await

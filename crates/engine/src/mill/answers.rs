@@ -1,0 +1,130 @@
+//! What the mill learns from the database: the answers to its orders.
+
+use gristmill_core::{Attempt, Band, Claimed, Outcome, WorkerId};
+use gristmill_store::{Error, Result};
+
+use super::{Key, Mill};
+use crate::link::is_fatal;
+use crate::turn::{Answer, Claim, Done, Order};
+use crate::{Executor, Sessions, clock};
+
+impl<E: Executor, S: Sessions> Mill<E, S> {
+    /// Takes in how an order was carried out.
+    pub(crate) fn settle(&mut self, done: Done<S>) -> Result<()> {
+        let Done { link, worker, order, answer } = done;
+        self.link = Some(link);
+        match (order, answer) {
+            (Order::Turn { claim, .. }, Ok(Answer::Turned { accepted, claimed })) => {
+                self.written(&accepted);
+                if let Some(claim) = claim {
+                    self.apart = false;
+                    self.start(worker, &claim, claimed);
+                }
+            }
+            (_, Ok(Answer::Surveyed(found))) => self.surveyed(found),
+            (Order::Idle(idle), Ok(_)) if worker == self.worker => self.lookout.flagged(idle),
+            (_, Ok(Answer::Owned(owned))) => self.audited(worker, owned),
+            (_, Ok(Answer::HandedBack(handed_back))) => {
+                self.events.handed_back_unheld(&handed_back);
+                self.lookout.hint();
+            }
+            (_, Ok(_)) => {}
+            (order, Err(failure)) => self.failed(order, failure)?,
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, accepted: &[Key]) {
+        for unwritten in self.unwritten.answered() {
+            if accepted.contains(&unwritten.key()) {
+                self.events.finished(&unwritten.attempt, unwritten.took);
+            } else {
+                self.events.superseded(&unwritten.attempt, unwritten.sent_before);
+            }
+        }
+    }
+
+    fn start(&mut self, worker: WorkerId, claim: &Claim, claimed: Vec<Claimed>) {
+        let now = clock::now();
+        self.bands.claimed(&claim.bands, claim.limit, &claimed);
+        if !claimed.is_empty() {
+            self.found_nothing = false;
+            self.lookout.claimed();
+        }
+        if self.bands.is_empty() {
+            self.lookout.drained(now);
+        }
+        // The lease may have passed, or a stop been asked for, while the answer was on its way.
+        let may_start = worker == self.worker && self.standing.borrow().holds(now) && !self.leaving.has_begun();
+        let room = if may_start { self.executor.room().min(claimed.len()) } else { 0 };
+        let mut claimed = claimed;
+        let surplus = claimed.split_off(room);
+        for job in &claimed {
+            self.events.claimed(job);
+            self.held.insert((job.id, job.token), now);
+        }
+        if let Some(left) = &mut self.allowance {
+            *left = left.saturating_sub(claimed.len() as u64);
+        }
+        if !claimed.is_empty() {
+            self.executor.start(claimed);
+        }
+        for job in surplus {
+            let attempt = Attempt { claimed: job, started_after: None, runner_pid: None, outcome: Outcome::HandedBack };
+            self.unwritten.push(attempt, None);
+        }
+        self.tell_running();
+    }
+
+    fn surveyed(&mut self, found: Vec<Band>) {
+        self.bands.surveyed(found, &self.serves);
+        let ready_hint = !self.bands.is_empty();
+        self.lookout.surveyed(ready_hint, clock::now());
+        self.found_nothing = !ready_hint && self.holds_nothing();
+        if self.options.once && !ready_hint {
+            self.allowance = Some(0);
+        }
+        let idle = self.lookout.idle_flag() && !ready_hint;
+        self.events.update(|progress| (progress.ready_hint, progress.idle) = (ready_hint, idle));
+    }
+
+    // No claim was under way, so whatever the database has and this worker does not hold came from a claim
+    // whose answer was lost.
+    fn audited(&mut self, worker: WorkerId, owned: Vec<Key>) {
+        if worker != self.worker {
+            return;
+        }
+        self.claim_unanswered = false;
+        self.unheld =
+            owned.into_iter().filter(|key| !self.held.contains_key(key) && !self.unwritten.contains(*key)).collect();
+    }
+
+    fn failed(&mut self, order: Order, failure: Error) -> Result<()> {
+        if is_fatal(&failure) {
+            return Err(failure);
+        }
+        let refused = matches!(failure, Error::Refused(_));
+        let now = clock::now();
+        match order {
+            Order::Turn { claim, .. } => {
+                if refused {
+                    self.unwritten.refused(claim.is_none(), now);
+                } else {
+                    self.unwritten.unanswered();
+                }
+                if claim.is_some() {
+                    self.apart = refused;
+                    self.in_doubt = true;
+                    self.claim_unanswered |= !refused;
+                    self.bands.clear();
+                    self.lookout.failed(refused, now);
+                }
+            }
+            // What is refused is left alone until the next heartbeat asks again.
+            Order::Audit | Order::HandBack(_) => self.in_doubt = !refused,
+            Order::Survey { .. } => self.lookout.failed(refused, now),
+            Order::Idle(_) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! What happened in a simulated run.
+
+use std::fmt;
+
+use super::supervisor::Supervisor;
+
+/// The counts of one run, or of many.
+#[derive(Clone, Default)]
+pub(super) struct Tally {
+    pub(super) steps: u64,
+    pub(super) virtual_seconds: f64,
+    pub(super) jobs: u64,
+    pub(super) ended: u64,
+    pub(super) runner_crashes: u64,
+    pub(super) guard_kills: u64,
+    pub(super) supervisor_crashes: u64,
+    pub(super) pauses: u64,
+    pub(super) stops: u64,
+    pub(super) declared_lost: u64,
+    pub(super) rescued: u64,
+    pub(super) failed_before: u64,
+    pub(super) lost_answers: u64,
+    pub(super) delayed_answers: u64,
+    pub(super) late_orders: u64,
+    pub(super) stale_refused: u64,
+    pub(super) handed_back_unheld: u64,
+}
+
+impl Tally {
+    /// What has to have happened for a run to say anything.
+    pub(super) fn faults(&self) -> [(&'static str, u64); 12] {
+        [
+            ("runner crash", self.runner_crashes),
+            ("runner killed at the fence", self.guard_kills),
+            ("supervisor crash", self.supervisor_crashes),
+            ("pause", self.pauses),
+            ("stop", self.stops),
+            ("declared lost", self.declared_lost),
+            ("rescue", self.rescued),
+            ("failed before", self.failed_before),
+            ("lost answer", self.lost_answers),
+            ("delayed answer", self.delayed_answers),
+            ("late order", self.late_orders),
+            ("stale end refused", self.stale_refused),
+        ]
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.virtual_seconds += other.virtual_seconds;
+        self.jobs += other.jobs;
+        self.ended += other.ended;
+        self.runner_crashes += other.runner_crashes;
+        self.guard_kills += other.guard_kills;
+        self.supervisor_crashes += other.supervisor_crashes;
+        self.pauses += other.pauses;
+        self.stops += other.stops;
+        self.declared_lost += other.declared_lost;
+        self.rescued += other.rescued;
+        self.failed_before += other.failed_before;
+        self.lost_answers += other.lost_answers;
+        self.delayed_answers += other.delayed_answers;
+        self.late_orders += other.late_orders;
+        self.stale_refused += other.stale_refused;
+        self.handed_back_unheld += other.handed_back_unheld;
+    }
+
+    pub(super) fn count_runners(&mut self, supervisor: &Supervisor) {
+        let (crashes, killed) = supervisor.runners.faults();
+        self.runner_crashes += crashes;
+        self.guard_kills += killed;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} steps, {} of {} jobs ended", self.steps, self.ended, self.jobs)?;
+        for (fault, count) in self.faults() {
+            write!(f, ", {fault} {count}")?;
+        }
+        write!(f, ", handed back unheld {}", self.handed_back_unheld)
+    }
+}
