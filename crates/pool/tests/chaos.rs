@@ -93,7 +93,7 @@ async fn every_job_ends_once_whatever_happens_to_its_runner() {
             // Cut short between its start and its first line, perhaps.
             Outcome::Interrupted => assert!(ran <= 1, "{number} ({task}) ran {ran} times"),
             Outcome::Crashed { .. } => {
-                assert!(ran == 1 && matches!(*task, "deadly" | "wrecked"), "{number} ({task}) crashed")
+                assert!(ran == 1 && matches!(*task, "deadly" | "wrecked"), "{number} ({task}) crashed");
             }
             other => assert!(ran == 1 && *other == returned("null"), "{number} ({task}): {other:?}"),
         }
