@@ -1,6 +1,6 @@
 """The one place that knows which tasks framework is installed: Django's own, or the backport on Django 5.2."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import django
 
@@ -8,20 +8,53 @@ if TYPE_CHECKING or django.VERSION >= (6, 0):
     from django.tasks import TaskContext, TaskResult, TaskResultStatus, task, task_backends
     from django.tasks.backends.base import BaseTaskBackend
     from django.tasks.base import Task, TaskError
+    from django.tasks.exceptions import InvalidTask, InvalidTaskBackend, TaskResultDoesNotExist, TaskResultMismatch
     from django.tasks.signals import task_enqueued, task_finished, task_started
+    from django.utils.json import normalize_json
 else:
-    from django_tasks import TaskContext, TaskResult, TaskResultStatus, task, task_backends
+    try:
+        import django_tasks  # noqa: F401
+    except ImportError as error:
+        from django.core.exceptions import ImproperlyConfigured
+
+        raise ImproperlyConfigured(
+            f"Django {django.__version__} has no tasks framework of its own; "
+            "install the backport with: pip install 'gristmill[django52]'"
+        ) from error
+    from django_tasks import TaskContext, TaskResult, TaskResultStatus, exceptions, task, task_backends
     from django_tasks.backends.base import BaseTaskBackend
     from django_tasks.base import Task, TaskError
+    from django_tasks.exceptions import TaskResultDoesNotExist, TaskResultMismatch
     from django_tasks.signals import task_enqueued, task_finished, task_started
+    from django_tasks.utils import normalize_json
+
+    # The backport's names up to 0.12; it takes Django's names after that.
+    InvalidTask = getattr(exceptions, "InvalidTask", None) or exceptions.InvalidTaskError
+    InvalidTaskBackend = getattr(exceptions, "InvalidTaskBackend", None) or exceptions.InvalidTaskBackendError
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    AnyTask: TypeAlias = Task[..., Any]
+    AnyTaskResult: TypeAlias = TaskResult[..., Any]
+else:
+    # Neither Django's classes nor the backport's take the same parameters at run time.
+    AnyTask, AnyTaskResult = Task, TaskResult
 
 __all__ = [
+    "AnyTask",
+    "AnyTaskResult",
     "BaseTaskBackend",
+    "InvalidTask",
+    "InvalidTaskBackend",
     "Task",
     "TaskContext",
     "TaskError",
     "TaskResult",
+    "TaskResultDoesNotExist",
+    "TaskResultMismatch",
     "TaskResultStatus",
+    "normalize_json",
     "task",
     "task_backends",
     "task_enqueued",

@@ -27,7 +27,7 @@ impl Lease {
 
     /// When the worker ends its own runs: one heartbeat before its lease runs out.
     pub fn fence(&self) -> Duration {
-        self.length() - self.heartbeat
+        self.length().saturating_sub(self.heartbeat)
     }
 
     /// How long a suspect may still answer before its jobs are rescued: three heartbeats.

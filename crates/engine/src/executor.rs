@@ -32,6 +32,8 @@ pub trait Executor: Send {
 }
 
 /// Something happened in an executor.
+// Nearly every event is an end, so a box for it would only be one allocation more for each job.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Event {
     /// A job it was given has ended.

@@ -1,7 +1,36 @@
 //! The loops of one worker. Knows the store and an [`Executor`]; knows neither SQL nor Python.
+//!
+//! [`Worker::run`] starts four loops, each the owner of its own session: the *mill* claims, starts and
+//! finishes jobs; the *heartbeat* keeps the worker's row alive and the lease that all else depends on; the
+//! *keeper* promotes due jobs and rescues those of vanished workers; the *notifier* passes on wake-ups.
 
+mod bands;
+mod clock;
+pub mod events;
 pub mod executor;
+mod heartbeat;
+mod keeper;
+mod link;
+mod lookout;
+mod mill;
+mod notifier;
 pub mod options;
+mod plan;
+mod promoter;
+mod rescuer;
+mod sessions;
+pub mod shutdown;
+#[cfg(test)]
+mod sim;
+mod turn;
+mod unwritten;
+mod watchdog;
+mod worker;
 
-pub use executor::{Event, Executor};
+pub use events::Progress;
+pub use executor::{Ended, Event, Executor};
+pub use heartbeat::Standing;
 pub use options::Options;
+pub use sessions::Sessions;
+pub use shutdown::{Shutdown, Stage, Stopper};
+pub use worker::{Ending, Error, Worker};

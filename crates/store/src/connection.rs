@@ -44,6 +44,18 @@ pub enum Value {
     Text(String),
 }
 
+impl From<&str> for Bind<'_> {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned().into())
+    }
+}
+
+impl From<String> for Bind<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
 /// The values of one row, in the order the statement names them.
 pub type Row = Vec<Value>;
 

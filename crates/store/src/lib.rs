@@ -4,18 +4,34 @@
 //! engine owns a session of its own and opens a new one when it breaks. Each verb is one method
 //! (`verbs/claim.rs`) and one SQL file a database (`postgres/claim.sql`, `sqlite/claim.sql`), of one name.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 mod error;
+mod inspect;
+mod life;
 mod migrate;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod row;
 mod session;
 mod settings;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod statement;
+mod store;
 mod verbs;
+mod wake_ups;
 
-pub use connection::{Bind, Connection, Dialect, Row, Value};
+pub use connection::{Answer, Bind, Connection, Dialect, Row, Value};
 pub use error::{Error, Result};
-pub use migrate::{MIGRATIONS, Migration};
-pub use session::{Session, Store, WakeUps};
-pub use settings::Settings;
+pub use inspect::{AttemptView, JobView};
+pub use life::LifeLock;
+pub use migrate::{MIGRATIONS, Migrated, Migration};
+pub use session::Session;
+pub use settings::{Settings, Synchronous};
+pub use store::Store;
 pub use verbs::enqueue::NewJob;
 pub use verbs::promote::Promoted;
 pub use verbs::register::NewWorker;
+pub use wake_ups::WakeUps;

@@ -160,9 +160,34 @@ create table gristmill_worker (
     last_error text
 ) with (fillfactor = 50);
 
+-- Not by heartbeat_at: heartbeats then leave the index alone.
 create index gristmill_worker_live
-    on gristmill_worker (heartbeat_at)
+    on gristmill_worker (id)
     where stopped_at is null and lost_at is null;
+
+-- Places new jobs in the statement that asks for them, so that a job never exists without its place. For each statement
+-- rather than each row: a thousand jobs cost one insert. The default deadline is seven days after the job is due, in
+-- hours, as a day's length would depend on the session's time zone.
+create function gristmill_place() returns trigger language plpgsql as $$
+begin
+    insert into gristmill_ready
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select id, backend, queue_name, task_name, priority, run_after,
+        coalesce(run_after, enqueued_at) + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+    from asked
+    where run_after is null or run_after <= enqueued_at;
+    insert into gristmill_scheduled
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select id, backend, queue_name, task_name, priority, run_after,
+        run_after + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+    from asked
+    where run_after > enqueued_at;
+    return null;
+end $$;
+
+create trigger gristmill_job_place after insert on gristmill_job
+    referencing new table as asked
+    for each statement execute function gristmill_place();
 
 -- What people read: every job once, with its state. The state is constant in each branch, so a filter on it reads one table.
 create view gristmill_jobs as

@@ -161,8 +161,9 @@ create table gristmill_worker (
     last_error text
 );
 
+-- Not by heartbeat_at: heartbeats then leave the index alone.
 create index gristmill_worker_live
-    on gristmill_worker (heartbeat_at)
+    on gristmill_worker (id)
     where stopped_at is null and lost_at is null;
 
 -- Places a new job in the statement that asks for it; enqueued_at is this database's clock or the caller's.

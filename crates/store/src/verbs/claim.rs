@@ -1,24 +1,70 @@
 //! Makes ready jobs running: their open attempts are committed before any handler starts.
 
-use gristmill_core::{Band, Claimed, JobId, Token, WorkerId};
+use gristmill_core::{Band, Claimed, Counts, JobId, Lane, Token, WorkerId};
 
-use crate::{Result, Session};
+use crate::row::Fields;
+use crate::statement::{Sql, sql};
+use crate::verbs::json;
+use crate::{Bind, Error, Result, Row, Session};
+
+static CLAIM: Sql = sql!("claim");
+static OWNED: Sql = sql!("owned");
 
 impl Session {
+    /// Bounds the rows that one claim may lock and leave: bands × limit.
+    pub const BANDS_PER_CLAIM: usize = 8;
+
     /// Claims up to `limit` jobs behind the marks of `bands` (at most [`Session::BANDS_PER_CLAIM`], all of one
     /// priority), in order of (deadline, id), skipping what others are claiming. Nothing when the worker's row
     /// is lost or closed.
     pub async fn claim(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
-        let _ = (worker, bands, limit);
-        unimplemented!()
+        let given = self.claim_binds(worker, bands, limit)?;
+        self.carry_out(&CLAIM, &given).await?.into_iter().map(claimed).collect()
+    }
+
+    /// The same in the transaction that is open.
+    pub(crate) async fn claim_within(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
+        let given = self.claim_binds(worker, bands, limit)?;
+        self.run(&CLAIM, &given).await?.into_iter().map(claimed).collect()
+    }
+
+    fn claim_binds(&self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<[Bind<'static>; 4]> {
+        if bands.len() > Self::BANDS_PER_CLAIM {
+            return Err(Error::Refused(format!("a claim was asked for {} bands at once", bands.len())));
+        }
+        Ok([worker.to_string().into(), self.now(), json(&bands), Bind::Int(limit.into())])
     }
 
     /// The open attempts of a worker, as the database has them: to find what an unanswered claim left behind.
     pub async fn owned(&mut self, worker: WorkerId) -> Result<Vec<(JobId, Token)>> {
-        let _ = worker;
-        unimplemented!()
+        let rows = self.carry_out(&OWNED, &[worker.to_string().into()]).await?;
+        rows.into_iter().map(super::id_and_token).collect()
     }
+}
 
-    /// Bounds the rows that one claim may lock and leave: bands × limit.
-    pub const BANDS_PER_CLAIM: usize = 8;
+/// Reads the columns that `claim.sql` and `orphans.sql` name, in their order.
+pub(super) fn claimed(row: Row) -> Result<Claimed> {
+    let mut fields = Fields::of(row);
+    Ok(Claimed {
+        id: fields.id()?,
+        token: Token(fields.int()?),
+        lane: Lane { backend: fields.text()?, queue_name: fields.text()?, task_name: fields.text()? },
+        priority: fields.int()?,
+        deadline: fields.moment()?,
+        run_after: fields.optional_moment()?,
+        enqueued_at: fields.moment()?,
+        claimed_at: fields.moment()?,
+        started_at: fields.optional_moment()?,
+        generation: fields.int()?,
+        counts: Counts {
+            failures: fields.int()?,
+            crashes: fields.int()?,
+            losses: fields.int()?,
+            postpones: fields.int()?,
+            interruptions: fields.int()?,
+        },
+        args: fields.text()?,
+        kwargs: fields.text()?,
+        options_json: fields.optional_text()?,
+    })
 }

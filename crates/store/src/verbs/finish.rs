@@ -1,15 +1,27 @@
 //! Ends open attempts: whatever the outcome, one statement moves the jobs to where `decide` sends them.
 
-use gristmill_core::{Attempt, Band, Claimed, JobId, Token, WorkerId};
+use std::borrow::Cow;
+use std::time::Duration;
 
-use crate::{Result, Session};
+use gristmill_core::{Attempt, Band, Claimed, Counts, JobId, Next, Outcome, Reason, Token, WorkerId, decide};
+use serde::Serialize;
+
+use crate::statement::{Sql, sql};
+use crate::verbs::{id_and_token, json};
+use crate::{Bind, Result, Session};
+
+/// Longer delays are cut to this, so that a date stays one that both databases can hold.
+const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
+
+pub(crate) static FINISH: Sql = sql!("finish");
+static HAND_BACK: Sql = sql!("hand_back");
 
 impl Session {
     /// Ends these attempts and says which of them it accepted. One that is missing from the answer was
     /// superseded: its token is not the job's any more, and nothing was changed.
     pub async fn finish(&mut self, attempts: &[Attempt]) -> Result<Vec<(JobId, Token)>> {
-        let _ = attempts;
-        unimplemented!()
+        let binds = self.finish_binds(attempts);
+        self.carry_out(&FINISH, &binds).await?.into_iter().map(id_and_token).collect()
     }
 
     /// [`Session::finish`] and [`Session::claim`] in one commit: the turn of a busy worker.
@@ -20,14 +32,120 @@ impl Session {
         bands: &[Band],
         limit: u32,
     ) -> Result<(Vec<(JobId, Token)>, Vec<Claimed>)> {
-        let _ = (attempts, worker, bands, limit);
-        unimplemented!()
+        self.begin().await?;
+        let turn = self.turn(attempts, worker, bands, limit).await;
+        self.end(turn).await
+    }
+
+    pub(crate) async fn turn(
+        &mut self,
+        attempts: &[Attempt],
+        worker: WorkerId,
+        bands: &[Band],
+        limit: u32,
+    ) -> Result<(Vec<(JobId, Token)>, Vec<Claimed>)> {
+        let given = self.finish_binds(attempts);
+        let accepted: Result<_> = self.run(&FINISH, &given).await?.into_iter().map(id_and_token).collect();
+        Ok((accepted?, self.claim_within(worker, bands, limit).await?))
+    }
+
+    fn finish_binds(&self, attempts: &[Attempt]) -> [Bind<'static>; 2] {
+        let mut ended: Vec<Ended<'_>> = attempts.iter().map(Ended::of).collect();
+        // One order for all who finish, so that two of them never wait for each other; and each attempt ends once.
+        ended.sort_by_key(|ended| (ended.id, ended.token));
+        ended.dedup_by_key(|ended| (ended.id, ended.token));
+        [json(&ended), self.now()]
     }
 
     /// Puts open attempts that never started back to ready, uncharged, naming them by token only: for claims
     /// whose answer was lost.
     pub async fn hand_back(&mut self, attempts: &[(JobId, Token)]) -> Result<Vec<(JobId, Token)>> {
-        let _ = attempts;
-        unimplemented!()
+        let mut returned: Vec<_> = attempts.iter().map(|&(id, token)| Returned { id, token }).collect();
+        returned.sort_by_key(|returned| (returned.id, returned.token));
+        returned.dedup_by_key(|returned| (returned.id, returned.token));
+        let rows = self.carry_out(&HAND_BACK, &[json(&returned)]).await?;
+        rows.into_iter().map(id_and_token).collect()
     }
+}
+
+#[derive(Serialize)]
+struct Returned {
+    id: JobId,
+    token: Token,
+}
+
+/// What `finish.sql` reads of one attempt.
+#[derive(Serialize)]
+struct Ended<'a> {
+    id: JobId,
+    token: Token,
+    outcome: Option<&'static str>,
+    runner_pid: Option<u32>,
+    started_after_us: Option<u64>,
+    reason: Option<Cow<'a, str>>,
+    return_value: Option<Cow<'a, str>>,
+    exception_class_path: Option<Cow<'a, str>>,
+    traceback: Option<Cow<'a, str>>,
+    next: &'static str,
+    state: Option<&'static str>,
+    state_reason: Option<&'static str>,
+    delay_us: Option<u64>,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+impl<'a> Ended<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        let claimed = &attempt.claimed;
+        let (counts, next) = decide(claimed.counts, &claimed.options(), &attempt.outcome);
+        let mut ended = Self {
+            id: claimed.id,
+            token: claimed.token,
+            outcome: Some(attempt.outcome.word()),
+            runner_pid: attempt.runner_pid,
+            started_after_us: attempt.started_after.map(micros),
+            reason: None,
+            return_value: None,
+            exception_class_path: None,
+            traceback: None,
+            next: "ready",
+            state: None,
+            state_reason: None,
+            delay_us: None,
+            counts,
+        };
+        match &attempt.outcome {
+            Outcome::Successful { return_value } => ended.return_value = Some(storable(return_value)),
+            Outcome::Failed { reason, exception_class_path, traceback } => {
+                ended.reason = Some(reason.word().into());
+                ended.exception_class_path = Some(storable(exception_class_path));
+                ended.traceback = Some(storable(traceback));
+            }
+            Outcome::Crashed { how } => ended.reason = Some(storable(how)),
+            Outcome::Lost | Outcome::Interrupted => {}
+            Outcome::HandedBack => ended.outcome = None,
+        }
+        match next {
+            Next::Finished { state, reason } => {
+                ended.next = "result";
+                ended.state = Some(state.word());
+                ended.state_reason = reason.map(Reason::word);
+            }
+            Next::Ready => {}
+            Next::Scheduled { delay } => {
+                ended.next = "scheduled";
+                ended.delay_us = Some(micros(delay));
+            }
+        }
+        ended
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.min(LONGEST_DELAY).as_micros()).unwrap_or(u64::MAX)
+}
+
+/// PostgreSQL stores every character but NUL, and storing a failure must never fail.
+fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\\0").into() } else { text.into() }
 }

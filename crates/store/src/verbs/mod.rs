@@ -1,9 +1,25 @@
 //! What the engine asks of a database, one verb a file.
 
 mod claim;
-pub mod enqueue;
-mod finish;
-pub mod promote;
-pub mod register;
+pub(crate) mod enqueue;
+pub(crate) mod finish;
+pub(crate) mod promote;
+pub(crate) mod register;
 mod rescue;
 mod survey;
+
+use gristmill_core::{JobId, Token};
+use serde::Serialize;
+
+use crate::row::Fields;
+use crate::{Bind, Result, Row};
+
+/// A list as one bind.
+fn json<T: Serialize>(list: &T) -> Bind<'static> {
+    serde_json::to_string(list).expect("plain structs have a JSON form").into()
+}
+
+fn id_and_token(row: Row) -> Result<(JobId, Token)> {
+    let mut fields = Fields::of(row);
+    Ok((fields.id()?, Token(fields.int()?)))
+}

@@ -2,7 +2,8 @@
 
 use gristmill_core::{Lease, WorkerId};
 
-use crate::{Result, Session};
+use crate::statement::{Sql, sql};
+use crate::{Bind, Result, Session};
 
 /// A worker that boots.
 #[derive(Clone, Debug)]
@@ -27,29 +28,47 @@ pub struct NewWorker {
     pub lease: Lease,
 }
 
+static REGISTER: Sql = sql!("register");
+static HEARTBEAT: Sql = sql!("heartbeat");
+static IDLE: Sql = sql!("idle");
+static SIGN_OFF: Sql = sql!("sign_off");
+
 impl Session {
     /// Makes the worker's row.
     pub async fn register(&mut self, worker: &NewWorker) -> Result<()> {
-        let _ = worker;
-        unimplemented!()
+        let binds = [
+            worker.id.to_string().into(),
+            worker.label.as_str().into(),
+            worker.host.as_str().into(),
+            Bind::Int(worker.pid.into()),
+            env!("CARGO_PKG_VERSION").into(),
+            worker.backend.as_str().into(),
+            worker.queues_json.as_str().into(),
+            worker.tasks_json.as_str().into(),
+            Bind::Int(worker.processes.into()),
+            Bind::Float(worker.lease.heartbeat.as_secs_f64()),
+            Bind::Float(worker.lease.length().as_secs_f64()),
+            self.now(),
+        ];
+        self.carry_out(&REGISTER, &binds).await.map(drop)
     }
 
     /// Says "I live", and takes a suspicion back. False: the worker was declared lost, so it must end its
     /// runs and start again under a new id.
     pub async fn heartbeat(&mut self, id: WorkerId) -> Result<bool> {
-        let _ = id;
-        unimplemented!()
+        let binds = [id.to_string().into(), self.now()];
+        Ok(!self.carry_out(&HEARTBEAT, &binds).await?.is_empty())
     }
 
     /// Sets the flag that asks enqueuers for wake-ups.
     pub async fn idle(&mut self, id: WorkerId, idle: bool) -> Result<()> {
-        let _ = (id, idle);
-        unimplemented!()
+        self.carry_out(&IDLE, &[id.to_string().into(), Bind::Int(idle.into())]).await.map(drop)
     }
 
     /// Closes the worker's row with its exit status and last error.
     pub async fn sign_off(&mut self, id: WorkerId, exit_status: i32, last_error: Option<&str>) -> Result<()> {
-        let _ = (id, exit_status, last_error);
-        unimplemented!()
+        let last_error = last_error.map_or(Bind::Null, |text| text.replace('\0', "\\0").into());
+        let binds = [id.to_string().into(), Bind::Int(exit_status.into()), last_error, self.now()];
+        self.carry_out(&SIGN_OFF, &binds).await.map(drop)
     }
 }

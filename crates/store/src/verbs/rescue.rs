@@ -1,27 +1,82 @@
-//! Takes over from workers that vanished, in two phases, by the database's clock alone.
+//! Takes over from workers that vanished, in two phases, by the database's clock alone; on SQLite by the locks that
+//! living workers hold.
 
-use gristmill_core::{Attempt, WorkerId};
+use gristmill_core::{Attempt, Outcome, WorkerId};
 
-use crate::{Result, Session};
+use crate::row::Fields;
+use crate::statement::{Sql, sql};
+use crate::verbs::claim::claimed;
+use crate::verbs::json;
+use crate::{Bind, Dialect, Result, Row, Session};
+
+static LIVE_WORKERS: Sql = sql!("live_workers");
+static SUSPECT: Sql = sql!("suspect");
+static DECLARE_LOST: Sql = sql!("declare_lost");
+static ORPHANS: Sql = sql!("orphans");
 
 impl Session {
     /// First phase: marks live workers whose lease has run out as suspect; their next heartbeat takes it back.
     pub async fn suspect(&mut self, asking: WorkerId) -> Result<Vec<WorkerId>> {
-        let _ = asking;
-        unimplemented!()
+        self.begin().await?;
+        let suspected = self.suspect_within(asking).await;
+        self.end(suspected).await
+    }
+
+    async fn suspect_within(&mut self, asking: WorkerId) -> Result<Vec<WorkerId>> {
+        let binds = self.silence(asking).await?;
+        self.run(&SUSPECT, &binds).await?.into_iter().map(id).collect()
     }
 
     /// Second phase: declares suspects lost that kept silent for three of their own heartbeats since they
     /// were suspected.
     pub async fn declare_lost(&mut self, asking: WorkerId) -> Result<Vec<WorkerId>> {
-        let _ = asking;
-        unimplemented!()
+        self.begin().await?;
+        let lost = self.declare_lost_within(asking).await;
+        let lost = self.end(lost).await?;
+        if let Some(lives) = &self.lives {
+            for &worker in &lost {
+                lives.forget(worker);
+            }
+        }
+        Ok(lost)
+    }
+
+    /// The same in the transaction that is open.
+    pub(crate) async fn declare_lost_within(&mut self, asking: WorkerId) -> Result<Vec<WorkerId>> {
+        let binds = self.silence(asking).await?;
+        self.run(&DECLARE_LOST, &binds).await?.into_iter().map(id).collect()
     }
 
     /// Open attempts of lost and closed workers, at most `limit`, each with the outcome `Lost`, ready to be
     /// finished like any other.
     pub async fn orphans(&mut self, limit: u32) -> Result<Vec<Attempt>> {
-        let _ = limit;
-        unimplemented!()
+        let rows = self.carry_out(&ORPHANS, &[Bind::Int(limit.into())]).await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Attempt { claimed: claimed(row)?, started_after: None, runner_pid: None, outcome: Outcome::Lost })
+            })
+            .collect()
     }
+
+    /// The binds of both phases. On SQLite the workers without a lock are named; where there is no seeing the locks
+    /// (a connection that someone else opened), the lease decides as on PostgreSQL.
+    async fn silence(&mut self, asking: WorkerId) -> Result<Vec<Bind<'static>>> {
+        let mut binds = vec![asking.to_string().into(), self.now()];
+        if self.dialect() == Dialect::Sqlite {
+            binds.push(match self.lives.clone() {
+                None => Bind::Null,
+                Some(lives) => {
+                    let live = self.run(&LIVE_WORKERS, &[]).await?.into_iter().map(id);
+                    let mut silent: Vec<WorkerId> = live.collect::<Result<_>>()?;
+                    silent.retain(|&worker| !lives.is_held(worker));
+                    json(&silent)
+                }
+            });
+        }
+        Ok(binds)
+    }
+}
+
+fn id(row: Row) -> Result<WorkerId> {
+    Fields::of(row).id()
 }

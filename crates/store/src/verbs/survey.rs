@@ -1,13 +1,53 @@
 //! Finds out which bands have ready jobs.
 
-use gristmill_core::Band;
+use gristmill_core::{Band, Lane};
 
-use crate::{Result, Session};
+use crate::row::Fields;
+use crate::statement::{Sql, sql};
+use crate::{Bind, Result, Row, Session};
+
+/// Bands that one statement looks for.
+const PAGE: usize = 1_000;
+/// Pages of one survey: enough for 20,000 bands, and a bound on what a runaway number of task names can cost.
+const PAGES: usize = 20;
+
+static SURVEY: Sql = sql!("survey");
 
 impl Session {
     /// Every band that has a ready job, marked at its first one. Costs one index probe a band, however many
     /// jobs are in it.
     pub async fn survey(&mut self) -> Result<Vec<Band>> {
-        unimplemented!()
+        let mut bands: Vec<Band> = Vec::new();
+        for _ in 0..PAGES {
+            let (lane, priority) = bands.last().map_or_else(before_all, |last| (last.lane.clone(), last.priority));
+            let given = [
+                lane.backend.into(),
+                lane.queue_name.into(),
+                lane.task_name.into(),
+                Bind::Int(priority.into()),
+                Bind::Int(i64::try_from(PAGE).unwrap_or(i64::MAX)),
+            ];
+            let page = self.carry_out(&SURVEY, &given).await?;
+            let full = page.len() == PAGE;
+            bands.extend(page.into_iter().map(band).collect::<Result<Vec<_>>>()?);
+            if !full {
+                break;
+            }
+        }
+        Ok(bands)
     }
+}
+
+fn before_all() -> (Lane, i16) {
+    (Lane { backend: String::new(), queue_name: String::new(), task_name: String::new() }, i16::MIN)
+}
+
+fn band(row: Row) -> Result<Band> {
+    let mut fields = Fields::of(row);
+    Ok(Band {
+        lane: Lane { backend: fields.text()?, queue_name: fields.text()?, task_name: fields.text()? },
+        priority: fields.int()?,
+        deadline: fields.moment()?,
+        id: None,
+    })
 }

@@ -1,0 +1,46 @@
+//! `gristmill sql`: the text of a migration, as Django's migrations run it.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use gristmill_store::{Dialect, MIGRATIONS};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The migration's name; all of them when left out.
+    name: Option<String>,
+    /// For which database.
+    #[arg(long)]
+    dialect: DialectName,
+    /// Print a JSON list of statements.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum DialectName {
+    Postgres,
+    Sqlite,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    let dialect = match arguments.dialect {
+        DialectName::Postgres => Dialect::Postgres,
+        DialectName::Sqlite => Dialect::Sqlite,
+    };
+    let wanted: Vec<_> =
+        MIGRATIONS.iter().filter(|migration| arguments.name.as_deref().is_none_or(|name| name == migration.name)).collect();
+    if wanted.is_empty() {
+        let known: Vec<_> = MIGRATIONS.iter().map(|migration| migration.name).collect();
+        return Err(format!("there is no such migration; there are: {}", known.join(", ")));
+    }
+    let statements: Vec<_> = wanted.iter().flat_map(|migration| migration.statements(dialect)).collect();
+    if arguments.json {
+        println!("{}", serde_json::to_string(&statements).map_err(|error| error.to_string())?);
+    } else {
+        for statement in statements {
+            println!("{};\n", statement.trim_end_matches(';'));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

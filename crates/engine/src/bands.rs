@@ -1,0 +1,176 @@
+//! Which bands a worker knows to hold work for it, and which of them to claim from next. Pure.
+
+use std::collections::HashSet;
+
+use gristmill_core::{Band, Claimed, Lane};
+use gristmill_store::Session;
+
+use crate::Options;
+
+/// What this worker takes.
+pub(crate) struct Serves {
+    backend: String,
+    queues: Option<HashSet<String>>,
+    exclude_queues: HashSet<String>,
+    tasks: HashSet<String>,
+}
+
+impl Serves {
+    pub(crate) fn new(options: &Options, tasks: &[String]) -> Self {
+        Self {
+            backend: options.backend.clone(),
+            queues: options.queues.as_ref().map(|queues| queues.iter().cloned().collect()),
+            exclude_queues: options.exclude_queues.iter().cloned().collect(),
+            tasks: tasks.iter().cloned().collect(),
+        }
+    }
+
+    fn takes(&self, lane: &Lane) -> bool {
+        lane.backend == self.backend
+            && self.queues.as_ref().is_none_or(|queues| queues.contains(&lane.queue_name))
+            && !self.exclude_queues.contains(&lane.queue_name)
+            && self.tasks.contains(&lane.task_name)
+    }
+}
+
+/// The served bands that the last survey found and that have not been drained since.
+#[derive(Default)]
+pub(crate) struct Bands {
+    known: Vec<Band>,
+}
+
+impl Bands {
+    /// Starts afresh from what a survey found.
+    pub(crate) fn surveyed(&mut self, found: Vec<Band>, serves: &Serves) {
+        self.known = found.into_iter().filter(|band| serves.takes(&band.lane)).collect();
+        // The earliest first, so that a claim that cannot ask all bands asks those whose turn it is.
+        self.known
+            .sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| (&a.deadline, a.id).cmp(&(&b.deadline, b.id))));
+    }
+
+    /// Those to ask now: of the highest priority, the ones with the earliest marks.
+    pub(crate) fn next(&self) -> Vec<Band> {
+        let Some(highest) = self.known.iter().map(|band| band.priority).max() else { return Vec::new() };
+        let mut bands: Vec<&Band> = self.known.iter().filter(|band| band.priority == highest).collect();
+        bands.sort_by(|a, b| (&a.deadline, a.id).cmp(&(&b.deadline, b.id)));
+        bands.into_iter().take(Session::BANDS_PER_CLAIM).cloned().collect()
+    }
+
+    /// Takes in what a claim of at most `limit` jobs gave. Fewer than asked means that the asked bands are drained.
+    pub(crate) fn claimed(&mut self, asked: &[Band], limit: usize, claimed: &[Claimed]) {
+        if claimed.len() < limit {
+            self.known.retain(|band| !asked.iter().any(|asked| same(asked, &band.lane, band.priority)));
+            return;
+        }
+        for job in claimed {
+            for band in self.known.iter_mut().filter(|band| same(band, &job.lane, job.priority)) {
+                if (&band.deadline, band.id) < (&job.deadline, Some(job.id)) {
+                    band.deadline = job.deadline.clone();
+                    band.id = Some(job.id);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.known.clear();
+    }
+}
+
+fn same(band: &Band, lane: &Lane, priority: i16) -> bool {
+    band.priority == priority && band.lane == *lane
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill_core::{Counts, JobId, Moment, Token};
+
+    use super::*;
+
+    fn band(queue: &str, task: &str, priority: i16, deadline: &str) -> Band {
+        let lane = Lane { backend: "default".into(), queue_name: queue.into(), task_name: task.into() };
+        Band { lane, priority, deadline: Moment(deadline.into()), id: None }
+    }
+
+    fn job(band: &Band, deadline: &str) -> Claimed {
+        let moment = Moment(deadline.into());
+        Claimed {
+            id: JobId::new(),
+            token: Token(1),
+            lane: band.lane.clone(),
+            priority: band.priority,
+            deadline: moment.clone(),
+            run_after: None,
+            enqueued_at: moment.clone(),
+            claimed_at: moment,
+            started_at: None,
+            generation: 1,
+            counts: Counts::default(),
+            args: "[]".into(),
+            kwargs: "{}".into(),
+            options_json: None,
+        }
+    }
+
+    fn known(options: &Options, found: Vec<Band>) -> Bands {
+        let mut bands = Bands::default();
+        bands.surveyed(found, &Serves::new(options, &["work".to_owned()]));
+        bands
+    }
+
+    #[test]
+    fn only_served_bands_are_kept() {
+        let options = Options {
+            queues: Some(vec!["mail".into(), "slow".into()]),
+            exclude_queues: vec!["slow".into()],
+            ..Options::default()
+        };
+        let mut elsewhere = band("mail", "work", 0, "1");
+        elsewhere.lane.backend = "other".into();
+        let served = band("mail", "work", 0, "1");
+        let found = vec![
+            served.clone(),
+            band("slow", "work", 0, "1"),
+            band("other", "work", 0, "1"),
+            band("mail", "unknown", 0, "1"),
+            elsewhere,
+        ];
+        assert_eq!(known(&options, found).next(), [served]);
+    }
+
+    #[test]
+    fn the_highest_priority_is_asked_first_and_its_earliest_bands() {
+        let mut found: Vec<Band> =
+            (0..12).rev().map(|n| band(&format!("q{n:02}"), "work", 5, &format!("{n:02}"))).collect();
+        found.push(band("low", "work", 0, "00"));
+        let asked = known(&Options::default(), found).next();
+        let marks: Vec<&str> = asked.iter().map(|band| band.deadline.0.as_str()).collect();
+        assert_eq!(marks, ["00", "01", "02", "03", "04", "05", "06", "07"]);
+        assert!(asked.iter().all(|band| band.priority == 5));
+    }
+
+    #[test]
+    fn a_full_claim_moves_the_marks_to_the_last_claimed_of_each_band() {
+        let (first, second) = (band("a", "work", 0, "1"), band("b", "work", 0, "1"));
+        let mut bands = known(&Options::default(), vec![first.clone(), second.clone()]);
+        let jobs = [job(&first, "1"), job(&first, "2")];
+        bands.claimed(&bands.next(), 2, &jobs);
+        let next = bands.next();
+        assert_eq!(next[0], second, "nothing of it came, so its mark stays and it is the earliest now");
+        assert_eq!((next[1].deadline.0.as_str(), next[1].id), ("2", Some(jobs[1].id)));
+    }
+
+    #[test]
+    fn a_claim_that_gives_fewer_than_asked_drains_the_bands_it_asked() {
+        let (high, low) = (band("a", "work", 1, "1"), band("b", "work", 0, "1"));
+        let mut bands = known(&Options::default(), vec![high.clone(), low.clone()]);
+        bands.claimed(&bands.next(), 2, &[job(&high, "1")]);
+        assert_eq!(bands.next(), [low]);
+        bands.claimed(&bands.next(), 2, &[]);
+        assert!(bands.is_empty());
+    }
+}

@@ -1,0 +1,536 @@
+//! The one loop that claims, starts and finishes jobs. It owns the executor and the hot session, and so it
+//! alone knows which open attempts this worker holds.
+//!
+//! The session is used by one [`Order`] at a time, carried out beside the loop: ends of attempts, a passed
+//! lease and a request to stop are taken in while the database is busy or away.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gristmill_core::{Attempt, Band, Claimed, JobId, Outcome, Token, WorkerId};
+use gristmill_store::{Error, Result};
+use tokio::sync::{Notify, watch};
+use tracing::{error, info, warn};
+
+use crate::bands::{Bands, Serves};
+use crate::events::Events;
+use crate::link::{Link, is_fatal};
+use crate::lookout::Lookout;
+use crate::plan::{self, BUSY_BEFORE_CLEARING, Step, UNWRITTEN, View};
+use crate::turn::{Answer, Claim, Done, Order, carry_out};
+use crate::unwritten::Queue;
+use crate::watchdog::{LONGEST_SLEEP, Pulse};
+use crate::{Ended, Event, Executor, Options, Sessions, Shutdown, Stage, Standing, clock};
+
+/// After everything was interrupted: how long a stop waits for the executor and the database.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// After a job that the executor gave back unasked: first and longest pause before the next claim. It doubles while
+/// nothing else ends, so that a job which no runner will start does not go round and round.
+const GIVEN_BACK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
+
+type Key = (JobId, Token);
+type UnderWay<S> = Pin<Box<dyn Future<Output = Done<S>> + Send>>;
+
+/// What became of the work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leftover {
+    /// Running jobs that were ended because the worker had to stop.
+    pub(crate) handed_back: u64,
+    /// Open attempts that are still the worker's in the database; they will be rescued.
+    pub(crate) abandoned: u64,
+    /// Why the executor cannot go on.
+    pub(crate) broken: Option<String>,
+}
+
+// Independent facts, not a state machine in disguise.
+#[allow(clippy::struct_excessive_bools)]
+pub(crate) struct Mill<E, S> {
+    executor: E,
+    options: Options,
+    serves: Serves,
+    link: Option<Link<S>>,
+    standing: watch::Receiver<Standing>,
+    shutdown: Shutdown,
+    hints: Arc<Notify>,
+    events: Arc<Events>,
+    pulse: Pulse,
+
+    worker: WorkerId,
+    fenced: bool,
+    bands: Bands,
+    /// In the executor, and since when.
+    held: HashMap<Key, Instant>,
+    unwritten: Queue,
+    /// A fused turn was refused: finish and claim by themselves, so that neither is blamed for the other.
+    apart: bool,
+    /// Jobs that may still be claimed; `None` is no limit.
+    allowance: Option<u64>,
+    in_doubt: bool,
+    unheld: Vec<Key>,
+    /// Jobs given back unasked, in a row, and until when nothing is claimed because of it.
+    given_back: u32,
+    claims_from: Option<Instant>,
+
+    lookout: Lookout,
+    /// The last survey found nothing to claim while nothing was held.
+    found_nothing: bool,
+
+    draining: bool,
+    interrupt_at: Option<Instant>,
+    leave_at: Option<Instant>,
+    stopped_under: u64,
+    broken: Option<String>,
+}
+
+/// What the mill is made of.
+pub(crate) struct Parts<E, S> {
+    pub(crate) executor: E,
+    pub(crate) options: Options,
+    pub(crate) link: Link<S>,
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) hints: Arc<Notify>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) pulse: Pulse,
+}
+
+impl<E: Executor, S: Sessions> Mill<E, S> {
+    pub(crate) fn new(parts: Parts<E, S>) -> Self {
+        let Parts { executor, options, link, standing, shutdown, hints, events, pulse } = parts;
+        let once = options.once.then(|| u64::from(options.processes));
+        let allowance = [once, options.max_jobs].into_iter().flatten().min();
+        let worker = standing.borrow().worker;
+        let lookout = Lookout::new(options.poll_interval);
+        Self {
+            serves: Serves::new(&options, executor.tasks()),
+            executor,
+            options,
+            link: Some(link),
+            standing,
+            shutdown,
+            hints,
+            events,
+            pulse,
+            worker,
+            fenced: true,
+            bands: Bands::default(),
+            held: HashMap::new(),
+            unwritten: Queue::new(),
+            apart: false,
+            allowance,
+            in_doubt: false,
+            unheld: Vec::new(),
+            given_back: 0,
+            claims_from: None,
+            lookout,
+            found_nothing: false,
+            draining: false,
+            interrupt_at: None,
+            leave_at: None,
+            stopped_under: 0,
+            broken: None,
+        }
+    }
+
+    /// Turns until it is asked to stop or has done what it was asked for. Gives the executor back.
+    pub(crate) async fn run(mut self) -> Result<(E, Leftover)> {
+        let mut under_way: Option<UnderWay<S>> = None;
+        let mut happened = Vec::new();
+        loop {
+            self.pulse.beat();
+            let now = clock::now();
+            self.heed(now);
+            if self.is_over(now, under_way.is_some()) {
+                return Ok(self.leave());
+            }
+            if under_way.is_none()
+                && let Some((link, worker, order)) = self.next_order(now)
+            {
+                under_way = Some(Box::pin(carry_out(link, worker, order)));
+            }
+
+            let until = self.next_instant(now).min(now + LONGEST_SLEEP);
+            let busy = under_way.is_some();
+            tokio::select! {
+                biased;
+                () = self.shutdown.changed() => {}
+                () = changed(&mut self.standing) => self.doubt(),
+                done = poll_under_way(&mut under_way) => self.settle(done)?,
+                () = self.executor.events(&mut happened) => self.take_in(&mut happened),
+                () = self.hints.notified(), if !busy && !self.lookout.has_hint() => self.lookout.hint(),
+                () = tokio::time::sleep_until(until.into()) => {}
+            }
+        }
+    }
+
+    // --- what it heeds -----------------------------------------------------------------------------------
+
+    /// What changed around it since it last went round.
+    pub(crate) fn heed(&mut self, now: Instant) {
+        self.heed_standing(now);
+        self.heed_shutdown(now);
+    }
+
+    /// A heartbeat was acknowledged: a good time to compare what the database says this worker holds.
+    pub(crate) fn doubt(&mut self) {
+        self.in_doubt = true;
+    }
+
+    /// As if no doubt had come up; a simulation plants it as a defect.
+    #[cfg(test)]
+    pub(crate) fn forget_doubt(&mut self) {
+        self.in_doubt = false;
+    }
+
+    // The fence: what runs past the lease may run elsewhere already.
+    fn heed_standing(&mut self, now: Instant) {
+        let standing = *self.standing.borrow();
+        let renamed = standing.worker != self.worker;
+        let holds = standing.holds(now);
+        let cut_off = !holds && !self.fenced;
+        if (renamed || cut_off) && !self.held.is_empty() {
+            error!(
+                target: "gristmill::mill", { worker.id = %self.worker, jobs = self.held.len() },
+                "interrupted: no heartbeat was acknowledged in time, so what runs here may run elsewhere soon"
+            );
+            self.executor.recall();
+            self.executor.interrupt();
+        }
+        if renamed {
+            self.worker = standing.worker;
+            self.bands.clear();
+            self.lookout.renamed();
+            self.in_doubt = false;
+            self.unheld.clear();
+        }
+        if self.fenced && holds {
+            self.lookout.hint();
+        }
+        self.fenced = !holds;
+    }
+
+    fn heed_shutdown(&mut self, now: Instant) {
+        let stage = self.shutdown.stage();
+        if stage >= Stage::Draining && !self.draining {
+            self.draining = true;
+            self.executor.recall();
+            self.interrupt_at = Some(now + self.options.grace);
+            info!(target: "gristmill::mill", jobs = self.held.len(), "draining");
+        }
+        let due = self.interrupt_at.is_some_and(|at| now >= at);
+        if self.leave_at.is_none() && (stage >= Stage::Stopping || due || self.broken.is_some()) {
+            self.leave_at = Some(now + LAST_WORDS);
+            if !self.held.is_empty() {
+                warn!(target: "gristmill::mill", jobs = self.held.len(), "stopping: hands back what runs");
+                self.executor.recall();
+                self.executor.interrupt();
+            }
+        }
+    }
+
+    /// Whether there is nothing left to stay for.
+    pub(crate) fn is_over(&self, now: Instant, busy: bool) -> bool {
+        if self.shutdown.stage() >= Stage::Exiting || self.leave_at.is_some_and(|at| now >= at) {
+            return true;
+        }
+        let empty = !busy && self.holds_nothing();
+        empty && (self.draining || self.broken.is_some() || self.has_done_its_part())
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.held.is_empty() && self.unwritten.len() == 0 && self.unheld.is_empty()
+    }
+
+    // For the options that bound its work.
+    fn has_done_its_part(&self) -> bool {
+        self.allowance == Some(0) || (self.looks_for_the_end() && self.found_nothing)
+    }
+
+    fn looks_for_the_end(&self) -> bool {
+        self.options.until_done || self.options.once
+    }
+
+    fn leave(self) -> (E, Leftover) {
+        let abandoned = self.held.len() + self.unwritten.len();
+        let leftover = Leftover { handed_back: self.stopped_under, abandoned: abandoned as u64, broken: self.broken };
+        (self.executor, leftover)
+    }
+
+    // --- what it asks the database -----------------------------------------------------------------------
+
+    /// The next use of the session, if it is free and there is any.
+    pub(crate) fn next_order(&mut self, now: Instant) -> Option<(Link<S>, WorkerId, Order)> {
+        if self.link.as_ref()?.not_before().is_some_and(|instant| now < instant) {
+            return None;
+        }
+        self.lookout.heed_poll(now);
+        let order = self.order(now)?;
+        Some((self.link.take()?, self.worker, order))
+    }
+
+    fn order(&mut self, now: Instant) -> Option<Order> {
+        if !self.unheld.is_empty() {
+            return Some(Order::HandBack(std::mem::take(&mut self.unheld)));
+        }
+        let order = match plan::next(self.view(now)) {
+            Step::Audit => {
+                self.in_doubt = false;
+                Order::Audit
+            }
+            Step::Survey => {
+                self.lookout.surveying();
+                Order::Survey { promote: self.looks_for_the_end() }
+            }
+            Step::Turn { finish, claim } => {
+                let attempts = self.unwritten.send(finish, now);
+                let claims = claim > 0 && !(self.apart && finish > 0);
+                let claim = claims.then(|| Claim { bands: self.bands.next(), limit: claim });
+                Order::Turn { attempts, claim }
+            }
+            Step::Idle(idle) => Order::Idle(idle),
+            Step::Wait => return None,
+        };
+        Some(order)
+    }
+
+    fn view(&self, now: Instant) -> View {
+        // Whoever works until all is done asks again when what it ran may have left something behind.
+        let unsure = self.looks_for_the_end() && self.holds_nothing() && self.lookout.is_stirred();
+        View {
+            in_doubt: self.in_doubt && !self.fenced,
+            ended: self.unwritten.due(now),
+            room: self.may_claim(now),
+            bands: !self.bands.is_empty(),
+            surveyed: self.lookout.since_survey(now),
+            hint: self.lookout.has_hint() || unsure,
+            idle_flag: self.lookout.idle_flag(),
+            busy: self.lookout.busy(now),
+        }
+    }
+
+    fn may_claim(&self, now: Instant) -> usize {
+        if self.claims_from.is_some_and(|instant| now < instant) {
+            return 0;
+        }
+        if self.fenced || self.draining || self.broken.is_some() || self.unwritten.len() >= UNWRITTEN {
+            return 0;
+        }
+        let allowance = self.allowance.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+        self.executor.room().min(allowance)
+    }
+
+    fn next_instant(&self, now: Instant) -> Instant {
+        let standing = *self.standing.borrow();
+        let busy_since = self.lookout.busy_since().filter(|_| self.lookout.idle_flag());
+        let instants = [
+            standing.until,
+            self.interrupt_at,
+            self.leave_at,
+            self.link.as_ref().and_then(Link::not_before),
+            self.lookout.poll_at(),
+            self.claims_from,
+            busy_since.map(|since| since + BUSY_BEFORE_CLEARING),
+            self.unwritten.next_try(),
+        ];
+        // What is past was heeded, or waits for the order under way.
+        instants.into_iter().flatten().filter(|instant| *instant > now).min().unwrap_or(now + LONGEST_SLEEP)
+    }
+
+    // --- what it learns ----------------------------------------------------------------------------------
+
+    /// Takes in how an order was carried out.
+    pub(crate) fn settle(&mut self, done: Done<S>) -> Result<()> {
+        let Done { link, worker, order, answer } = done;
+        self.link = Some(link);
+        match (order, answer) {
+            (Order::Turn { claim, .. }, Ok(Answer::Turned { accepted, claimed })) => {
+                self.written(&accepted);
+                if let Some(claim) = claim {
+                    self.apart = false;
+                    self.start(worker, &claim, claimed);
+                }
+            }
+            (_, Ok(Answer::Surveyed(found))) => self.surveyed(found),
+            (Order::Idle(idle), Ok(_)) if worker == self.worker => self.lookout.flagged(idle),
+            (_, Ok(Answer::Owned(owned))) => self.audited(worker, owned),
+            (_, Ok(Answer::HandedBack(handed_back))) => {
+                self.events.handed_back_unheld(&handed_back);
+                self.lookout.hint();
+            }
+            (_, Ok(_)) => {}
+            (order, Err(failure)) => self.failed(order, failure)?,
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, accepted: &[Key]) {
+        for unwritten in self.unwritten.answered() {
+            if accepted.contains(&unwritten.key()) {
+                self.events.finished(&unwritten.attempt, unwritten.took);
+            } else {
+                self.events.superseded(&unwritten.attempt, unwritten.sent_before);
+            }
+        }
+    }
+
+    fn start(&mut self, worker: WorkerId, claim: &Claim, claimed: Vec<Claimed>) {
+        let now = clock::now();
+        self.bands.claimed(&claim.bands, claim.limit, &claimed);
+        if !claimed.is_empty() {
+            self.found_nothing = false;
+            self.lookout.claimed();
+        }
+        if self.bands.is_empty() {
+            self.lookout.drained(now);
+        }
+        // The lease may have passed, or a stop been asked for, while the answer was on its way.
+        let may_start = worker == self.worker && self.standing.borrow().holds(now) && !self.draining;
+        let room = if may_start { self.executor.room().min(claimed.len()) } else { 0 };
+        let mut claimed = claimed;
+        let surplus = claimed.split_off(room);
+        for job in &claimed {
+            self.events.claimed(job);
+            self.held.insert((job.id, job.token), now);
+        }
+        if let Some(left) = &mut self.allowance {
+            *left = left.saturating_sub(claimed.len() as u64);
+        }
+        if !claimed.is_empty() {
+            self.executor.start(claimed);
+        }
+        for job in surplus {
+            let attempt = Attempt { claimed: job, started_after: None, runner_pid: None, outcome: Outcome::HandedBack };
+            self.unwritten.push(attempt, None);
+        }
+        self.tell_running();
+    }
+
+    fn surveyed(&mut self, found: Vec<Band>) {
+        self.bands.surveyed(found, &self.serves);
+        let ready_hint = !self.bands.is_empty();
+        self.lookout.surveyed(ready_hint, clock::now());
+        self.found_nothing = !ready_hint && self.holds_nothing();
+        if self.options.once && !ready_hint {
+            self.allowance = Some(0);
+        }
+        let idle = self.lookout.idle_flag() && !ready_hint;
+        self.events.update(|progress| (progress.ready_hint, progress.idle) = (ready_hint, idle));
+    }
+
+    // No claim was under way, so whatever the database has and this worker does not hold came from a claim
+    // whose answer was lost.
+    fn audited(&mut self, worker: WorkerId, owned: Vec<Key>) {
+        if worker != self.worker {
+            return;
+        }
+        self.unheld =
+            owned.into_iter().filter(|key| !self.held.contains_key(key) && !self.unwritten.contains(*key)).collect();
+    }
+
+    fn failed(&mut self, order: Order, failure: Error) -> Result<()> {
+        if is_fatal(&failure) {
+            return Err(failure);
+        }
+        let refused = matches!(failure, Error::Refused(_));
+        let now = clock::now();
+        match order {
+            Order::Turn { claim, .. } => {
+                if refused {
+                    self.unwritten.refused(claim.is_none(), now);
+                } else {
+                    self.unwritten.unanswered();
+                }
+                if claim.is_some() {
+                    self.apart = refused;
+                    self.in_doubt = true;
+                    self.bands.clear();
+                    self.lookout.failed(refused, now);
+                }
+            }
+            // What is refused is left alone until the next heartbeat asks again.
+            Order::Audit | Order::HandBack(_) => self.in_doubt = !refused,
+            Order::Survey { .. } => self.lookout.failed(refused, now),
+            Order::Idle(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes in what happened in the executor.
+    pub(crate) fn take_in(&mut self, happened: &mut Vec<Event>) {
+        for event in happened.drain(..) {
+            match event {
+                Event::Ended(ended) => self.ended(ended),
+                Event::Room => {}
+                Event::Broken(why) => {
+                    error!(target: "gristmill::mill", why, "broken");
+                    self.broken = Some(why);
+                }
+            }
+        }
+        self.tell_running();
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended { claimed, started_after, runner_pid, outcome } = ended;
+        let Some(since) = self.held.remove(&key(&claimed)) else {
+            warn!(target: "gristmill::mill", { job.id = %claimed.id, token = claimed.token.0 }, "ended, but was not held");
+            return;
+        };
+        self.found_nothing = false;
+        self.lookout.ended();
+        self.note_whether_given_back(&outcome);
+        match outcome {
+            Outcome::HandedBack => {
+                if let Some(left) = &mut self.allowance {
+                    *left += 1;
+                }
+            }
+            Outcome::Interrupted if self.leave_at.is_some() => self.stopped_under += 1,
+            _ => {}
+        }
+        let attempt = Attempt { claimed, started_after, runner_pid, outcome };
+        self.unwritten.push(attempt, Some(clock::now().saturating_duration_since(since)));
+    }
+
+    fn note_whether_given_back(&mut self, outcome: &Outcome) {
+        let unasked = *outcome == Outcome::HandedBack && !self.draining && !self.fenced;
+        if !unasked {
+            self.given_back = 0;
+            return;
+        }
+        let pause = GIVEN_BACK.0.saturating_mul(1 << self.given_back.min(10)).min(GIVEN_BACK.1);
+        self.given_back = self.given_back.saturating_add(1);
+        self.claims_from = Some(clock::now() + pause);
+    }
+
+    fn tell_running(&self) {
+        let running = self.held.len() as u64;
+        self.events.update(|progress| {
+            progress.running = running;
+            progress.idle = progress.idle && running == 0;
+        });
+    }
+}
+
+fn key(claimed: &Claimed) -> Key {
+    (claimed.id, claimed.token)
+}
+
+async fn poll_under_way<S>(under_way: &mut Option<UnderWay<S>>) -> Done<S> {
+    match under_way {
+        Some(future) => {
+            let done = future.await;
+            *under_way = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn changed(standing: &mut watch::Receiver<Standing>) {
+    if standing.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

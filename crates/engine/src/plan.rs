@@ -1,0 +1,131 @@
+//! What the mill does next with its session. Pure, so that its order of precedence can be read and tested.
+
+use std::time::Duration;
+
+/// A survey is repeated this often while there is work: what a mark has passed over, and jobs of a higher
+/// priority, are found within it.
+pub(crate) const SURVEY_INTERVAL: Duration = Duration::from_millis(500);
+/// The idle flag is cleared only after being busy for this long, so that sporadic jobs do not write it each time.
+pub(crate) const BUSY_BEFORE_CLEARING: Duration = Duration::from_secs(1);
+/// Ended attempts written in one turn, and jobs claimed in one.
+pub(crate) const TURN: usize = 100;
+/// With so many ended attempts unwritten, nothing is claimed: two turns are always under way or next.
+pub(crate) const UNWRITTEN: usize = 2 * TURN;
+
+/// What the mill knows when it is about to use its session.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct View {
+    /// The database and memory may disagree about who holds what.
+    pub(crate) in_doubt: bool,
+    /// Ended attempts to write.
+    pub(crate) ended: usize,
+    /// How many jobs it may claim: room, unless something forbids to claim.
+    pub(crate) room: usize,
+    /// There are bands to claim from.
+    pub(crate) bands: bool,
+    /// Time since the last survey; `None` before the first.
+    pub(crate) surveyed: Option<Duration>,
+    /// Someone may have enqueued, bands have drained, or the poll is due.
+    pub(crate) hint: bool,
+    /// The flag that asks enqueuers for wake-ups, as the database has it.
+    pub(crate) idle_flag: bool,
+    /// How long it has been busy without a pause.
+    pub(crate) busy: Option<Duration>,
+}
+
+/// One use of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Compare what the database says it holds with what it does hold.
+    Audit,
+    /// Look which bands have jobs.
+    Survey,
+    /// Write so many ended attempts and claim so many jobs, in one commit.
+    Turn { finish: usize, claim: usize },
+    /// Write the idle flag.
+    Idle(bool),
+    /// Nothing to do.
+    Wait,
+}
+
+/// The next use of the session.
+pub(crate) fn next(view: View) -> Step {
+    let may_claim = view.room > 0;
+    if view.in_doubt {
+        return Step::Audit;
+    }
+    if may_claim && survey_is_due(view) {
+        return Step::Survey;
+    }
+    let claim = if may_claim && view.bands { view.room.min(TURN) } else { 0 };
+    if view.ended > 0 || claim > 0 {
+        return Step::Turn { finish: view.ended.min(TURN), claim };
+    }
+    if view.idle_flag && view.busy.is_some_and(|busy| busy >= BUSY_BEFORE_CLEARING) {
+        return Step::Idle(false);
+    }
+    if may_claim && !view.idle_flag {
+        return Step::Idle(true);
+    }
+    Step::Wait
+}
+
+// While bands are known a hint says nothing new; on SQLite each commit of its own is one.
+fn survey_is_due(view: View) -> bool {
+    match view.surveyed {
+        None => true,
+        Some(_) if !view.bands => view.hint,
+        Some(age) => age >= SURVEY_INTERVAL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JUST_NOW: Option<Duration> = Some(Duration::ZERO);
+
+    #[test]
+    fn a_doubt_is_settled_before_anything_else() {
+        let view = View { in_doubt: true, ended: 3, room: 2, bands: true, surveyed: JUST_NOW, ..View::default() };
+        assert_eq!(next(view), Step::Audit);
+    }
+
+    #[test]
+    fn finishing_and_claiming_share_one_turn_of_bounded_size() {
+        let view = View { ended: 3, room: 2, bands: true, surveyed: JUST_NOW, ..View::default() };
+        assert_eq!(next(view), Step::Turn { finish: 3, claim: 2 });
+        let view = View { ended: 500, room: 500, ..view };
+        assert_eq!(next(view), Step::Turn { finish: TURN, claim: TURN });
+    }
+
+    #[test]
+    fn without_room_it_finishes_and_neither_looks_nor_claims() {
+        let view = View { ended: 1, bands: true, hint: true, ..View::default() };
+        assert_eq!(next(view), Step::Turn { finish: 1, claim: 0 });
+        assert_eq!(next(View { ended: 0, ..view }), Step::Wait);
+    }
+
+    #[test]
+    fn a_busy_worker_looks_around_every_half_second_whatever_the_hints() {
+        let view = View { room: 1, bands: true, hint: true, surveyed: JUST_NOW, ..View::default() };
+        assert_eq!(next(view), Step::Turn { finish: 0, claim: 1 });
+        assert_eq!(next(View { surveyed: Some(SURVEY_INTERVAL), hint: false, ..view }), Step::Survey);
+    }
+
+    #[test]
+    fn a_hungry_worker_looks_at_every_hint_then_sets_its_flag_then_waits() {
+        let view = View { room: 1, hint: true, surveyed: JUST_NOW, ..View::default() };
+        assert_eq!(next(view), Step::Survey);
+        assert_eq!(next(View { hint: false, ..view }), Step::Idle(true));
+        assert_eq!(next(View { hint: false, idle_flag: true, ..view }), Step::Wait);
+    }
+
+    #[test]
+    fn the_idle_flag_outlives_a_short_busy_spell() {
+        let view = View { idle_flag: true, busy: Some(Duration::from_millis(900)), ..View::default() };
+        assert_eq!(next(view), Step::Wait);
+        assert_eq!(next(View { busy: Some(BUSY_BEFORE_CLEARING), ..view }), Step::Idle(false));
+    }
+}

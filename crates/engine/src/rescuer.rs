@@ -1,0 +1,79 @@
+//! Takes over the jobs of workers that vanished: suspect, wait, declare lost, end their open attempts.
+
+use gristmill_core::{Attempt, WorkerId};
+use gristmill_store::{Error, Result};
+
+use crate::link::{Link, within};
+use crate::{Sessions, events};
+
+/// Orphans read at once.
+const BATCH: u32 = 1_000;
+/// Orphans ended in one transaction.
+const TURN: usize = 100;
+
+/// One round; says how many jobs it took over. Each round goes on until no orphan is left.
+pub(crate) async fn rescue<S: Sessions>(link: &mut Link<S>, asking: WorkerId) -> Result<u64> {
+    let deadline = link.deadline();
+    let answer = match link.session().await {
+        Ok(session) => within(deadline, session.suspect(asking)).await,
+        Err(error) => Err(error),
+    };
+    link.judge(answer)?.into_iter().for_each(events::suspected);
+    let answer = match link.session().await {
+        Ok(session) => within(deadline, session.declare_lost(asking)).await,
+        Err(error) => Err(error),
+    };
+    link.judge(answer)?.into_iter().for_each(events::lost);
+
+    let mut rescued = 0;
+    loop {
+        let answer = match link.session().await {
+            Ok(session) => within(deadline, session.orphans(BATCH)).await,
+            Err(error) => Err(error),
+        };
+        let orphans = link.judge(answer)?;
+        let mut accepted = 0;
+        for turn in orphans.chunks(TURN) {
+            accepted += end(link, turn).await?;
+        }
+        rescued += accepted;
+        // None of a batch accepted: another worker is at it, or the rest is refused. The next round will see.
+        if orphans.is_empty() || accepted == 0 {
+            return Ok(rescued);
+        }
+    }
+}
+
+// One refused attempt must not keep the others from being rescued, so a refused turn is tried one by one.
+async fn end<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt]) -> Result<u64> {
+    match finish(link, attempts).await {
+        Err(Error::Refused(_)) if attempts.len() > 1 => {
+            let mut accepted = 0;
+            for attempt in attempts {
+                match finish(link, std::slice::from_ref(attempt)).await {
+                    Ok(count) => accepted += count,
+                    Err(Error::Refused(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(accepted)
+        }
+        Err(Error::Refused(_)) => Ok(0),
+        other => other,
+    }
+}
+
+async fn finish<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt]) -> Result<u64> {
+    let deadline = link.deadline();
+    let answer = match link.session().await {
+        Ok(session) => within(deadline, session.finish(attempts)).await,
+        Err(error) => Err(error),
+    };
+    let accepted = link.judge(answer)?;
+    for attempt in attempts {
+        if accepted.contains(&(attempt.claimed.id, attempt.claimed.token)) {
+            events::rescued(attempt);
+        }
+    }
+    Ok(accepted.len() as u64)
+}

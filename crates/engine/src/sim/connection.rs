@@ -1,0 +1,209 @@
+//! One real connection for the whole simulated fleet, with faults between, and defects planted in its SQL.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use gristmill_core::WorkerId;
+use gristmill_store::{Answer, Bind, Connection, Dialect, Error, LifeLock, Result, Row, Session, WakeUps};
+
+use crate::Sessions;
+
+/// A defect that the oracle must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Defect {
+    /// An attempt is ended whatever its token.
+    FinishWithoutToken,
+    /// A claim does not count the token up.
+    ClaimWithoutNewToken,
+    /// A quarter of the lease is enough to be suspected, and who is suspected is lost.
+    RescueTooSoon,
+    /// An end inserts and does not delete.
+    MoveWithoutDelete,
+    /// Nobody kills the runners of a worker whose lease has passed.
+    NoFence,
+    /// A worker never asks what the database thinks it holds.
+    NoAudit,
+}
+
+/// What the connection does to the next statements.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weather {
+    /// Chance in a thousand that a verb fails before it is carried out.
+    pub(super) fail_before: u32,
+    /// Chance in a thousand that its answer is lost.
+    pub(super) lose_answer: u32,
+}
+
+pub(super) struct Shared {
+    connection: tokio::sync::Mutex<Box<dyn Connection>>,
+    defect: Option<Defect>,
+    rewritten: Mutex<HashMap<&'static str, &'static str>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    weather: Weather,
+    rng: fastrand::Rng,
+    failed_before: u64,
+    lost_answers: u64,
+}
+
+/// Opens sessions over the one connection.
+#[derive(Clone)]
+pub(super) struct SimSessions(pub(super) Arc<Shared>);
+
+impl Shared {
+    pub(super) fn new(connection: Box<dyn Connection>, defect: Option<Defect>, rng: fastrand::Rng) -> Arc<Self> {
+        let state = State { weather: Weather::default(), rng, failed_before: 0, lost_answers: 0 };
+        Arc::new(Self {
+            connection: tokio::sync::Mutex::new(connection),
+            defect,
+            rewritten: Mutex::default(),
+            state: Mutex::new(state),
+        })
+    }
+
+    pub(super) fn set_weather(&self, weather: Weather) {
+        self.state.lock().expect("no panic").weather = weather;
+    }
+
+    /// Verbs that failed before they were carried out, and answers that were lost.
+    pub(super) fn faults(&self) -> (u64, u64) {
+        let state = self.state.lock().expect("no panic");
+        (state.failed_before, state.lost_answers)
+    }
+
+    /// A statement of the oracle's own: no faults, no defects.
+    pub(super) async fn ask(&self, sql: &'static str, binds: &[Bind<'_>]) -> Vec<Row> {
+        self.connection.lock().await.run(sql, binds).await.expect("the oracle's statement runs")
+    }
+
+    fn fails_before(&self) -> Result<()> {
+        let mut state = self.state.lock().expect("no panic");
+        let chance = state.weather.fail_before;
+        if state.rng.u32(0..1000) < chance {
+            state.failed_before += 1;
+            return Err(Error::Unavailable("planted: before".into()));
+        }
+        Ok(())
+    }
+
+    fn loses_answer(&self) -> Result<()> {
+        let mut state = self.state.lock().expect("no panic");
+        let chance = state.weather.lose_answer;
+        if state.rng.u32(0..1000) < chance {
+            state.lost_answers += 1;
+            return Err(Error::Unavailable("planted: answer lost".into()));
+        }
+        Ok(())
+    }
+
+    fn rewrite(&self, sql: &'static str) -> &'static str {
+        let Some(defect) = self.defect else { return sql };
+        self.rewritten.lock().expect("no panic").entry(sql).or_insert_with(|| plant(defect, sql))
+    }
+}
+
+// The text of a defective statement lives as long as the process: there are a handful of them.
+fn plant(defect: Defect, sql: &'static str) -> &'static str {
+    let ends = sql.contains("json_each(?1) as ended");
+    let planted = match defect {
+        Defect::FinishWithoutToken if ends => sql
+            .replace("and running.token = json_extract(ended.value, '$.token')", "")
+            .replace("where (id, token) in", "where (id) in")
+            .replace(
+                "select json_extract(ended.value, '$.id'), json_extract(ended.value, '$.token')",
+                "select json_extract(ended.value, '$.id')",
+            ),
+        Defect::ClaimWithoutNewToken if sql.contains("into gristmill_running") => {
+            sql.replace("ready.token + 1", "max(ready.token, 1)")
+        }
+        Defect::RescueTooSoon if sql.contains("set suspect_at = ?2") => {
+            sql.replace(">= lease_seconds", ">= lease_seconds / 4")
+        }
+        Defect::RescueTooSoon if sql.contains("set lost_at = ?2") => {
+            sql.replace("heartbeat_at < suspect_at", "suspect_at is not null").replace("heartbeat_seconds *", "0 *")
+        }
+        Defect::MoveWithoutDelete if ends && sql.contains("delete from") => {
+            return Box::leak(
+                "select running.id, running.token from json_each(?1) as ended cross join gristmill_running as running \
+                 where running.id = json_extract(ended.value, '$.id') \
+                 and running.token = json_extract(ended.value, '$.token')"
+                    .to_owned()
+                    .into_boxed_str(),
+            );
+        }
+        _ => return sql,
+    };
+    assert_ne!(planted, sql, "{defect:?} found nothing to spoil in its statement");
+    Box::leak(planted.into_boxed_str())
+}
+
+impl Sessions for SimSessions {
+    async fn open(&self) -> Result<Session> {
+        Ok(Session::over(Box::new(Seam { shared: Arc::clone(&self.0), open: false })))
+    }
+
+    async fn wake_ups(&self) -> Result<WakeUps> {
+        Err(Error::Unavailable("nobody listens here".into()))
+    }
+
+    fn hold_life(&self, _worker: WorkerId) -> Result<Option<LifeLock>> {
+        Ok(None)
+    }
+}
+
+struct Seam {
+    shared: Arc<Shared>,
+    open: bool,
+}
+
+impl Connection for Seam {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
+        Box::pin(async move {
+            if !self.open {
+                self.shared.fails_before()?;
+            }
+            let rewritten = self.shared.rewrite(sql);
+            let answer = self.shared.connection.lock().await.run(rewritten, binds).await;
+            // A defect is to be found by what it does, not because its SQL does not run.
+            if let (Err(error @ Error::Refused(_)), false) = (&answer, std::ptr::eq(sql, rewritten)) {
+                assert!(error.to_string().contains("constraint"), "{error}: {rewritten}");
+            }
+            let answer = answer?;
+            if !self.open {
+                self.shared.loses_answer()?;
+            }
+            Ok(answer)
+        })
+    }
+
+    fn begin(&mut self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.shared.fails_before()?;
+            self.open = true;
+            self.shared.connection.lock().await.begin().await
+        })
+    }
+
+    fn commit(&mut self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.open = false;
+            self.shared.connection.lock().await.commit().await?;
+            self.shared.loses_answer()
+        })
+    }
+
+    fn rollback(&mut self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            if std::mem::take(&mut self.open) {
+                self.shared.connection.lock().await.rollback().await?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! A simulation of several workers on one database: their mills, rescuers and promoters and the store's real SQL on
+//! a real database file, under a virtual clock and seeded faults, with an oracle that judges every step.
+//!
+//! `SEED=7 cargo test -p gristmill-engine sim` repeats a run; `SIM_SECONDS=600` makes it long. It simulates what
+//! surrounds those parts: heartbeats, runners, the guard that kills runners past the lease, crashes and pauses.
+//!
+//! A check that has never failed proves little, so the second half plants defects, each of which the oracle must
+//! find.
+
+mod connection;
+mod oracle;
+mod runners;
+mod supervisor;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use connection::Defect;
+use world::{Tally, World};
+
+/// Steps of one seed: faults, then health until everything has ended.
+const STEPS: u64 = 4_000;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+fn seconds() -> u64 {
+    std::env::var("SIM_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+}
+
+fn first_seed() -> u64 {
+    std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(0..1_000_000))
+}
+
+#[test]
+fn no_step_of_a_simulated_fleet_breaks_a_promise() {
+    let (seed, budget, began) = (first_seed(), Duration::from_secs(seconds()), Instant::now());
+    let next = AtomicU64::new(seed);
+    // A world waits for its database's thread and the other way round, so two keep two cores busy at most.
+    let tally = std::thread::scope(|scope| {
+        let worlds: Vec<_> = (0..2).map(|_| scope.spawn(|| run_worlds(&next, began + budget))).collect();
+        worlds.into_iter().fold(Tally::default(), |mut sum, worlds| {
+            sum.add(&worlds.join().expect("no promise was broken"));
+            sum
+        })
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    println!("seeds {seed}..{}: {tally}", next.into_inner());
+    #[allow(clippy::cast_precision_loss)]
+    let (rate, hours) = (tally.steps as f64 / seconds, tally.virtual_seconds / 3600.0);
+    println!("{seconds:.1} s, {rate:.0} steps/s, {hours:.1} simulated hours");
+    for (fault, count) in tally.faults() {
+        assert!(count > 0, "SEED={seed}: the fault {fault:?} never happened, so this run says nothing about it");
+    }
+}
+
+fn run_worlds(next: &AtomicU64, until: Instant) -> Tally {
+    let mut tally = Tally::default();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        let mut world = block_on(World::new(seed, None));
+        if let Err(broken) = block_on(world.run(STEPS)) {
+            panic!("SEED={seed}: step {}: {broken}\n{}", world.tally.steps, world.story());
+        }
+        tally.add(&world.tally);
+        if Instant::now() >= until {
+            return tally;
+        }
+    }
+}
+
+#[test]
+fn the_oracle_finds_an_end_that_does_not_check_its_token() {
+    assert_found(Defect::FinishWithoutToken);
+}
+
+#[test]
+fn the_oracle_finds_a_claim_that_gives_the_same_token_again() {
+    assert_found(Defect::ClaimWithoutNewToken);
+}
+
+#[test]
+fn the_oracle_finds_a_rescue_that_comes_too_soon() {
+    assert_found(Defect::RescueTooSoon);
+}
+
+#[test]
+fn the_oracle_finds_a_move_that_leaves_its_row_behind() {
+    assert_found(Defect::MoveWithoutDelete);
+}
+
+#[test]
+fn the_oracle_finds_runners_that_outlive_their_lease() {
+    assert_found(Defect::NoFence);
+}
+
+#[test]
+fn the_oracle_finds_a_worker_that_forgets_a_claim_whose_answer_was_lost() {
+    assert_found(Defect::NoAudit);
+}
+
+fn assert_found(defect: Defect) {
+    let seed = first_seed();
+    for seed in seed..seed + 40 {
+        let mut world = block_on(World::new(seed, Some(defect)));
+        if let Err(broken) = block_on(world.run(STEPS)) {
+            println!("{defect:?} found with SEED={seed} at step {}: {broken}", world.tally.steps);
+            return;
+        }
+    }
+    panic!("SEED={seed}: {defect:?} was planted and nobody noticed");
+}

@@ -1,0 +1,556 @@
+//! The simulated fleet: who acts next, what goes wrong, and what the oracle says to it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gristmill_core::{JobId, Lane, Moment, Token, WorkerId};
+use gristmill_store::{Error, NewJob, Session, Settings, Store};
+
+use super::connection::{Defect, Shared, SimSessions, Weather};
+use super::oracle::Oracle;
+use super::runners::TASKS;
+use super::supervisor::Supervisor;
+use crate::link::Link;
+use crate::turn::{Answer, Done, Order, carry_out};
+use crate::{Sessions, Stage, clock, promoter, rescuer};
+
+/// When the simulated world begins: 2026-01-01.
+const GENESIS: i64 = 1_767_225_600_000_000;
+/// Jobs under way at most.
+const JOBS: usize = 64;
+/// After the faults have ended, everything has to have ended within this many steps.
+const HEALING_STEPS: u64 = 8_000;
+/// Steps between two sweeps of the whole database.
+const SWEEP: u64 = 500;
+
+pub(super) struct World {
+    pub(super) tally: Tally,
+    rng: fastrand::Rng,
+    origin: Instant,
+    now: i64,
+    defect: Option<Defect>,
+    shared: Arc<Shared>,
+    sessions: SimSessions,
+    oracle: Oracle,
+    fleet: Vec<Supervisor>,
+    weather: Weather,
+    healthy: bool,
+    /// Orders that their mill has given up, and that the database carries out all the same, later.
+    late: Vec<(i64, WorkerId, Order)>,
+    story: VecDeque<String>,
+    folder: PathBuf,
+}
+
+/// What happened in a run.
+#[derive(Clone, Default)]
+pub(super) struct Tally {
+    pub(super) steps: u64,
+    pub(super) virtual_seconds: f64,
+    jobs: u64,
+    ended: u64,
+    runner_crashes: u64,
+    guard_kills: u64,
+    supervisor_crashes: u64,
+    pauses: u64,
+    stops: u64,
+    declared_lost: u64,
+    rescued: u64,
+    failed_before: u64,
+    lost_answers: u64,
+    delayed_answers: u64,
+    late_orders: u64,
+    stale_refused: u64,
+    handed_back_unheld: u64,
+}
+
+impl World {
+    pub(super) async fn new(seed: u64, defect: Option<Defect>) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        // Jitter in what is simulated comes from this thread's generator.
+        fastrand::seed(rng.u64(..));
+        let memory = PathBuf::from("/dev/shm");
+        let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let folder = parent.join(format!("gristmill-sim-{}", JobId::new()));
+        std::fs::create_dir(&folder).expect("a folder for the database");
+        let store = Store::new(Settings::sqlite(folder.join("jobs.sqlite3"))).expect("an absolute path");
+        store.migrate().await.expect("the schema");
+        let connection = store.open().await.expect("the database").into_connection();
+        let shared = Shared::new(connection, defect, rng.fork());
+        let sessions = SimSessions(Arc::clone(&shared));
+
+        let (origin, now) = (Instant::now(), GENESIS);
+        clock::simulated::set(origin, now);
+        let fleet = (0..rng.usize(2..=6)).map(|_| Supervisor::boot(&sessions, &mut rng, now)).collect();
+        Self {
+            tally: Tally::default(),
+            rng,
+            origin,
+            now,
+            defect,
+            shared,
+            sessions,
+            oracle: Oracle::default(),
+            fleet,
+            weather: Weather::default(),
+            healthy: false,
+            late: Vec::new(),
+            story: VecDeque::new(),
+            folder,
+        }
+    }
+
+    /// The last things that happened.
+    pub(super) fn story(&self) -> String {
+        Vec::from(self.story.clone()).join("\n")
+    }
+
+    /// Faults for three quarters of the steps, then health until every job has ended.
+    pub(super) async fn run(&mut self, steps: u64) -> Result<(), String> {
+        let verdict = self.live(steps).await;
+        (self.tally.failed_before, self.tally.lost_answers) = self.shared.faults();
+        for supervisor in &self.fleet {
+            self.tally.count_runners(supervisor);
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let seconds = (self.now - GENESIS) as f64 / 1e6;
+        self.tally.virtual_seconds = seconds;
+        self.tally.ended = self.oracle.ended() as u64;
+        verdict
+    }
+
+    async fn live(&mut self, steps: u64) -> Result<(), String> {
+        let faults_until = steps / 4 * 3;
+        while self.tally.steps < faults_until {
+            self.go_wrong();
+            self.enqueue().await;
+            self.step().await?;
+        }
+        self.heal();
+        while self.oracle.alive() > 0 {
+            if self.tally.steps > steps + HEALING_STEPS {
+                return Err(format!("{} jobs have not ended, though all is well", self.oracle.alive()));
+            }
+            self.step().await?;
+        }
+        self.oracle.sweep(&self.shared).await
+    }
+
+    async fn step(&mut self) -> Result<(), String> {
+        self.tally.steps += 1;
+        self.pass_time();
+        self.carry_out_late().await?;
+        self.run_runners()?;
+        let awake: Vec<usize> = (0..self.fleet.len()).filter(|n| self.fleet[*n].paused_until <= self.now).collect();
+        if !awake.is_empty() {
+            let chosen = awake[self.rng.usize(..awake.len())];
+            self.act(chosen).await?;
+        }
+        self.run_runners()?;
+        if self.tally.steps.is_multiple_of(SWEEP) {
+            self.oracle.sweep(&self.shared).await?;
+        }
+        Ok(())
+    }
+
+    fn pass_time(&mut self) {
+        self.now += match self.rng.u32(0..20) {
+            0..2 => self.rng.i64(0..8_000_000),
+            2..5 => self.rng.i64(0..2_000_000),
+            _ => self.rng.i64(0..300_000),
+        };
+        clock::simulated::set(self.origin, self.now);
+    }
+
+    fn run_runners(&mut self) -> Result<(), String> {
+        for supervisor in &self.fleet {
+            let fence = supervisor.until().map_or(self.now, |until| micros(until, self.origin));
+            let fence = (self.defect != Some(Defect::NoFence)).then_some(fence);
+            supervisor.runners.end_until(self.now, fence);
+            supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
+        }
+        for supervisor in &self.fleet {
+            supervisor.runners.start_waiting();
+            supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
+        }
+        Ok(())
+    }
+
+    // --- what a supervisor does --------------------------------------------------------------------------
+
+    async fn act(&mut self, n: usize) -> Result<(), String> {
+        let now = self.now;
+        let supervisor = &mut self.fleet[n];
+        let mut happened = supervisor.runners.events();
+        supervisor.mill.take_in(&mut happened);
+        if supervisor.delivery.as_ref().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, done)) = supervisor.delivery.take()
+        {
+            supervisor.mill.settle(done).map_err(|error| error.to_string())?;
+        }
+        supervisor.mill.heed(clock::now());
+        if supervisor.next_beat <= now {
+            self.beat(n).await?;
+        }
+        if self.fleet[n].next_keep <= now && self.fleet[n].registered {
+            self.keep(n).await?;
+        }
+        self.mill(n).await
+    }
+
+    async fn beat(&mut self, n: usize) -> Result<(), String> {
+        let beat = self.fleet[n].beat(&mut self.rng, self.now).await;
+        if self.check(beat)? == Some(true) {
+            self.tally.declared_lost += 1;
+            self.tell(n, "learns that it was declared lost");
+        }
+        if self.defect == Some(Defect::NoAudit) {
+            self.fleet[n].mill.forget_doubt();
+        }
+        Ok(())
+    }
+
+    async fn keep(&mut self, n: usize) -> Result<(), String> {
+        let now = clock::now();
+        let supervisor = &mut self.fleet[n];
+        supervisor.next_keep = self.now + self.rng.i64(2_000_000..6_000_000);
+        if supervisor.keeper.not_before().is_some_and(|instant| now < instant) {
+            return Ok(());
+        }
+        let promoted = promoter::promote(&mut supervisor.keeper).await;
+        if self.check(promoted)?.is_none_or(|promoted| promoted.moved > 0) {
+            self.oracle.look(&self.shared, &[], &[]).await?;
+        }
+        let supervisor = &mut self.fleet[n];
+        let asking = supervisor.worker();
+        let rescued = rescuer::rescue(&mut supervisor.keeper, asking).await;
+        match self.check(rescued)? {
+            Some(0) => return Ok(()),
+            Some(rescued) => {
+                self.tally.rescued += rescued;
+                self.tell(n, &format!("rescues {rescued}"));
+            }
+            None => {}
+        }
+        self.oracle.look(&self.shared, &[], &[]).await
+    }
+
+    async fn mill(&mut self, n: usize) -> Result<(), String> {
+        let now = clock::now();
+        let supervisor = &mut self.fleet[n];
+        supervisor.mill.heed(now);
+        if supervisor.mill.is_over(now, supervisor.delivery.is_some()) {
+            return self.leave(n).await;
+        }
+        if supervisor.delivery.is_some() {
+            return Ok(());
+        }
+        let Some((link, worker, order)) = supervisor.mill.next_order(now) else { return Ok(()) };
+        let (kind, delay) = (self.rng.u32(0..100), self.rng.i64(0..15_000_000));
+        let troubled = self.oracle.alive() > 0 && self.is_troubled();
+        let done = if troubled && kind < 3 {
+            self.give_up(n, link, worker, order)
+        } else {
+            self.carry_out(n, link, worker, order).await?
+        };
+        let delivered = if troubled && (3..15).contains(&kind) {
+            self.tally.delayed_answers += 1;
+            self.now + delay
+        } else {
+            self.now
+        };
+        let supervisor = &mut self.fleet[n];
+        if delivered > self.now {
+            supervisor.delivery = Some((delivered, done));
+            // The worst moment to be stopped by a signal: what was claimed is started, or not, long after.
+            if self.rng.u32(0..8) == 0 {
+                self.pause(n);
+            }
+            return Ok(());
+        }
+        supervisor.mill.settle(done).map_err(|error| error.to_string())
+    }
+
+    async fn carry_out(
+        &mut self,
+        n: usize,
+        link: Link<SimSessions>,
+        worker: WorkerId,
+        order: Order,
+    ) -> Result<Done<SimSessions>, String> {
+        let stale = self.oracle.stale(&asked(&order));
+        let done = carry_out(link, worker, order).await;
+        if let Err(error @ Error::Refused(_)) = &done.answer
+            && self.defect.is_none()
+        {
+            return Err(error.to_string());
+        }
+        let accepted = match &done.answer {
+            Ok(Answer::Turned { accepted, claimed }) => {
+                if !claimed.is_empty() {
+                    self.tell(n, &format!("claims {}", claimed.len()));
+                }
+                accepted.clone()
+            }
+            Ok(Answer::HandedBack(handed_back)) => {
+                self.tally.handed_back_unheld += handed_back.len() as u64;
+                self.oracle.handed_back(handed_back)?;
+                handed_back.clone()
+            }
+            _ => Vec::new(),
+        };
+        if done.answer.is_ok() {
+            self.tally.stale_refused += stale.len() as u64;
+        }
+        if changes_jobs(&done.order) {
+            self.oracle.look(&self.shared, &stale, &accepted).await?;
+        }
+        Ok(done)
+    }
+
+    // The mill's patience ends; what it asked lies in a socket buffer and is carried out later all the same.
+    fn give_up(&mut self, n: usize, mut link: Link<SimSessions>, worker: WorkerId, order: Order) -> Done<SimSessions> {
+        self.tally.late_orders += 1;
+        self.tell(n, "gives an order up that is carried out later");
+        self.late.push((self.now + self.rng.i64(0..150_000_000), worker, order.clone()));
+        let answer = link.judge(Err(Error::Unavailable("planted: late".into())));
+        Done { link, worker, order, answer }
+    }
+
+    async fn carry_out_late(&mut self) -> Result<(), String> {
+        let now = self.now;
+        let (due, rest) = std::mem::take(&mut self.late).into_iter().partition(|(at, ..)| *at <= now);
+        self.late = rest;
+        let due: Vec<(i64, WorkerId, Order)> = due;
+        for (_, worker, order) in due {
+            let stale = self.oracle.stale(&asked(&order));
+            let done = carry_out(Link::new(self.sessions.clone(), "late"), worker, order).await;
+            let accepted = match &done.answer {
+                Ok(Answer::Turned { accepted, .. }) => accepted.clone(),
+                _ => Vec::new(),
+            };
+            if done.answer.is_ok() {
+                self.tally.stale_refused += stale.len() as u64;
+            }
+            self.oracle.look(&self.shared, &stale, &accepted).await?;
+        }
+        Ok(())
+    }
+
+    async fn leave(&mut self, n: usize) -> Result<(), String> {
+        self.tell(n, "has stopped and boots again");
+        let supervisor = &mut self.fleet[n];
+        supervisor.runners.vanish(&mut self.oracle);
+        let worker = supervisor.worker();
+        let answer = match supervisor.heart.session().await {
+            Ok(session) => session.sign_off(worker, 0, None).await,
+            Err(error) => Err(error),
+        };
+        let answer = supervisor.heart.judge(answer);
+        self.check(answer)?;
+        self.reboot(n);
+        Ok(())
+    }
+
+    fn reboot(&mut self, n: usize) {
+        self.tally.count_runners(&self.fleet[n]);
+        self.fleet[n] = Supervisor::boot(&self.sessions, &mut self.rng, self.now);
+    }
+
+    // --- what happens to them ----------------------------------------------------------------------------
+
+    async fn enqueue(&mut self) {
+        if self.oracle.alive() >= JOBS || self.rng.u32(0..3) > 0 {
+            return;
+        }
+        let count = self.rng.usize(1..8);
+        let jobs: Vec<NewJob> = (0..count).map(|_| self.new_job()).collect();
+        let mut session: Session = self.sessions.open().await.expect("opens");
+        session.set_now(clock::database());
+        self.shared.set_weather(Weather::default());
+        session.enqueue(&jobs).await.expect("enqueues");
+        self.oracle.enqueued(jobs.iter().map(|job| job.id));
+        self.tally.jobs += jobs.len() as u64;
+        self.shared.set_weather(self.weather_now());
+    }
+
+    fn new_job(&mut self) -> NewJob {
+        let run_after =
+            (self.rng.u32(0..5) == 0).then(|| Moment::from_unix_micros(self.now + self.rng.i64(0..60_000_000)));
+        let lane = Lane {
+            backend: "default".into(),
+            queue_name: ["default", "mail"][self.rng.usize(0..2)].into(),
+            task_name: TASKS[self.rng.usize(0..TASKS.len())].into(),
+        };
+        NewJob {
+            id: JobId(uuid(&mut self.rng, self.now)),
+            lane,
+            priority: self.rng.i16(-1..=1),
+            run_after,
+            args: "[]".into(),
+            kwargs: "{}".into(),
+            options_json: None,
+        }
+    }
+
+    fn go_wrong(&mut self) {
+        let n = self.rng.usize(..self.fleet.len());
+        match self.rng.u32(0..1000) {
+            0..6 => {
+                self.pause(n);
+            }
+            6..10 => {
+                self.tally.supervisor_crashes += 1;
+                self.tell(n, "crashes");
+                self.fleet[n].runners.vanish(&mut self.oracle);
+                self.reboot(n);
+                self.fleet[n].paused_until = self.now + self.rng.i64(0..60_000_000);
+            }
+            10..13 => {
+                self.tally.stops += 1;
+                self.tell(n, "is asked to stop");
+                let stage = if self.rng.bool() { Stage::Draining } else { Stage::Stopping };
+                self.fleet[n].stopper.advance(stage);
+            }
+            13..20 => {
+                self.weather = match self.rng.u32(0..10) {
+                    0..2 => Weather { fail_before: 1000, lose_answer: 0 },
+                    2..5 => Weather { fail_before: 100, lose_answer: 200 },
+                    _ => Weather { fail_before: 5, lose_answer: 10 },
+                };
+            }
+            _ => {}
+        }
+        self.shared.set_weather(self.weather_now());
+    }
+
+    fn pause(&mut self, n: usize) {
+        self.tally.pauses += 1;
+        let seconds = self.rng.i64(1..200);
+        self.tell(n, &format!("is paused for {seconds} s"));
+        self.fleet[n].paused_until = self.now + seconds * 1_000_000;
+    }
+
+    fn heal(&mut self) {
+        self.healthy = true;
+        self.shared.set_weather(Weather::default());
+        for supervisor in &mut self.fleet {
+            supervisor.paused_until = self.now;
+        }
+    }
+
+    fn is_troubled(&self) -> bool {
+        !self.healthy
+    }
+
+    fn weather_now(&self) -> Weather {
+        if self.healthy { Weather::default() } else { self.weather }
+    }
+
+    // An outage is part of the game; a refusal is a finding.
+    fn check<T>(&self, answer: gristmill_store::Result<T>) -> Result<Option<T>, String> {
+        match answer {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Unavailable(_)) => Ok(None),
+            Err(_) if self.defect.is_some() => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn tell(&mut self, n: usize, what: &str) {
+        if self.story.len() >= 40 {
+            self.story.pop_front();
+        }
+        let at = Duration::from_micros((self.now - GENESIS).unsigned_abs());
+        self.story.push_back(format!("{:9.3} supervisor {n} {what}", at.as_secs_f64()));
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn asked(order: &Order) -> Vec<(JobId, Token)> {
+    match order {
+        Order::Turn { attempts, .. } => {
+            attempts.iter().map(|attempt| (attempt.claimed.id, attempt.claimed.token)).collect()
+        }
+        Order::HandBack(attempts) => attempts.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn changes_jobs(order: &Order) -> bool {
+    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true })
+}
+
+fn micros(instant: Instant, origin: Instant) -> i64 {
+    i64::try_from(instant.saturating_duration_since(origin).as_micros()).expect("soon")
+}
+
+/// A version 7 id from virtual time and seeded randomness.
+pub(super) fn uuid(rng: &mut fastrand::Rng, now: i64) -> uuid::Uuid {
+    let mut bytes = [0; 10];
+    rng.fill(&mut bytes);
+    uuid::Builder::from_unix_timestamp_millis((now / 1000).unsigned_abs(), &bytes).into_uuid()
+}
+
+impl Tally {
+    /// What has to have happened for a run to say anything.
+    pub(super) fn faults(&self) -> [(&'static str, u64); 12] {
+        [
+            ("runner crash", self.runner_crashes),
+            ("runner killed at the fence", self.guard_kills),
+            ("supervisor crash", self.supervisor_crashes),
+            ("pause", self.pauses),
+            ("stop", self.stops),
+            ("declared lost", self.declared_lost),
+            ("rescue", self.rescued),
+            ("failed before", self.failed_before),
+            ("lost answer", self.lost_answers),
+            ("delayed answer", self.delayed_answers),
+            ("late order", self.late_orders),
+            ("stale end refused", self.stale_refused),
+        ]
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.virtual_seconds += other.virtual_seconds;
+        self.jobs += other.jobs;
+        self.ended += other.ended;
+        self.runner_crashes += other.runner_crashes;
+        self.guard_kills += other.guard_kills;
+        self.supervisor_crashes += other.supervisor_crashes;
+        self.pauses += other.pauses;
+        self.stops += other.stops;
+        self.declared_lost += other.declared_lost;
+        self.rescued += other.rescued;
+        self.failed_before += other.failed_before;
+        self.lost_answers += other.lost_answers;
+        self.delayed_answers += other.delayed_answers;
+        self.late_orders += other.late_orders;
+        self.stale_refused += other.stale_refused;
+        self.handed_back_unheld += other.handed_back_unheld;
+    }
+
+    fn count_runners(&mut self, supervisor: &Supervisor) {
+        let (crashes, killed) = supervisor.runners.faults();
+        self.runner_crashes += crashes;
+        self.guard_kills += killed;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} steps, {} of {} jobs ended", self.steps, self.ended, self.jobs)?;
+        for (fault, count) in self.faults() {
+            write!(f, ", {fault} {count}")?;
+        }
+        write!(f, ", handed back unheld {}", self.handed_back_unheld)
+    }
+}

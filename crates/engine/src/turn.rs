@@ -1,0 +1,82 @@
+//! One use of the mill's session, carried out beside the mill so that it never waits for the database.
+
+use gristmill_core::{Attempt, Band, Claimed, JobId, Token, WorkerId};
+use gristmill_store::Result;
+
+use crate::link::{Link, within};
+use crate::{Sessions, promoter};
+
+/// What the mill asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Order {
+    /// Look which bands have jobs; first move due ones to ready if `promote`.
+    Survey { promote: bool },
+    /// Write the ends of attempts and claim, in one commit.
+    Turn { attempts: Vec<Attempt>, claim: Option<Claim> },
+    /// Write the idle flag.
+    Idle(bool),
+    /// Ask which open attempts the database thinks it has.
+    Audit,
+    /// Put open attempts that nobody holds back to ready.
+    HandBack(Vec<(JobId, Token)>),
+}
+
+/// What to claim.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) bands: Vec<Band>,
+    pub(crate) limit: usize,
+}
+
+/// What the database said.
+pub(crate) enum Answer {
+    Surveyed(Vec<Band>),
+    Turned { accepted: Vec<(JobId, Token)>, claimed: Vec<Claimed> },
+    Idle,
+    Owned(Vec<(JobId, Token)>),
+    HandedBack(Vec<(JobId, Token)>),
+}
+
+/// An order that was carried out, or was not.
+pub(crate) struct Done<S> {
+    pub(crate) link: Link<S>,
+    pub(crate) worker: WorkerId,
+    pub(crate) order: Order,
+    pub(crate) answer: Result<Answer>,
+}
+
+/// Carries out one order.
+pub(crate) async fn carry_out<S: Sessions>(mut link: Link<S>, worker: WorkerId, order: Order) -> Done<S> {
+    let answer = ask(&mut link, worker, &order).await;
+    let answer = link.judge(answer);
+    Done { link, worker, order, answer }
+}
+
+async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -> Result<Answer> {
+    let deadline = link.deadline();
+    let session = link.session().await?;
+    match order {
+        Order::Survey { promote } => {
+            if *promote {
+                while within(deadline, session.promote(promoter::BATCH)).await?.moved >= u64::from(promoter::BATCH) {}
+            }
+            within(deadline, session.survey()).await.map(Answer::Surveyed)
+        }
+        Order::Turn { attempts, claim: None } => {
+            let accepted = within(deadline, session.finish(attempts)).await?;
+            Ok(Answer::Turned { accepted, claimed: Vec::new() })
+        }
+        Order::Turn { attempts, claim: Some(Claim { bands, limit }) } => {
+            let limit = u32::try_from(*limit).unwrap_or(u32::MAX);
+            let (accepted, claimed) = if attempts.is_empty() {
+                (Vec::new(), within(deadline, session.claim(worker, bands, limit)).await?)
+            } else {
+                within(deadline, session.finish_and_claim(attempts, worker, bands, limit)).await?
+            };
+            Ok(Answer::Turned { accepted, claimed })
+        }
+        Order::Idle(idle) => within(deadline, session.idle(worker, *idle)).await.map(|()| Answer::Idle),
+        Order::Audit => within(deadline, session.owned(worker)).await.map(Answer::Owned),
+        Order::HandBack(attempts) => within(deadline, session.hand_back(attempts)).await.map(Answer::HandedBack),
+    }
+}

@@ -1,0 +1,270 @@
+//! One worker: its loops, how they start, and how they end.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use gristmill_core::WorkerId;
+use gristmill_store::{NewWorker, Store};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tracing::{error, info};
+
+use crate::events::Events;
+use crate::heartbeat::{Heartbeat, SignOff};
+use crate::keeper::Keeper;
+use crate::link::Link;
+use crate::mill::{Leftover, Mill, Parts};
+use crate::watchdog::{self, Pulse};
+use crate::{Executor, Options, Progress, Sessions, Shutdown, Stage, Standing, notifier};
+
+/// How long an executor may take to end its processes.
+const CLOSING: Duration = Duration::from_secs(10);
+/// After a crash: the time that runners take to end once their executor is gone.
+const RUNNERS_END: Duration = Duration::from_secs(1);
+/// How long the last words to the database may take.
+const SIGNING_OFF: Duration = Duration::from_secs(5);
+
+/// How a worker ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing that ran was cut short.
+    Drained,
+    /// So many running jobs were cut short; they run again elsewhere.
+    HandedBack(u64),
+    /// It could not go on: why, in one sentence.
+    Crashed(String),
+}
+
+impl Ending {
+    /// The process's exit status.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Drained => 0,
+            Self::HandedBack(_) => 77,
+            Self::Crashed(_) => 99,
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drained => f.write_str("drained"),
+            Self::HandedBack(jobs) => write!(f, "handed {jobs} running jobs back"),
+            Self::Crashed(why) => write!(f, "crashed: {why}"),
+        }
+    }
+}
+
+/// Why a worker cannot work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database has no usable tables, or the settings cannot work.
+    #[error(transparent)]
+    Store(#[from] gristmill_store::Error),
+}
+
+/// Claims jobs, has its executor run them and writes down how they ended.
+pub struct Worker<E, S = Store> {
+    sessions: S,
+    executor: E,
+    options: Options,
+    events: Arc<Events>,
+    standing: watch::Sender<Standing>,
+}
+
+impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
+    /// A worker that does nothing yet. The executor is ready to run jobs.
+    pub fn new(sessions: S, executor: E, options: Options) -> Self {
+        let standing = watch::Sender::new(Standing { worker: WorkerId::new(), until: None });
+        Self { sessions, executor, options, events: Arc::new(Events::new()), standing }
+    }
+
+    /// What it has done so far, for a progress bar.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.events.progress()
+    }
+
+    /// Who it is and until when it may run anything: what processes that fence themselves have to be told.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Works until `shutdown` says stop, or what the options ask for is done. Runs on a current-thread runtime
+    /// as well as on any other. An error means that trying again cannot help.
+    pub async fn run(self, shutdown: Shutdown) -> Result<Ending, Error> {
+        let Self { sessions, executor, options, events, standing } = self;
+        let hint = Arc::new(Notify::new());
+        let pulses = [Pulse::new("mill"), Pulse::new("keeper"), Pulse::new("heartbeat")];
+        let (say_goodbye, sign_off) = watch::channel(None);
+
+        let heartbeat = Heartbeat {
+            sessions: sessions.clone(),
+            worker: describe(&options, executor.tasks()),
+            life: None,
+            link: Link::new(sessions.clone(), "heartbeat").with_deadline(options.lease.heartbeat),
+            standing: standing.clone(),
+            sign_off,
+            pulse: pulses[2].clone(),
+        };
+        let keeper = Keeper {
+            link: Link::new(sessions.clone(), "keeper"),
+            options: options.clone(),
+            standing: standing.subscribe(),
+            hint: Arc::clone(&hint),
+            pulse: pulses[1].clone(),
+        };
+        let mill = Mill::new(Parts {
+            executor,
+            options,
+            link: Link::new(sessions.clone(), "mill"),
+            standing: standing.subscribe(),
+            shutdown: shutdown.clone(),
+            hints: Arc::clone(&hint),
+            events,
+            pulse: pulses[0].clone(),
+        });
+
+        let mut heartbeat = Loop::spawn(heartbeat.run());
+        let mut mill = Loop::spawn(mill.run());
+        let mut keeper = Loop::spawn(keeper.run());
+        let mut notifier = Loop::spawn(notifier::run(sessions, hint));
+
+        let mut closed = false;
+        let ending = tokio::select! {
+            biased;
+            done = &mut mill => match done {
+                Ok(Ok((executor, leftover))) => {
+                    drop((keeper, notifier));
+                    closed = close(executor, &shutdown).await;
+                    Ok(judge(leftover))
+                }
+                Ok(Err(error)) => Err(error.into()),
+                Err(panic) => Ok(stopped("mill", &panic)),
+            },
+            done = &mut heartbeat => out_of_turn("heartbeat", done),
+            done = &mut keeper => out_of_turn("keeper", done),
+            done = &mut notifier => out_of_turn("notifier", done.map(Ok)),
+            name = watchdog::bark(&pulses, watchdog::PATIENCE) => Ok(Ending::Crashed(format!("the {name} loop hangs"))),
+        };
+
+        let (exit_status, last_error) = match &ending {
+            Ok(ending @ Ending::Crashed(why)) => (ending.exit_status(), Some(why.clone())),
+            Ok(ending) => (ending.exit_status(), None),
+            Err(error) => (Ending::Crashed(String::new()).exit_status(), Some(error.to_string())),
+        };
+        drop(mill);
+        if crashed(&ending) && !closed {
+            tokio::time::sleep(RUNNERS_END).await;
+            closed = true;
+        }
+        // A closed row says that nothing of this worker runs any more: its open attempts are taken over at once.
+        // Where that is not certain the row is left to its lease.
+        if closed && !heartbeat.is_over() {
+            say_goodbye.send_replace(Some(SignOff { exit_status: i32::from(exit_status), last_error }));
+            let _ = tokio::time::timeout(SIGNING_OFF, heartbeat).await;
+        }
+        match &ending {
+            Ok(Ending::Crashed(why)) => error!(target: "gristmill::worker", why, "crashed"),
+            Ok(ending) => info!(target: "gristmill::worker", exit_status, "{ending}"),
+            Err(_) => {}
+        }
+        ending
+    }
+}
+
+fn describe(options: &Options, tasks: &[String]) -> NewWorker {
+    let queues = serde_json::json!({ "include": options.queues, "exclude": options.exclude_queues });
+    NewWorker {
+        id: WorkerId::new(),
+        label: options.label.clone(),
+        host: host(),
+        pid: std::process::id(),
+        backend: options.backend.clone(),
+        queues_json: queues.to_string(),
+        tasks_json: serde_json::json!(tasks).to_string(),
+        processes: options.processes,
+        lease: options.lease,
+    }
+}
+
+// For people only, so any answer will do.
+fn host() -> String {
+    std::fs::read("/proc/sys/kernel/hostname")
+        .map(|name| String::from_utf8_lossy(&name).trim().to_owned())
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .unwrap_or_else(|| "localhost".into())
+}
+
+// Whether everything that it ran has ended.
+async fn close<E: Executor>(mut executor: E, shutdown: &Shutdown) -> bool {
+    if shutdown.stage() >= Stage::Exiting {
+        return false;
+    }
+    let closed = tokio::time::timeout(CLOSING, executor.close()).await.is_ok();
+    if !closed {
+        error!(target: "gristmill::worker", "the executor did not close in time");
+    }
+    closed
+}
+
+fn crashed(ending: &Result<Ending, Error>) -> bool {
+    matches!(ending, Err(_) | Ok(Ending::Crashed(_)))
+}
+
+fn judge(leftover: Leftover) -> Ending {
+    match leftover {
+        Leftover { broken: Some(why), .. } => Ending::Crashed(why),
+        Leftover { handed_back: 0, abandoned: 0, .. } => Ending::Drained,
+        Leftover { handed_back, abandoned, .. } => Ending::HandedBack(handed_back + abandoned),
+    }
+}
+
+fn out_of_turn(name: &str, done: Result<gristmill_store::Result<()>, JoinError>) -> Result<Ending, Error> {
+    match done {
+        Ok(Ok(())) => Ok(Ending::Crashed(format!("the {name} loop ended"))),
+        Ok(Err(error)) => Err(error.into()),
+        Err(panic) => Ok(stopped(name, &panic)),
+    }
+}
+
+fn stopped(name: &str, panic: &JoinError) -> Ending {
+    Ending::Crashed(format!("the {name} loop stopped: {panic}"))
+}
+
+/// A spawned loop that does not outlive its handle.
+struct Loop<T> {
+    handle: JoinHandle<T>,
+    over: bool,
+}
+
+impl<T: Send + 'static> Loop<T> {
+    fn spawn(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { handle: tokio::spawn(future), over: false }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+impl<T> Future for Loop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = Pin::new(&mut self.handle).poll(context);
+        self.over |= answer.is_ready();
+        answer
+    }
+}
+
+impl<T> Drop for Loop<T> {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}

@@ -1,0 +1,191 @@
+//! A database file with the schema, a worker on it, and the few words the tests are written in.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::missing_panics_doc, clippy::unwrap_used)]
+
+pub mod executor;
+pub mod faults;
+
+use std::future::Future;
+use std::time::Duration;
+
+use gristmill_core::{JobId, Lane, Lease, Moment};
+use gristmill_engine::{Ending, Options, Progress, Sessions, Shutdown, Standing, Stopper, Worker, shutdown};
+use gristmill_store::{NewJob, Store, Value};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use executor::{CRASH, Control, FAIL, Fake, WAIT, WORK, success};
+pub use faults::Faulty;
+
+/// Nothing that a test waits for takes longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A database of its own.
+pub struct Database {
+    pub store: Store,
+    _place: crate::Place,
+}
+
+impl Database {
+    pub async fn fresh() -> Self {
+        let (place, store) = crate::Place::fresh().await;
+        Self { store, _place: place }
+    }
+
+    /// Enqueues jobs of a task with these priorities; gives their ids in the same order.
+    pub async fn enqueue(&self, task: &str, priorities: &[i16]) -> Vec<JobId> {
+        let jobs: Vec<NewJob> = priorities.iter().map(|priority| job(task, "default", *priority)).collect();
+        self.enqueue_jobs(&jobs).await
+    }
+
+    pub async fn enqueue_jobs(&self, jobs: &[NewJob]) -> Vec<JobId> {
+        self.store.open().await.unwrap().enqueue(jobs).await.unwrap();
+        jobs.iter().map(|job| job.id).collect()
+    }
+
+    pub async fn sql(&self, sql: &'static str) -> Vec<Vec<Value>> {
+        self.store.open().await.unwrap().into_connection().run(sql, &[]).await.unwrap()
+    }
+
+    /// How many jobs are in each state, as `"ready 2, successful 1"`.
+    pub async fn states(&self) -> String {
+        let rows = self.sql("select state, count(*) from gristmill_jobs group by state order by state").await;
+        let states: Vec<String> = rows.iter().map(|row| format!("{} {}", text(&row[0]), int(&row[1]))).collect();
+        states.join(", ")
+    }
+
+    /// Outcomes of the attempts of a job, oldest first.
+    pub async fn outcomes(&self, id: JobId) -> Vec<String> {
+        let rows = self.sql("select cast(job_id as text), outcome from gristmill_attempt order by token").await;
+        rows.iter().filter(|row| of(&row[0]) == id).map(|row| text(&row[1])).collect()
+    }
+
+    pub async fn state(&self, id: JobId) -> String {
+        let rows = self.sql("select cast(id as text), state from gristmill_jobs").await;
+        text(&rows.iter().find(|row| of(&row[0]) == id).unwrap()[1])
+    }
+
+    /// Waits until a job is in a state.
+    pub async fn until_state(&self, id: JobId, state: &str) {
+        soon(async {
+            while self.state(id).await != state {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// A worker that runs in the background of a test.
+pub struct Running {
+    pub control: Control,
+    pub stopper: Stopper,
+    pub progress: watch::Receiver<Progress>,
+    pub standing: watch::Receiver<Standing>,
+    task: JoinHandle<Ending>,
+}
+
+impl Running {
+    pub fn start<S: Sessions>(sessions: &S, slots: usize, prefetch: usize, options: Options) -> Self {
+        let (stopper, shutdown) = shutdown::channel();
+        Self::start_with(sessions, slots, prefetch, options, stopper, shutdown)
+    }
+
+    pub fn start_with<S: Sessions>(
+        sessions: &S,
+        slots: usize,
+        prefetch: usize,
+        options: Options,
+        stopper: Stopper,
+        shutdown: Shutdown,
+    ) -> Self {
+        let (fake, control) = Fake::new(slots, prefetch);
+        let worker = Worker::new(sessions.clone(), fake, options);
+        let (progress, standing) = (worker.progress(), worker.standing());
+        let task = tokio::spawn(async move { worker.run(shutdown).await.unwrap() });
+        Self { control, stopper, progress, standing, task }
+    }
+
+    /// Waits until its progress is as wanted.
+    pub async fn until(&mut self, wanted: impl FnMut(&Progress) -> bool) -> Progress {
+        *soon(self.progress.wait_for(wanted)).await.unwrap()
+    }
+
+    /// Waits until so many jobs have started.
+    pub async fn until_started(&self, count: usize) -> Vec<JobId> {
+        soon(self.control.started().wait_for(|started| started.len() >= count)).await.unwrap().clone()
+    }
+
+    pub async fn ending(self) -> Ending {
+        soon(self.task).await.unwrap()
+    }
+
+    /// Its end, however long that takes.
+    pub async fn task_end(self) -> Ending {
+        self.task.await.unwrap()
+    }
+
+    pub async fn stop(self) -> Ending {
+        self.stopper.request();
+        self.ending().await
+    }
+
+    /// As if it were killed: nothing is written any more.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+/// Short times, so that tests of leases are quick.
+pub fn quick() -> Options {
+    Options {
+        lease: Lease::new(Duration::from_millis(200)),
+        poll_interval: Duration::from_millis(200),
+        ..Options::default()
+    }
+}
+
+pub fn until_done() -> Options {
+    Options { until_done: true, ..Options::default() }
+}
+
+pub fn job(task: &str, queue: &str, priority: i16) -> NewJob {
+    NewJob {
+        id: JobId::new(),
+        lane: Lane { backend: "default".into(), queue_name: queue.into(), task_name: task.into() },
+        priority,
+        run_after: None,
+        args: "[]".into(),
+        kwargs: "{}".into(),
+        options_json: None,
+    }
+}
+
+/// The database's clock, moved.
+pub fn in_time(duration: Duration) -> Moment {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap() + duration;
+    Moment::from_unix_micros(i64::try_from(now.as_micros()).unwrap())
+}
+
+/// Bounds a wait.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it happens in time")
+}
+
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        other => panic!("not text: {other:?}"),
+    }
+}
+
+fn of(value: &Value) -> JobId {
+    text(value).parse().unwrap()
+}
+
+pub fn int(value: &Value) -> i64 {
+    match value {
+        Value::Int(int) => *int,
+        other => panic!("not a number: {other:?}"),
+    }
+}

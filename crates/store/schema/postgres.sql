@@ -1,0 +1,301 @@
+table gristmill_attempt
+    job_id uuid not null
+    token bigint not null
+    generation integer not null
+    worker_id uuid not null
+    runner_pid integer
+    claimed_at timestamp with time zone not null
+    started_at timestamp with time zone
+    ended_at timestamp with time zone not null
+    outcome text not null
+    reason text
+    return_value text
+    exception_class_path text
+    traceback text
+    gristmill_attempt_pkey PRIMARY KEY (job_id, token)
+    CREATE UNIQUE INDEX gristmill_attempt_pkey ON gristmill_attempt USING btree (job_id, token)
+table gristmill_job
+    id uuid not null
+    backend text not null
+    queue_name text not null
+    task_name text not null
+    priority smallint not null
+    run_after timestamp with time zone
+    enqueued_at timestamp with time zone not null
+    args text not null
+    kwargs text not null
+    options text
+    gristmill_job_pkey PRIMARY KEY (id)
+    gristmill_job_priority_check CHECK (priority >= '-100'::integer AND priority <= 100)
+    CREATE UNIQUE INDEX gristmill_job_pkey ON gristmill_job USING btree (id)
+    CREATE TRIGGER gristmill_job_place AFTER INSERT ON gristmill_job REFERENCING NEW TABLE AS asked FOR EACH STATEMENT EXECUTE FUNCTION gristmill_place()
+view gristmill_jobs
+    id uuid
+    backend text
+    queue_name text
+    task_name text
+    priority smallint
+    state text
+    reason text
+    args text
+    kwargs text
+    options text
+    enqueued_at timestamp with time zone
+    run_after timestamp with time zone
+    due_at timestamp with time zone
+    deadline timestamp with time zone
+    token bigint
+    generation integer
+    failures integer
+    crashes integer
+    losses integer
+    postpones integer
+    interruptions integer
+    started_at timestamp with time zone
+    claimed_at timestamp with time zone
+    finished_at timestamp with time zone
+    worker_id uuid
+    return_value text
+ SELECT p.id,
+    p.backend,
+    p.queue_name,
+    p.task_name,
+    p.priority,
+    'ready'::text AS state,
+    NULL::text AS reason,
+    j.args,
+    j.kwargs,
+    j.options,
+    j.enqueued_at,
+    j.run_after,
+    p.run_after AS due_at,
+    p.deadline,
+    p.token,
+    p.generation,
+    p.failures,
+    p.crashes,
+    p.losses,
+    p.postpones,
+    p.interruptions,
+    p.started_at,
+    NULL::timestamp with time zone AS claimed_at,
+    NULL::timestamp with time zone AS finished_at,
+    NULL::uuid AS worker_id,
+    NULL::text AS return_value
+   FROM gristmill_ready p
+     JOIN gristmill_job j ON j.id = p.id
+UNION ALL
+ SELECT p.id,
+    p.backend,
+    p.queue_name,
+    p.task_name,
+    p.priority,
+    'scheduled'::text AS state,
+    NULL::text AS reason,
+    j.args,
+    j.kwargs,
+    j.options,
+    j.enqueued_at,
+    j.run_after,
+    p.run_after AS due_at,
+    p.deadline,
+    p.token,
+    p.generation,
+    p.failures,
+    p.crashes,
+    p.losses,
+    p.postpones,
+    p.interruptions,
+    p.started_at,
+    NULL::timestamp with time zone AS claimed_at,
+    NULL::timestamp with time zone AS finished_at,
+    NULL::uuid AS worker_id,
+    NULL::text AS return_value
+   FROM gristmill_scheduled p
+     JOIN gristmill_job j ON j.id = p.id
+UNION ALL
+ SELECT p.id,
+    p.backend,
+    p.queue_name,
+    p.task_name,
+    p.priority,
+    'running'::text AS state,
+    NULL::text AS reason,
+    j.args,
+    j.kwargs,
+    j.options,
+    j.enqueued_at,
+    j.run_after,
+    p.run_after AS due_at,
+    p.deadline,
+    p.token,
+    p.generation,
+    p.failures,
+    p.crashes,
+    p.losses,
+    p.postpones,
+    p.interruptions,
+    COALESCE(p.started_at, p.claimed_at) AS started_at,
+    p.claimed_at,
+    NULL::timestamp with time zone AS finished_at,
+    p.worker_id,
+    NULL::text AS return_value
+   FROM gristmill_running p
+     JOIN gristmill_job j ON j.id = p.id
+UNION ALL
+ SELECT p.id,
+    p.backend,
+    p.queue_name,
+    p.task_name,
+    p.priority,
+    p.state,
+    p.reason,
+    j.args,
+    j.kwargs,
+    j.options,
+    j.enqueued_at,
+    j.run_after,
+    p.run_after AS due_at,
+    p.deadline,
+    p.token,
+    p.generation,
+    p.failures,
+    p.crashes,
+    p.losses,
+    p.postpones,
+    p.interruptions,
+    p.started_at,
+    a.claimed_at,
+    p.finished_at,
+    a.worker_id,
+    a.return_value
+   FROM gristmill_result p
+     JOIN gristmill_job j ON j.id = p.id
+     LEFT JOIN gristmill_attempt a ON a.job_id = p.id AND a.token = p.token;
+function gristmill_place
+begin
+    insert into gristmill_ready
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select id, backend, queue_name, task_name, priority, run_after,
+        coalesce(run_after, enqueued_at) + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+    from asked
+    where run_after is null or run_after <= enqueued_at;
+    insert into gristmill_scheduled
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select id, backend, queue_name, task_name, priority, run_after,
+        run_after + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+    from asked
+    where run_after > enqueued_at;
+    return null;
+end 
+table gristmill_ready with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
+    id uuid not null
+    backend text not null
+    queue_name text not null
+    task_name text not null
+    priority smallint not null
+    run_after timestamp with time zone
+    deadline timestamp with time zone not null
+    token bigint not null
+    generation integer not null
+    failures integer not null
+    crashes integer not null
+    losses integer not null
+    postpones integer not null
+    interruptions integer not null
+    started_at timestamp with time zone
+    gristmill_ready_pkey PRIMARY KEY (id)
+    CREATE INDEX gristmill_ready_claim ON gristmill_ready USING btree (backend, queue_name, task_name, priority, deadline, id)
+    CREATE UNIQUE INDEX gristmill_ready_pkey ON gristmill_ready USING btree (id)
+table gristmill_result
+    id uuid not null
+    backend text not null
+    queue_name text not null
+    task_name text not null
+    priority smallint not null
+    run_after timestamp with time zone
+    deadline timestamp with time zone not null
+    token bigint not null
+    generation integer not null
+    failures integer not null
+    crashes integer not null
+    losses integer not null
+    postpones integer not null
+    interruptions integer not null
+    started_at timestamp with time zone
+    finished_at timestamp with time zone not null
+    state text not null
+    reason text
+    gristmill_result_pkey PRIMARY KEY (id)
+    gristmill_result_state_check CHECK (state = ANY (ARRAY['successful'::text, 'failed'::text, 'cancelled'::text, 'poisoned'::text]))
+    CREATE UNIQUE INDEX gristmill_result_pkey ON gristmill_result USING btree (id)
+    CREATE INDEX gristmill_result_prune ON gristmill_result USING btree (finished_at, id)
+table gristmill_running with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
+    id uuid not null
+    backend text not null
+    queue_name text not null
+    task_name text not null
+    priority smallint not null
+    run_after timestamp with time zone
+    deadline timestamp with time zone not null
+    token bigint not null
+    generation integer not null
+    failures integer not null
+    crashes integer not null
+    losses integer not null
+    postpones integer not null
+    interruptions integer not null
+    started_at timestamp with time zone
+    worker_id uuid not null
+    claimed_at timestamp with time zone not null
+    gristmill_running_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX gristmill_running_pkey ON gristmill_running USING btree (id)
+    CREATE INDEX gristmill_running_worker ON gristmill_running USING btree (worker_id)
+table gristmill_scheduled with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
+    id uuid not null
+    backend text not null
+    queue_name text not null
+    task_name text not null
+    priority smallint not null
+    run_after timestamp with time zone not null
+    deadline timestamp with time zone not null
+    token bigint not null
+    generation integer not null
+    failures integer not null
+    crashes integer not null
+    losses integer not null
+    postpones integer not null
+    interruptions integer not null
+    started_at timestamp with time zone
+    gristmill_scheduled_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX gristmill_scheduled_pkey ON gristmill_scheduled USING btree (id)
+    CREATE INDEX gristmill_scheduled_promote ON gristmill_scheduled USING btree (run_after, id)
+table gristmill_schema
+    version integer not null
+    name text not null
+    applied_at timestamp with time zone not null default clock_timestamp()
+    gristmill_schema_pkey PRIMARY KEY (version)
+    CREATE UNIQUE INDEX gristmill_schema_pkey ON gristmill_schema USING btree (version)
+table gristmill_worker with (fillfactor=50)
+    id uuid not null
+    label text not null
+    host text not null
+    pid integer not null
+    version text not null
+    backend text not null
+    queues text not null
+    tasks text not null
+    processes integer not null
+    started_at timestamp with time zone not null
+    heartbeat_at timestamp with time zone not null
+    heartbeat_seconds double precision not null
+    lease_seconds double precision not null
+    idle boolean not null default false
+    suspect_at timestamp with time zone
+    lost_at timestamp with time zone
+    stopped_at timestamp with time zone
+    exit_status integer
+    last_error text
+    gristmill_worker_pkey PRIMARY KEY (id)
+    CREATE INDEX gristmill_worker_live ON gristmill_worker USING btree (id) WHERE stopped_at IS NULL AND lost_at IS NULL
+    CREATE UNIQUE INDEX gristmill_worker_pkey ON gristmill_worker USING btree (id)

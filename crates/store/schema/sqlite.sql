@@ -1,0 +1,195 @@
+CREATE TABLE gristmill_attempt (
+    job_id char(32) not null,
+    token integer not null,
+    generation integer not null,
+    worker_id char(32) not null,
+    runner_pid integer,
+    claimed_at datetime not null,
+    started_at datetime,
+    ended_at datetime not null,
+    outcome text not null,
+    reason text,
+    return_value text,
+    exception_class_path text,
+    traceback text,
+    primary key (job_id, token)
+);
+
+CREATE TABLE gristmill_job (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null check (priority between -100 and 100),
+    run_after datetime,
+    enqueued_at datetime not null,
+    args text not null,
+    kwargs text not null,
+    options text
+);
+
+CREATE TRIGGER gristmill_job_place after insert on gristmill_job
+begin
+    insert into gristmill_ready
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
+        strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days'), 0, 1, 0, 0, 0, 0, 0
+    where new.run_after is null or new.run_after <= new.enqueued_at;
+    insert into gristmill_scheduled
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+    select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
+        strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days'), 0, 1, 0, 0, 0, 0, 0
+    where new.run_after > new.enqueued_at;
+end;
+
+CREATE VIEW gristmill_jobs as
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'ready' as state, null as reason,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after as due_at, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null as claimed_at, null as finished_at, null as worker_id, null as return_value
+from gristmill_ready p cross join gristmill_job j
+where j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'scheduled', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_scheduled p cross join gristmill_job j
+where j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'running', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    coalesce(p.started_at, p.claimed_at), p.claimed_at, null, p.worker_id, null
+from gristmill_running p cross join gristmill_job j
+where j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, p.state, p.reason,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, a.claimed_at, p.finished_at, a.worker_id, a.return_value
+from gristmill_result p cross join gristmill_job j
+left join gristmill_attempt a on a.job_id = p.id and a.token = p.token
+where j.id = p.id;
+
+CREATE TABLE gristmill_ready (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime
+) without rowid;
+
+CREATE INDEX gristmill_ready_claim
+    on gristmill_ready (backend, queue_name, task_name, priority, deadline, id);
+
+CREATE TABLE gristmill_result (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime,
+    finished_at datetime not null,
+    state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
+    reason text
+);
+
+CREATE INDEX gristmill_result_prune
+    on gristmill_result (finished_at, id);
+
+CREATE TABLE gristmill_running (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime,
+    worker_id char(32) not null,
+    claimed_at datetime not null
+) without rowid;
+
+CREATE INDEX gristmill_running_worker
+    on gristmill_running (worker_id);
+
+CREATE TABLE gristmill_scheduled (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime not null,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime
+) without rowid;
+
+CREATE INDEX gristmill_scheduled_promote
+    on gristmill_scheduled (run_after, id);
+
+CREATE TABLE gristmill_schema (
+    version integer primary key,
+    name text not null,
+    applied_at datetime not null default (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+);
+
+CREATE TABLE gristmill_worker (
+    id char(32) primary key,
+    label text not null,
+    host text not null,
+    pid integer not null,
+    version text not null,
+    backend text not null,
+    queues text not null,
+    tasks text not null,
+    processes integer not null,
+    started_at datetime not null,
+    heartbeat_at datetime not null,
+    heartbeat_seconds real not null,
+    lease_seconds real not null,
+    idle bool not null default 0,
+    suspect_at datetime,
+    lost_at datetime,
+    stopped_at datetime,
+    exit_status integer,
+    last_error text
+);
+
+CREATE INDEX gristmill_worker_live
+    on gristmill_worker (id)
+    where stopped_at is null and lost_at is null;
+

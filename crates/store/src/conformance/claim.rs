@@ -1,0 +1,295 @@
+//! What a claim promises.
+
+use std::collections::HashSet;
+
+use gristmill_core::{Band, Token, WorkerId};
+
+use super::scene::{
+    at, band, band_of, claim_one, claimed_ids, claimed_job, crash, dump, ended, error, ids, job, jobs, lane, number,
+    session, success, worker,
+};
+use super::{Fixture, asks};
+use crate::{Error, NewJob, Session};
+
+asks![
+    claim_takes_jobs_in_order_of_deadline_then_id,
+    claim_takes_the_earliest_of_several_bands,
+    claim_takes_nothing_from_other_lanes_or_priorities,
+    claim_takes_at_most_the_limit,
+    claim_sees_only_what_is_behind_the_mark,
+    a_mark_without_an_id_includes_the_job_at_it,
+    more_bands_than_the_bound_are_refused,
+    a_claimed_job_is_handed_over_whole,
+    eight_concurrent_claimers_never_share_a_job,
+    claimers_do_not_wait_for_each_other,
+    the_token_grows_by_one_at_every_claim,
+    the_running_row_is_committed_before_claim_answers,
+    an_unknown_worker_claims_nothing,
+    a_lost_worker_claims_nothing,
+    a_worker_that_signed_off_claims_nothing,
+    a_worker_is_not_declared_lost_in_the_middle_of_its_claim,
+    owned_names_the_open_attempts_of_one_worker,
+];
+
+async fn claim_takes_jobs_in_order_of_deadline_then_id(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let early = [job(), job()];
+    let late = [job(), job()];
+    session.set_now(Some(at(60)));
+    session.enqueue(&late).await.expect("enqueues");
+    session.set_now(Some(at(0)));
+    session.enqueue(&early).await.expect("enqueues");
+
+    let claimed = session.claim(worker, &[band()], 10).await.expect("claims");
+
+    assert_eq!(claimed_ids(&claimed), [ids(&early), ids(&late)].concat());
+}
+
+async fn claim_takes_the_earliest_of_several_bands(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let tasks = ["app.a", "app.b", "app.c", "app.a", "app.b", "app.c"];
+    let jobs = tasks.map(|task| NewJob { lane: lane(task), ..job() });
+    session.enqueue(&jobs).await.expect("enqueues");
+
+    let bands = ["app.c", "app.b", "app.a"].map(|task| band_of(task, 0));
+    let claimed = session.claim(worker, &bands, 4).await.expect("claims");
+
+    assert_eq!(claimed_ids(&claimed), ids(&jobs[..4]));
+}
+
+async fn claim_takes_nothing_from_other_lanes_or_priorities(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let mut others = [job(), job(), job(), job(), job()];
+    others[0].lane.backend = "other".into();
+    others[1].lane.queue_name = "other".into();
+    others[2].lane.task_name = "other".into();
+    others[3].priority = 1;
+    others[4].priority = -1;
+    session.enqueue(&others).await.expect("enqueues");
+
+    assert_eq!(session.claim(worker, &[band()], 10).await.expect("claims"), []);
+}
+
+async fn claim_takes_at_most_the_limit(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let jobs = jobs(5);
+    session.enqueue(&jobs).await.expect("enqueues");
+
+    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 0).await.expect("claims")), []);
+    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 2).await.expect("claims")), ids(&jobs[..2]));
+    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 9).await.expect("claims")), ids(&jobs[2..]));
+}
+
+async fn claim_sees_only_what_is_behind_the_mark(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let jobs = jobs(3);
+    session.enqueue(&jobs).await.expect("enqueues");
+    let deadline = session.survey().await.expect("surveys").remove(0).deadline;
+
+    let mark = Band { deadline, id: Some(jobs[0].id), ..band() };
+    let claimed = session.claim(worker, &[mark], 10).await.expect("claims");
+
+    assert_eq!(claimed_ids(&claimed), ids(&jobs[1..]));
+}
+
+async fn a_mark_without_an_id_includes_the_job_at_it(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let jobs = jobs(2);
+    session.enqueue(&jobs).await.expect("enqueues");
+
+    let bands = session.survey().await.expect("surveys");
+    assert_eq!(bands[0].id, None);
+    let claimed = session.claim(worker, &bands, 10).await.expect("claims");
+
+    assert_eq!(claimed_ids(&claimed), ids(&jobs));
+}
+
+async fn more_bands_than_the_bound_are_refused(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let bands = vec![band(); Session::BANDS_PER_CLAIM + 1];
+    assert!(matches!(session.claim(worker, &bands, 1).await, Err(Error::Refused(_))));
+}
+
+async fn a_claimed_job_is_handed_over_whole(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let asked = NewJob {
+        priority: -7,
+        run_after: Some(at(-30)),
+        args: r#"["ü", "\u0000", "\ud83d\ude00", 9007199254740993]"#.into(),
+        kwargs: r#"{"b": 1, "a": {"deep": [null]}}"#.into(),
+        options_json: Some(r#"{"takes_context": true}"#.into()),
+        ..job()
+    };
+    session.enqueue(std::slice::from_ref(&asked)).await.expect("enqueues");
+    session.set_now(Some(at(5)));
+
+    let claimed = session.claim(worker, &[Band { priority: -7, ..band() }], 1).await.expect("claims").remove(0);
+
+    assert_eq!(claimed.id, asked.id);
+    assert_eq!(claimed.token, Token(1));
+    assert_eq!(claimed.lane, asked.lane);
+    assert_eq!(claimed.priority, -7);
+    assert_eq!(claimed.run_after, Some(at(-30)));
+    assert_eq!(claimed.enqueued_at, at(0));
+    assert_eq!(claimed.claimed_at, at(5));
+    assert_eq!(claimed.started_at, None);
+    assert_eq!(claimed.generation, 1);
+    assert_eq!(claimed.counts, gristmill_core::Counts::default());
+    assert_eq!(claimed.args, asked.args);
+    assert_eq!(claimed.kwargs, asked.kwargs);
+    assert_eq!(claimed.options_json, asked.options_json);
+    assert!(claimed.deadline > at(-30));
+}
+
+async fn eight_concurrent_claimers_never_share_a_job(fixture: &dyn Fixture) {
+    const JOBS: usize = 400;
+    let mut first = session(fixture).await;
+    first.enqueue(&jobs(JOBS)).await.expect("enqueues");
+    let mut claimers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut session = session(fixture).await;
+        let worker = worker(&mut session).await;
+        claimers.spawn(async move {
+            let mut mine = Vec::new();
+            loop {
+                let claimed = session.claim(worker, &[band()], 7).await.expect("claims");
+                if claimed.is_empty() {
+                    // Others may hold what is left; only an empty table is the end.
+                    if number(&mut session, "select count(*) from gristmill_ready").await == 0 {
+                        return mine;
+                    }
+                }
+                mine.extend(claimed_ids(&claimed));
+            }
+        });
+    }
+
+    let claimed: Vec<_> = claimers.join_all().await.into_iter().flatten().collect();
+
+    assert_eq!(claimed.len(), JOBS);
+    assert_eq!(claimed.iter().collect::<HashSet<_>>().len(), JOBS);
+    assert_eq!(number(&mut first, "select count(*) from gristmill_running").await, 400);
+}
+
+async fn claimers_do_not_wait_for_each_other(fixture: &dyn Fixture) {
+    let mut first = session(fixture).await;
+    if first.dialect() == crate::Dialect::Sqlite {
+        return; // One writer at a time: they do wait, for as long as a claim takes.
+    }
+    let (one, other) = (worker(&mut first).await, worker(&mut first).await);
+    let jobs = jobs(4);
+    first.enqueue(&jobs).await.expect("enqueues");
+    let mut second = session(fixture).await;
+
+    first.begin().await.expect("begins");
+    let held = first.claim_within(one, &[band()], 2).await.expect("claims");
+    let meanwhile = second.claim(other, &[band()], 4).await.expect("does not wait");
+    first.end(Ok(())).await.expect("commits");
+
+    assert_eq!(claimed_ids(&held), ids(&jobs[..2]));
+    assert_eq!(claimed_ids(&meanwhile), ids(&jobs[2..]));
+}
+
+async fn the_token_grows_by_one_at_every_claim(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let first = claimed_job(&mut session, worker).await;
+    session.finish(&[ended(&first, crash())]).await.expect("finishes");
+    let second = claim_one(&mut session, worker).await;
+    session.hand_back(&[(second.id, second.token)]).await.expect("hands back");
+    let third = claim_one(&mut session, worker).await;
+
+    assert_eq!([first.token, second.token, third.token], [Token(1), Token(2), Token(3)]);
+    assert_eq!([second.id, third.id], [first.id, first.id]);
+}
+
+async fn the_running_row_is_committed_before_claim_answers(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+
+    let mut other = super::scene::session(fixture).await;
+
+    assert_eq!(other.owned(worker).await.expect("reads"), [(claimed.id, claimed.token)]);
+    assert_eq!(number(&mut other, "select count(*) from gristmill_ready").await, 0);
+}
+
+async fn an_unknown_worker_claims_nothing(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    session.enqueue(&[job()]).await.expect("enqueues");
+    let before = dump(&mut session).await;
+
+    assert_eq!(session.claim(WorkerId::new(), &[band()], 1).await.expect("answers"), []);
+
+    assert_eq!(dump(&mut session).await, before);
+}
+
+async fn a_lost_worker_claims_nothing(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let lost = worker(&mut session).await;
+    session.enqueue(&[job()]).await.expect("enqueues");
+    super::rescue::declare_lost(&mut session).await;
+    let before = dump(&mut session).await;
+
+    assert_eq!(session.claim(lost, &[band()], 1).await.expect("answers"), []);
+
+    assert_eq!(dump(&mut session).await, before);
+}
+
+async fn a_worker_that_signed_off_claims_nothing(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    session.enqueue(&[job()]).await.expect("enqueues");
+    session.sign_off(worker, 0, None).await.expect("signs off");
+    let before = dump(&mut session).await;
+
+    assert_eq!(session.claim(worker, &[band()], 1).await.expect("answers"), []);
+
+    assert_eq!(dump(&mut session).await, before);
+}
+
+async fn a_worker_is_not_declared_lost_in_the_middle_of_its_claim(fixture: &dyn Fixture) {
+    let mut first = session(fixture).await;
+    if first.dialect() == crate::Dialect::Sqlite {
+        return; // One writer at a time.
+    }
+    let slow = worker(&mut first).await;
+    first.enqueue(&[job()]).await.expect("enqueues");
+    let mut second = session(fixture).await;
+    second.set_now(Some(at(60)));
+    assert_eq!(second.suspect(WorkerId::new()).await.expect("suspects"), [slow]);
+
+    // The second session begins to declare it lost; the claim comes while that is not committed.
+    second.set_now(Some(at(75)));
+    second.begin().await.expect("begins");
+    let lost = second.declare_lost_within(WorkerId::new()).await.expect("declares");
+    assert_eq!(lost, [slow]);
+    let claim = tokio::spawn(async move { first.claim(slow, &[band()], 1).await });
+    // Until the claim waits for the worker's row.
+    let mut third = session(fixture).await;
+    while number(&mut third, "select count(*) from pg_locks where not granted").await == 0 {}
+    second.end(Ok(())).await.expect("commits");
+
+    assert_eq!(claim.await.expect("joins").expect("answers"), []);
+}
+
+async fn owned_names_the_open_attempts_of_one_worker(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let (one, other) = (worker(&mut session).await, worker(&mut session).await);
+    let done = claimed_job(&mut session, one).await;
+    let open = claimed_job(&mut session, one).await;
+    claimed_job(&mut session, other).await;
+    session.finish(&[ended(&done, success())]).await.expect("finishes");
+
+    assert_eq!(session.owned(one).await.expect("reads"), [(open.id, open.token)]);
+    session.finish(&[ended(&open, error())]).await.expect("finishes");
+    assert_eq!(session.owned(one).await.expect("reads"), []);
+}

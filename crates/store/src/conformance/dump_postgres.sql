@@ -1,0 +1,14 @@
+select 'job' as name, row(t.*)::text as line from gristmill_job t
+union all
+select 'ready', row(t.*)::text from gristmill_ready t
+union all
+select 'scheduled', row(t.*)::text from gristmill_scheduled t
+union all
+select 'running', row(t.*)::text from gristmill_running t
+union all
+select 'attempt', row(t.*)::text from gristmill_attempt t
+union all
+select 'result', row(t.*)::text from gristmill_result t
+union all
+select 'worker', row(t.*)::text from gristmill_worker t
+order by 1, 2

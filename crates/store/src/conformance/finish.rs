@@ -1,0 +1,369 @@
+//! What ending an attempt promises.
+
+use std::time::Duration;
+
+use gristmill_core::{Attempt, Counts, Outcome, Reason, Token};
+
+use super::scene::{
+    at, band, claim_one, claimed_ids, claimed_job, crash, dump, ended, error, ids, job, jobs, number, session, success,
+    worker,
+};
+use super::{Fixture, asks};
+use crate::NewJob;
+use crate::verbs::finish::FINISH;
+
+asks![
+    a_successful_job_keeps_its_return_value,
+    a_failed_job_keeps_class_and_traceback,
+    a_crashed_job_is_ready_again_and_poisoned_at_the_third,
+    a_job_lost_five_times_is_poisoned,
+    a_job_interrupted_twenty_times_fails,
+    a_job_handed_back_is_charged_nothing,
+    hand_back_charges_nothing,
+    a_stale_finish_changes_nothing,
+    a_stale_hand_back_changes_nothing,
+    a_finished_attempt_is_not_finished_again,
+    an_attempt_given_twice_ends_once,
+    the_next_run_keeps_priority_deadline_and_date,
+    a_delayed_run_waits_in_scheduled,
+    the_first_start_stays_the_jobs_start,
+    a_start_lies_between_claim_and_end,
+    an_attempt_that_never_started_has_no_start,
+    a_batch_of_mixed_outcomes_ends_each_its_own_way,
+    nul_in_errors_is_storable,
+    text_is_stored_as_it_is,
+];
+
+async fn a_successful_job_keeps_its_return_value(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+    session.set_now(Some(at(3)));
+
+    let accepted = session.finish(&[ended(&claimed, success())]).await.expect("finishes");
+
+    assert_eq!(accepted, [(claimed.id, claimed.token)]);
+    let job = session.get(claimed.id).await.expect("reads").expect("exists");
+    assert_eq!((job.state.as_str(), job.reason), ("successful", None));
+    assert_eq!(job.return_value.as_deref(), Some(r#"{"ok": true}"#));
+    assert_eq!(job.finished_at, Some(at(3)));
+    assert_eq!(job.worker_id, Some(worker));
+    let attempts = session.attempts(claimed.id).await.expect("reads");
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(attempts[0].token, Token(1));
+    assert_eq!(attempts[0].outcome, "successful");
+    assert_eq!(attempts[0].worker_id, worker);
+    assert_eq!(attempts[0].runner_pid, Some(4242));
+    assert_eq!((&attempts[0].claimed_at, &attempts[0].ended_at), (&at(0), &at(3)));
+    assert_eq!(number(&mut session, "select count(*) from gristmill_running").await, 0);
+}
+
+async fn a_failed_job_keeps_class_and_traceback(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+
+    session.finish(&[ended(&claimed, error())]).await.expect("finishes");
+
+    let job = session.get(claimed.id).await.expect("reads").expect("exists");
+    assert_eq!((job.state.as_str(), job.reason.as_deref()), ("failed", Some("error")));
+    assert_eq!(job.exception_class_path.as_deref(), Some("builtins.ValueError"));
+    assert_eq!(job.traceback.as_deref(), Some("Traceback (most recent call last):\nValueError: no"));
+    assert_eq!(job.counts, Counts { failures: 1, ..Counts::default() });
+    let attempt = session.attempts(claimed.id).await.expect("reads").remove(0);
+    assert_eq!((attempt.outcome.as_str(), attempt.reason.as_deref()), ("failed", Some("error")));
+}
+
+async fn a_crashed_job_is_ready_again_and_poisoned_at_the_third(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let id = ids(&[job()])[0];
+    session.enqueue(&[NewJob { id, ..job() }]).await.expect("enqueues");
+
+    for crashes in 1..=3 {
+        let claimed = claim_one(&mut session, worker).await;
+        assert_eq!(claimed.counts.crashes, crashes - 1);
+        session.finish(&[ended(&claimed, crash())]).await.expect("finishes");
+        let job = session.get(id).await.expect("reads").expect("exists");
+        assert_eq!(job.state, if crashes < 3 { "ready" } else { "poisoned" });
+        assert_eq!(job.counts.crashes, crashes);
+    }
+
+    assert_eq!(session.get(id).await.expect("reads").expect("exists").reason.as_deref(), Some("crashed"));
+    let attempts = session.attempts(id).await.expect("reads");
+    assert_eq!(attempts.len(), 3);
+    assert!(attempts.iter().all(|attempt| attempt.outcome == "crashed"));
+    assert_eq!(attempts[2].reason.as_deref(), Some("signal 9 (SIGKILL)"));
+    assert_eq!(session.claim(worker, &[band()], 1).await.expect("answers"), []);
+}
+
+async fn a_job_lost_five_times_is_poisoned(fixture: &dyn Fixture) {
+    let state = ended_again_and_again(fixture, &Outcome::Lost, 5).await;
+    assert_eq!(state, ("poisoned".to_owned(), Some("lost".to_owned())));
+}
+
+async fn a_job_interrupted_twenty_times_fails(fixture: &dyn Fixture) {
+    let state = ended_again_and_again(fixture, &Outcome::Interrupted, 20).await;
+    assert_eq!(state, ("failed".to_owned(), Some("interrupted too often".to_owned())));
+}
+
+/// Ends a job `times` times alike; it must be ready again each time but the last. Its state after that.
+async fn ended_again_and_again(fixture: &dyn Fixture, outcome: &Outcome, times: usize) -> (String, Option<String>) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let mut last = claimed_job(&mut session, worker).await;
+    for _ in 1..times {
+        session.finish(&[ended(&last, outcome.clone())]).await.expect("finishes");
+        last = claim_one(&mut session, worker).await;
+    }
+    session.finish(&[ended(&last, outcome.clone())]).await.expect("finishes");
+    assert_eq!(session.attempts(last.id).await.expect("reads").len(), times);
+    let job = session.get(last.id).await.expect("reads").expect("exists");
+    (job.state, job.reason)
+}
+
+async fn a_job_handed_back_is_charged_nothing(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+    let handed_back = Attempt { started_after: None, ..ended(&claimed, Outcome::HandedBack) };
+
+    let accepted = session.finish(&[handed_back]).await.expect("finishes");
+
+    assert_eq!(accepted, [(claimed.id, claimed.token)]);
+    assert_eq!(session.attempts(claimed.id).await.expect("reads"), []);
+    let again = claim_one(&mut session, worker).await;
+    assert_eq!((again.id, again.counts, again.started_at), (claimed.id, Counts::default(), None));
+}
+
+async fn hand_back_charges_nothing(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let crashed = claimed_job(&mut session, worker).await;
+    session.finish(&[ended(&crashed, crash())]).await.expect("finishes");
+    let claimed = claim_one(&mut session, worker).await;
+
+    let back = session.hand_back(&[(claimed.id, claimed.token)]).await.expect("hands back");
+
+    assert_eq!(back, [(claimed.id, claimed.token)]);
+    assert_eq!(session.attempts(claimed.id).await.expect("reads").len(), 1);
+    let again = claim_one(&mut session, worker).await;
+    assert_eq!((again.counts, again.started_at), (claimed.counts, claimed.started_at));
+    assert_eq!((again.priority, again.deadline), (claimed.priority, claimed.deadline));
+}
+
+async fn a_stale_finish_changes_nothing(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let stale = claimed_job(&mut session, worker).await;
+    session.hand_back(&[(stale.id, stale.token)]).await.expect("hands back");
+    claim_one(&mut session, worker).await;
+    let before = dump(&mut session).await;
+
+    for outcome in [success(), error(), crash(), Outcome::Lost, Outcome::Interrupted, Outcome::HandedBack] {
+        assert_eq!(session.finish(&[ended(&stale, outcome)]).await.expect("answers"), []);
+        assert_eq!(dump(&mut session).await, before);
+    }
+}
+
+async fn a_stale_hand_back_changes_nothing(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let stale = claimed_job(&mut session, worker).await;
+    session.hand_back(&[(stale.id, stale.token)]).await.expect("hands back");
+    claim_one(&mut session, worker).await;
+    let before = dump(&mut session).await;
+
+    assert_eq!(session.hand_back(&[(stale.id, stale.token)]).await.expect("answers"), []);
+
+    assert_eq!(dump(&mut session).await, before);
+}
+
+async fn a_finished_attempt_is_not_finished_again(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+    session.finish(&[ended(&claimed, success())]).await.expect("finishes");
+    let before = dump(&mut session).await;
+
+    assert_eq!(session.finish(&[ended(&claimed, error())]).await.expect("answers"), []);
+
+    assert_eq!(dump(&mut session).await, before);
+}
+
+async fn an_attempt_given_twice_ends_once(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+
+    let accepted = session.finish(&[ended(&claimed, success()), ended(&claimed, crash())]).await.expect("finishes");
+
+    assert_eq!(accepted, [(claimed.id, claimed.token)]);
+    assert_eq!(session.get(claimed.id).await.expect("reads").expect("exists").state, "successful");
+}
+
+async fn the_next_run_keeps_priority_deadline_and_date(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let dated = NewJob { run_after: Some(at(-90)), ..job() };
+    session.enqueue(&[dated]).await.expect("enqueues");
+    let first = claim_one(&mut session, worker).await;
+    session.set_now(Some(at(1_000)));
+
+    for outcome in [crash(), Outcome::Lost, Outcome::Interrupted, Outcome::HandedBack] {
+        let claimed = claim_one_of(&mut session, worker, &first).await;
+        session.finish(&[ended(&claimed, outcome)]).await.expect("finishes");
+        let again = claim_one(&mut session, worker).await;
+        assert_eq!(
+            (again.priority, &again.deadline, &again.run_after),
+            (first.priority, &first.deadline, &Some(at(-90)))
+        );
+        session.hand_back(&[(again.id, again.token)]).await.expect("hands back");
+    }
+}
+
+/// `first` while it is still running, else the next claim.
+async fn claim_one_of(
+    session: &mut crate::Session,
+    worker: gristmill_core::WorkerId,
+    first: &gristmill_core::Claimed,
+) -> gristmill_core::Claimed {
+    if session.owned(worker).await.expect("reads") == [(first.id, first.token)] {
+        first.clone()
+    } else {
+        claim_one(session, worker).await
+    }
+}
+
+async fn a_delayed_run_waits_in_scheduled(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+    session.set_now(Some(at(10)));
+    // No outcome asks for a delay by itself, so the row is written here as `finish` would write it.
+    let row = format!(
+        r#"[{{"id": "{}", "token": 1, "outcome": "failed", "next": "scheduled", "delay_us": 90500000,
+            "failures": 1, "crashes": 0, "losses": 0, "postpones": 0, "interruptions": 0}}]"#,
+        claimed.id
+    );
+    let binds = [row.into(), session.now()];
+    session.carry_out(&FINISH, &binds).await.expect("finishes");
+
+    let job = session.get(claimed.id).await.expect("reads").expect("exists");
+    assert_eq!(job.state, "scheduled");
+    assert_eq!(job.due_at.expect("is dated").0[..23], at(100).0.replace(".000000", ".500"));
+    assert_eq!(job.counts.failures, 1);
+    session.set_now(Some(at(100)));
+    assert_eq!(session.promote(1).await.expect("promotes").moved, 0);
+    session.set_now(Some(at(101)));
+    assert_eq!(session.promote(1).await.expect("promotes").moved, 1);
+    let again = claim_one(&mut session, worker).await;
+    assert_eq!((again.token, again.deadline), (Token(2), claimed.deadline));
+}
+
+async fn the_first_start_stays_the_jobs_start(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let first = claimed_job(&mut session, worker).await;
+    session.set_now(Some(at(10)));
+    session.finish(&[ended(&first, crash())]).await.expect("finishes");
+    session.set_now(Some(at(20)));
+    let second = claim_one(&mut session, worker).await;
+    let start = second.started_at.clone().expect("has started");
+    assert!(start > at(0) && start < at(1), "{start}");
+    session.set_now(Some(at(30)));
+    session.finish(&[ended(&second, success())]).await.expect("finishes");
+
+    let job = session.get(first.id).await.expect("reads").expect("exists");
+
+    assert_eq!(job.started_at, Some(start.clone()));
+    let attempts = session.attempts(first.id).await.expect("reads");
+    assert_eq!(attempts[0].started_at, Some(start));
+    assert!(attempts[1].started_at > Some(at(20)));
+}
+
+async fn a_start_lies_between_claim_and_end(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    // Two clocks measure an attempt; they may disagree by more than it took.
+    for (started_after, start) in [(Duration::from_secs(90), at(1)), (Duration::ZERO, at(0))] {
+        session.set_now(Some(at(0)));
+        let claimed = claimed_job(&mut session, worker).await;
+        session.set_now(Some(at(1)));
+        let attempt = Attempt { started_after: Some(started_after), ..ended(&claimed, success()) };
+        session.finish(&[attempt]).await.expect("finishes");
+        assert_eq!(session.attempts(claimed.id).await.expect("reads")[0].started_at, Some(start));
+    }
+}
+
+async fn an_attempt_that_never_started_has_no_start(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+    let lost = Attempt { started_after: None, runner_pid: None, ..ended(&claimed, Outcome::Lost) };
+
+    session.finish(&[lost]).await.expect("finishes");
+
+    let attempt = session.attempts(claimed.id).await.expect("reads").remove(0);
+    assert_eq!((attempt.started_at, attempt.runner_pid), (None, None));
+    assert_eq!(claim_one(&mut session, worker).await.started_at, None);
+}
+
+async fn a_batch_of_mixed_outcomes_ends_each_its_own_way(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    session.enqueue(&jobs(7)).await.expect("enqueues");
+    let claimed = session.claim(worker, &[band()], 7).await.expect("claims");
+    session.hand_back(&[(claimed[6].id, claimed[6].token)]).await.expect("hands back");
+    let outcomes = [success(), error(), crash(), Outcome::Lost, Outcome::Interrupted, Outcome::HandedBack, success()];
+    let attempts: Vec<_> = claimed.iter().zip(outcomes).map(|(claimed, outcome)| ended(claimed, outcome)).collect();
+
+    let mut accepted = session.finish(&attempts).await.expect("finishes");
+
+    accepted.sort();
+    assert_eq!(accepted, claimed[..6].iter().map(|claimed| (claimed.id, claimed.token)).collect::<Vec<_>>());
+    let mut states = Vec::new();
+    for id in claimed_ids(&claimed) {
+        states.push(session.get(id).await.expect("reads").expect("exists").state);
+    }
+    assert_eq!(states, ["successful", "failed", "ready", "ready", "ready", "ready", "ready"]);
+    assert_eq!(number(&mut session, "select count(*) from gristmill_attempt").await, 5);
+}
+
+async fn nul_in_errors_is_storable(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+    let failed = Outcome::Failed {
+        reason: Reason::Error,
+        exception_class_path: "app.Odd\0Error".into(),
+        traceback: "\0 in the middle \0 and at the end\0".into(),
+    };
+
+    assert_eq!(session.finish(&[ended(&claimed, failed)]).await.expect("finishes").len(), 1);
+
+    let job = session.get(claimed.id).await.expect("reads").expect("exists");
+    assert_eq!(job.exception_class_path.as_deref(), Some("app.Odd\\0Error"));
+    assert_eq!(job.traceback.as_deref(), Some("\\0 in the middle \\0 and at the end\\0"));
+
+    let claimed = claimed_job(&mut session, worker).await;
+    let crashed = Outcome::Crashed { how: "\0".into() };
+    assert_eq!(session.finish(&[ended(&claimed, crashed)]).await.expect("finishes").len(), 1);
+}
+
+async fn text_is_stored_as_it_is(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+    let odd = "\u{1b}[31m ' \" \\ \\u0000 %s $1 ?1 {} \u{feff}\u{fffd}\u{10ffff} 😀 \r\n\t \u{1}\u{7f}";
+    let traceback = format!("{odd}{}", "x".repeat(1 << 20));
+    let failed =
+        Outcome::Failed { reason: Reason::BadResult, exception_class_path: odd.into(), traceback: traceback.clone() };
+
+    session.finish(&[ended(&claimed, failed)]).await.expect("finishes");
+
+    let job = session.get(claimed.id).await.expect("reads").expect("exists");
+    assert_eq!(job.reason.as_deref(), Some("bad result"));
+    assert_eq!(job.exception_class_path.as_deref(), Some(odd));
+    assert_eq!(job.traceback, Some(traceback));
+}

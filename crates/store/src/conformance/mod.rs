@@ -1,0 +1,79 @@
+//! The questions that every database answers, and what it takes to ask them.
+//!
+//! A question is a claim about the verbs; its name says it. `tests/sqlite.rs` and `tests/postgres.rs` ask all of
+//! them, each on a database of its own. A database that someone else's connection leads to is asked through a
+//! [`Fixture`] of its own.
+
+mod claim;
+mod enqueue;
+mod finish;
+mod life;
+mod rescue;
+pub mod runner;
+mod scene;
+mod schema;
+#[cfg(feature = "postgres")]
+pub mod server;
+mod turn;
+mod wake_ups;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::{Session, Store};
+
+/// A future that a fixture or a question gives back.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// A database made for one question.
+pub trait Fixture {
+    /// A new session on it.
+    fn session(&self) -> Pending<'_, Session>;
+    /// What opens them, where it is a [`Store`].
+    fn store(&self) -> Option<Store> {
+        None
+    }
+    /// Removes the database; called whatever became of the question.
+    fn close(self: Box<Self>) -> Pending<'static, ()>;
+}
+
+/// Makes databases.
+pub trait Databases: Sync {
+    /// A new one with Gristmill's tables and nothing in them.
+    fn fresh(&self) -> Pending<'_, Box<dyn Fixture>>;
+}
+
+/// Something to ask a database.
+pub struct Question {
+    /// The claim, as a sentence.
+    pub name: &'static str,
+    /// Panics when the database gives another answer.
+    pub ask: for<'a> fn(&'a dyn Fixture) -> Pending<'a, ()>,
+}
+
+/// All of them.
+pub fn questions() -> Vec<Question> {
+    [
+        schema::questions(),
+        enqueue::questions(),
+        claim::questions(),
+        finish::questions(),
+        turn::questions(),
+        rescue::questions(),
+        life::questions(),
+        wake_ups::questions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Lists a module's questions. They are private, so the compiler names one that is left out.
+macro_rules! asks {
+    ($($name:ident,)+) => {
+        pub(super) fn questions() -> Vec<super::Question> {
+            vec![$(super::Question { name: stringify!($name), ask: |fixture| Box::pin($name(fixture)) },)+]
+        }
+    };
+}
+use asks;

@@ -1,0 +1,90 @@
+//! Asks questions and reports, as a test binary without the standard harness: it can then end what it started.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Databases, Question, questions};
+
+/// Asks all questions, and those that only these databases are asked.
+///
+/// Understands the common arguments of a test binary: words that a name must contain, `--exact`, `--skip WORD`,
+/// `--list`, `--test-threads N`. Output is never captured.
+pub fn run(databases: &dyn Databases, own_questions: Vec<Question>) -> ExitCode {
+    let arguments = Arguments::read(std::env::args().skip(1));
+    let all = questions().into_iter().chain(own_questions);
+    let chosen: Vec<Question> = all.filter(|question| arguments.choose(question.name)).collect();
+    if arguments.list {
+        for question in &chosen {
+            println!("{}: test", question.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+
+    println!("\nrunning {} questions", chosen.len());
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads {
+            scope.spawn(|| {
+                while let Some(question) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let answered = ask(question, databases);
+                    println!("test {} ... {}", question.name, if answered { "ok" } else { "FAILED" });
+                    if !answered && let Ok(mut failed) = failed.lock() {
+                        failed.push(question.name);
+                    }
+                }
+            });
+        }
+    });
+
+    let failed = failed.into_inner().unwrap_or_default();
+    println!("\n{} asked, {} failed {}\n", chosen.len(), failed.len(), failed.join(" "));
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn ask(question: &Question, databases: &dyn Databases) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let answer = catch_unwind(AssertUnwindSafe(|| {
+        let fixture = runtime.block_on(databases.fresh());
+        let answer = catch_unwind(AssertUnwindSafe(|| runtime.block_on((question.ask)(fixture.as_ref()))));
+        runtime.block_on(fixture.close());
+        answer
+    }));
+    matches!(answer, Ok(Ok(())))
+}
+
+struct Arguments {
+    words: Vec<String>,
+    skipped: Vec<String>,
+    exact: bool,
+    list: bool,
+    threads: usize,
+}
+
+impl Arguments {
+    fn read(mut given: impl Iterator<Item = String>) -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let mut this = Self { words: Vec::new(), skipped: Vec::new(), exact: false, list: false, threads };
+        while let Some(argument) = given.next() {
+            match argument.as_str() {
+                "--exact" => this.exact = true,
+                "--list" => this.list = true,
+                "--skip" => this.skipped.extend(given.next()),
+                "--test-threads" => {
+                    this.threads = given.next().and_then(|number| number.parse().ok()).unwrap_or(threads);
+                }
+                "--format" | "--color" => drop(given.next()),
+                option if option.starts_with("--") => {}
+                word => this.words.push(word.to_owned()),
+            }
+        }
+        this
+    }
+
+    fn choose(&self, name: &str) -> bool {
+        let fits = |word: &String| if self.exact { name == word } else { name.contains(word.as_str()) };
+        (self.words.is_empty() || self.words.iter().any(fits)) && !self.skipped.iter().any(fits)
+    }
+}

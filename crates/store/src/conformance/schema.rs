@@ -1,0 +1,51 @@
+//! What the tables promise.
+
+use super::{Fixture, asks};
+use crate::{Dialect, Error, migrate};
+
+asks![
+    the_schema_is_the_one_that_is_kept,
+    a_database_without_tables_is_refused,
+    a_database_of_another_version_is_refused,
+];
+
+/// Set it to write `schema/<database>.sql` anew instead of comparing with it.
+const UPDATE: &str = "GRISTMILL_UPDATE_SCHEMA";
+
+async fn the_schema_is_the_one_that_is_kept(fixture: &dyn Fixture) {
+    let mut session = fixture.session().await;
+    let found = session.dump_schema().await.expect("dumps");
+    let name = match session.dialect() {
+        Dialect::Postgres => "postgres",
+        Dialect::Sqlite => "sqlite",
+    };
+    let path = format!("{}/schema/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(&path, &found).expect("writes");
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == found, "the schema has changed; if it should, set {UPDATE}=1 and run this again:\n{found}");
+}
+
+async fn a_database_without_tables_is_refused(fixture: &dyn Fixture) {
+    let mut session = fixture.session().await;
+    session.connection.run("drop table gristmill_schema", &[]).await.expect("drops");
+
+    let refused = migrate::check(&mut session).await;
+
+    assert!(matches!(&refused, Err(Error::Schema(why)) if why.contains("manage.py migrate")), "{refused:?}");
+}
+
+async fn a_database_of_another_version_is_refused(fixture: &dyn Fixture) {
+    let mut session = fixture.session().await;
+    for (version, advice) in [
+        ("insert into gristmill_schema (version, name) values (1000, 'of tomorrow')", "upgrade this program"),
+        ("update gristmill_schema set version = version - 1000", "manage.py migrate"),
+    ] {
+        session.connection.run(version, &[]).await.expect("updates");
+
+        let refused = migrate::check(&mut session).await;
+
+        assert!(matches!(&refused, Err(Error::Schema(why)) if why.contains(advice)), "{refused:?}");
+    }
+}

@@ -1,0 +1,98 @@
+-- Ends open attempts: each job leaves gristmill_running for where it goes next, and its attempt is written down.
+-- $1 attempts in order of id, so that two finishers lock in one order:
+--    [{id, token, outcome or null (it never started: no attempt is written), runner_pid, started_after_us, reason,
+--      return_value, exception_class_path, traceback, next: result | ready | scheduled, state, state_reason, delay_us,
+--      failures, crashes, losses, postpones, interruptions}]
+-- $2 now, or null for the server's clock
+-- Gives the accepted (id, token). A token that is not the running row's deletes nothing, so nothing follows.
+-- Index: gristmill_running's primary key, one probe an attempt.
+-- One statement: every insert takes what the delete gave, so a job is neither lost nor doubled.
+with clock as materialized (
+    select coalesce($2::timestamp at time zone 'utc', clock_timestamp()) as now
+),
+ended as materialized (
+    select *
+    from json_to_recordset($1::json) as ended (
+        id uuid, token bigint, outcome text, runner_pid integer, started_after_us double precision, reason text,
+        return_value text, exception_class_path text, traceback text,
+        next text, state text, state_reason text, delay_us double precision,
+        failures integer, crashes integer, losses integer, postpones integer, interruptions integer
+    )
+),
+freed as (
+    delete from gristmill_running as running
+    using ended
+    where running.id = ended.id
+        and running.token = ended.token
+    returning
+        running.id, running.backend, running.queue_name, running.task_name, running.priority, running.run_after,
+        running.deadline, running.token, running.generation, running.started_at as first_started_at,
+        running.worker_id, running.claimed_at,
+        ended.outcome, ended.runner_pid, ended.started_after_us, ended.reason,
+        ended.return_value, ended.exception_class_path, ended.traceback,
+        ended.next, ended.state, ended.state_reason, ended.delay_us,
+        ended.failures, ended.crashes, ended.losses, ended.postpones, ended.interruptions
+),
+-- The runner's machine measured how long after the claim the run started; the server's clock bounds it.
+timed as materialized (
+    select
+        freed.*,
+        clock.now,
+        case
+            when freed.started_after_us is not null
+            then least(freed.claimed_at + freed.started_after_us * interval '1 microsecond', clock.now)
+        end as started_at
+    from freed
+    cross join clock
+),
+attempted as (
+    insert into gristmill_attempt (
+        job_id, token, generation, worker_id, runner_pid, claimed_at, started_at, ended_at,
+        outcome, reason, return_value, exception_class_path, traceback
+    )
+    select
+        id, token, generation, worker_id, runner_pid, claimed_at,
+        started_at, now,
+        outcome, reason, return_value, exception_class_path, traceback
+    from timed
+    where outcome is not null
+),
+resulted as (
+    insert into gristmill_result (
+        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+        failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason
+    )
+    select
+        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+        failures, crashes, losses, postpones, interruptions,
+        coalesce(first_started_at, started_at),
+        now, state, state_reason
+    from timed
+    where next = 'result'
+),
+readied as (
+    insert into gristmill_ready (
+        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+        failures, crashes, losses, postpones, interruptions, started_at
+    )
+    select
+        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+        failures, crashes, losses, postpones, interruptions,
+        coalesce(first_started_at, started_at)
+    from timed
+    where next = 'ready'
+),
+scheduled as (
+    insert into gristmill_scheduled (
+        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+        failures, crashes, losses, postpones, interruptions, started_at
+    )
+    select
+        id, backend, queue_name, task_name, priority, now + delay_us * interval '1 microsecond', deadline, token, generation,
+        failures, crashes, losses, postpones, interruptions,
+        coalesce(first_started_at, started_at)
+    from timed
+    where next = 'scheduled'
+)
+select id::text, token
+from timed

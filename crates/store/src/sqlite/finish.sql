@@ -1,0 +1,113 @@
+-- Ends open attempts: each job leaves gristmill_running for where it goes next, and its attempt is written down.
+-- ?1 attempts:
+--    [{id, token, outcome or null (it never started: no attempt is written), runner_pid, started_after_us, reason,
+--      return_value, exception_class_path, traceback, next: result | ready | scheduled, state, state_reason, delay_us,
+--      failures, crashes, losses, postpones, interruptions}]
+-- ?2 now
+-- Gives the accepted (id, token). Every statement finds its rows by the running row's own token, so a stale one
+-- changes nothing anywhere.
+-- Index: gristmill_running's primary key, one probe an attempt. A cross join keeps the attempts outermost.
+-- The runner measured how long after the claim the run started; the present bounds it, and the claim does, because
+-- SQLite computes with milliseconds.
+insert into gristmill_attempt (
+    job_id, token, generation, worker_id, runner_pid, claimed_at, started_at, ended_at,
+    outcome, reason, return_value, exception_class_path, traceback
+)
+select
+    running.id,
+    running.token,
+    running.generation,
+    running.worker_id,
+    json_extract(ended.value, '$.runner_pid'),
+    running.claimed_at,
+    case
+        when json_extract(ended.value, '$.started_after_us') is not null
+        then min(?2, max(running.claimed_at, strftime('%Y-%m-%d %H:%M:%f', running.claimed_at,
+            printf('+%.6f seconds', json_extract(ended.value, '$.started_after_us') / 1000000.0)) || '000'))
+    end,
+    ?2,
+    json_extract(ended.value, '$.outcome'),
+    json_extract(ended.value, '$.reason'),
+    json_extract(ended.value, '$.return_value'),
+    json_extract(ended.value, '$.exception_class_path'),
+    json_extract(ended.value, '$.traceback')
+from json_each(?1) as ended
+cross join gristmill_running as running
+where running.id = json_extract(ended.value, '$.id')
+    and running.token = json_extract(ended.value, '$.token')
+    and json_extract(ended.value, '$.outcome') is not null;
+
+insert into gristmill_result (
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason
+)
+select
+    running.id, running.backend, running.queue_name, running.task_name, running.priority, running.run_after,
+    running.deadline, running.token, running.generation,
+    json_extract(ended.value, '$.failures'),
+    json_extract(ended.value, '$.crashes'),
+    json_extract(ended.value, '$.losses'),
+    json_extract(ended.value, '$.postpones'),
+    json_extract(ended.value, '$.interruptions'),
+    coalesce(running.started_at, attempt.started_at),
+    ?2,
+    json_extract(ended.value, '$.state'),
+    json_extract(ended.value, '$.state_reason')
+from json_each(?1) as ended
+cross join gristmill_running as running
+left join gristmill_attempt as attempt on attempt.job_id = running.id and attempt.token = running.token
+where running.id = json_extract(ended.value, '$.id')
+    and running.token = json_extract(ended.value, '$.token')
+    and json_extract(ended.value, '$.next') = 'result';
+
+insert into gristmill_ready (
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, started_at
+)
+select
+    running.id, running.backend, running.queue_name, running.task_name, running.priority, running.run_after,
+    running.deadline, running.token, running.generation,
+    json_extract(ended.value, '$.failures'),
+    json_extract(ended.value, '$.crashes'),
+    json_extract(ended.value, '$.losses'),
+    json_extract(ended.value, '$.postpones'),
+    json_extract(ended.value, '$.interruptions'),
+    coalesce(running.started_at, attempt.started_at)
+from json_each(?1) as ended
+cross join gristmill_running as running
+left join gristmill_attempt as attempt on attempt.job_id = running.id and attempt.token = running.token
+where running.id = json_extract(ended.value, '$.id')
+    and running.token = json_extract(ended.value, '$.token')
+    and json_extract(ended.value, '$.next') = 'ready';
+
+insert into gristmill_scheduled (
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, started_at
+)
+select
+    running.id, running.backend, running.queue_name, running.task_name, running.priority,
+    strftime('%Y-%m-%d %H:%M:%f', ?2,
+        printf('+%.6f seconds', json_extract(ended.value, '$.delay_us') / 1000000.0)) || '000',
+    running.deadline, running.token, running.generation,
+    json_extract(ended.value, '$.failures'),
+    json_extract(ended.value, '$.crashes'),
+    json_extract(ended.value, '$.losses'),
+    json_extract(ended.value, '$.postpones'),
+    json_extract(ended.value, '$.interruptions'),
+    coalesce(running.started_at, attempt.started_at)
+from json_each(?1) as ended
+cross join gristmill_running as running
+left join gristmill_attempt as attempt on attempt.job_id = running.id and attempt.token = running.token
+where running.id = json_extract(ended.value, '$.id')
+    and running.token = json_extract(ended.value, '$.token')
+    and json_extract(ended.value, '$.next') = 'scheduled';
+
+delete from gristmill_running
+where id in (
+    select running.id
+    from json_each(?1) as ended
+    cross join gristmill_running as running
+    where running.id = json_extract(ended.value, '$.id')
+        and running.token = json_extract(ended.value, '$.token')
+)
+returning id, token;

@@ -1,0 +1,12 @@
+-- Says that a worker lives, and takes a suspicion back.
+-- ?1 worker id
+-- ?2 now
+-- Gives the id, or nothing when the worker was declared lost or has signed off: a lost worker never comes back.
+-- Index: gristmill_worker's primary key.
+update gristmill_worker
+set heartbeat_at = ?2,
+    suspect_at = null
+where id = ?1
+    and lost_at is null
+    and stopped_at is null
+returning id

@@ -1,0 +1,9 @@
+-- Makes the row of a worker that boots.
+-- ?1 id, ?2 label, ?3 host, ?4 pid, ?5 version, ?6 backend, ?7 queues, ?8 tasks, ?9 processes,
+-- ?10 heartbeat seconds, ?11 lease seconds
+-- ?12 now
+insert into gristmill_worker (
+    id, label, host, pid, version, backend, queues, tasks, processes,
+    started_at, heartbeat_at, heartbeat_seconds, lease_seconds
+)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?12, ?12, ?10, ?11)

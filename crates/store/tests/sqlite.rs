@@ -1,0 +1,109 @@
+//! Asks SQLite every question of the conformance suite, each on a file of its own.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use gristmill_store::conformance::{Databases, Fixture, Pending, Question, runner};
+use gristmill_store::{Error, Session, Settings, Store};
+use sqlx::{Connection, Executor, SqliteConnection};
+
+fn main() -> ExitCode {
+    runner::run(&Files, own_questions())
+}
+
+struct Files;
+
+impl Databases for Files {
+    fn fresh(&self) -> Pending<'_, Box<dyn Fixture>> {
+        Box::pin(async {
+            let directory = a_directory();
+            let store = Store::new(Settings::sqlite(directory.join("db.sqlite3"))).expect("settings");
+            store.migrate().await.expect("migrates");
+            Box::new(Directory { store, directory }) as Box<dyn Fixture>
+        })
+    }
+}
+
+fn a_directory() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("gristmill-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir(&directory).expect("a directory of its own");
+    directory
+}
+
+struct Directory {
+    store: Store,
+    directory: PathBuf,
+}
+
+impl Fixture for Directory {
+    fn session(&self) -> Pending<'_, Session> {
+        Box::pin(async { self.store.open().await.expect("opens") })
+    }
+
+    fn store(&self) -> Option<Store> {
+        Some(self.store.clone())
+    }
+
+    fn close(self: Box<Self>) -> Pending<'static, ()> {
+        Box::pin(async move { std::fs::remove_dir_all(&self.directory).expect("removes") })
+    }
+}
+
+/// What only SQLite is asked.
+fn own_questions() -> Vec<Question> {
+    vec![
+        Question { name: "a_missing_file_is_refused", ask: |_| Box::pin(a_missing_file_is_refused()) },
+        Question { name: "a_relative_path_is_refused", ask: |_| Box::pin(async { a_relative_path_is_refused() }) },
+        Question { name: "a_file_without_wal_is_refused", ask: |_| Box::pin(a_file_without_wal_is_refused()) },
+        Question {
+            name: "migrate_says_that_it_turned_wal_on",
+            ask: |_| Box::pin(migrate_says_that_it_turned_wal_on()),
+        },
+    ]
+}
+
+async fn a_missing_file_is_refused() {
+    let directory = a_directory();
+    let store = Store::new(Settings::sqlite(directory.join("missing.sqlite3"))).expect("settings");
+
+    let refused = store.open().await.map(drop);
+
+    assert!(matches!(&refused, Err(Error::Schema(why)) if why.contains("manage.py migrate")), "{refused:?}");
+    assert!(!directory.join("missing.sqlite3").exists(), "looking made it");
+    std::fs::remove_dir_all(directory).expect("removes");
+}
+
+fn a_relative_path_is_refused() {
+    let refused = Store::new(Settings::sqlite("db.sqlite3")).map(drop);
+    assert!(matches!(refused, Err(Error::Settings(_))), "{refused:?}");
+}
+
+async fn a_file_without_wal_is_refused() {
+    let directory = a_directory();
+    let path = directory.join("db.sqlite3");
+    let store = Store::new(Settings::sqlite(&path)).expect("settings");
+    store.migrate().await.expect("migrates");
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.expect("connects");
+    connection.execute("pragma journal_mode = delete").await.expect("sets");
+    connection.close().await.expect("closes");
+
+    let refused = store.open().await.map(drop);
+
+    assert!(matches!(&refused, Err(Error::Schema(why)) if why.contains("WAL")), "{refused:?}");
+    std::fs::remove_dir_all(directory).expect("removes");
+}
+
+async fn migrate_says_that_it_turned_wal_on() {
+    let directory = a_directory();
+    let store = Store::new(Settings::sqlite(directory.join("db.sqlite3"))).expect("settings");
+
+    let first = store.migrate().await.expect("migrates");
+    let again = store.migrate().await.expect("migrates");
+
+    assert!(first.wal_turned_on && !again.wal_turned_on);
+    assert_eq!((first.applied, again.applied), (vec!["0001_initial"], vec![]));
+    std::fs::remove_dir_all(directory).expect("removes");
+}

@@ -1,0 +1,116 @@
+"""What the example site promises."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+from django.db import transaction
+from django.test import TestCase, override_settings
+from django.urls import reverse
+from PIL import Image
+
+from gristmill.models import Job
+from photos import folder, pictures, tasks
+from photos.management.commands.demo import torn_picture
+from photos.models import Photo
+
+
+def picture(width: int = 600, height: int = 400, colour: str = "#336699") -> bytes:
+    """A plain JPEG."""
+    output = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(output, "JPEG")
+    return output.getvalue()
+
+
+class PicturesTest(TestCase):
+    """Work on pictures."""
+
+    def test_a_thumbnails_longer_side_is_the_size_asked_for(self) -> None:
+        small = Image.open(io.BytesIO(pictures.shrink(io.BytesIO(picture(600, 400)), 160)))
+        self.assertEqual(small.size, (160, 107))
+
+    def test_a_small_picture_is_not_enlarged(self) -> None:
+        small = Image.open(io.BytesIO(pictures.shrink(io.BytesIO(picture(60, 40)), 160)))
+        self.assertEqual(small.size, (60, 40))
+
+    def test_one_plain_colour_is_the_whole_palette(self) -> None:
+        self.assertEqual(len(pictures.main_colours(io.BytesIO(picture()))), 1)
+
+    def test_a_torn_picture_says_so_in_words(self) -> None:
+        with self.assertRaisesRegex(pictures.UnreadablePicture, "image file is truncated"):
+            pictures.shrink(io.BytesIO(torn_picture()), 160)
+
+    def test_what_is_no_picture_says_so_in_words(self) -> None:
+        with self.assertRaisesRegex(pictures.UnreadablePicture, "not a picture that can be read"):
+            pictures.main_colours(io.BytesIO(b"a shopping list"))
+
+
+class SiteTest(TestCase):
+    """Photos and their jobs."""
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        settings = override_settings(MEDIA_ROOT=scratch.name)
+        settings.enable()
+        self.addCleanup(settings.disable)
+
+    def test_a_photo_asks_for_four_jobs(self) -> None:
+        photo = tasks.add_photo("blue.jpg", picture(), "Blue")
+        self.assertEqual(
+            [job.makes for job in photo.jobs.all()], ["thumbnail 160", "thumbnail 480", "thumbnail 960", "palette"]
+        )
+        self.assertEqual(Job.objects.ready().count(), 4)
+
+    def test_a_photo_that_is_rolled_back_leaves_no_job(self) -> None:
+        with self.assertRaises(ZeroDivisionError), transaction.atomic():
+            tasks.add_photo("blue.jpg", picture(), "Blue")
+            raise ZeroDivisionError
+        self.assertEqual((Photo.objects.count(), Job.objects.count()), (0, 0))
+
+    def test_a_task_that_runs_twice_leaves_one_thumbnail(self) -> None:
+        photo = tasks.add_photo("blue.jpg", picture(), "Blue")
+        names = [tasks.make_thumbnail.func(photo.pk, 160) for _ in range(2)]
+        self.assertEqual(names, [f"thumbnails/{photo.pk}/160.jpg"] * 2)
+        self.assertEqual(photo.thumbnails.count(), 1)
+
+    def test_the_page_shows_photos_and_what_waits(self) -> None:
+        tasks.add_photo("blue.jpg", picture(), "Blue")
+        page = self.client.get(reverse("index"))
+        self.assertContains(page, "Blue")
+        self.assertContains(page, 'class="ready"', count=4)
+        self.assertContains(page, 'http-equiv="refresh"')
+
+    def test_an_empty_site_says_what_to_do(self) -> None:
+        self.assertContains(self.client.get(reverse("index")), "make demo")
+
+
+class FolderTest(TestCase):
+    """Folders with odd things in them."""
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.path = Path(scratch.name)
+
+    def test_what_is_not_a_picture_is_left_out_in_words(self) -> None:
+        (self.path / "sea_at_night.jpg").write_bytes(picture())
+        (self.path / "empty.png").touch()
+        (self.path / "notes.txt").write_text("milk, bread")
+        (self.path / "older.jpg").mkdir()
+        found = folder.read(self.path)
+        self.assertEqual([path.name for path in found.pictures], ["sea_at_night.jpg"])
+        self.assertEqual(
+            found.skipped, ["empty.png: empty", "notes.txt: not a picture by its name", "older.jpg: a folder"]
+        )
+        self.assertEqual(found.title(found.pictures[0]), "sea at night")
+
+    def test_a_folder_without_pictures_says_why(self) -> None:
+        for path, sentence in (
+            (self.path / "nowhere", "There is no folder"),
+            (self.path, "it is empty"),
+        ):
+            with self.subTest(sentence), self.assertRaisesRegex(folder.NoPictures, sentence):
+                folder.read(path)

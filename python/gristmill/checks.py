@@ -1,0 +1,108 @@
+"""System checks: every misconfiguration that can be seen before the first job."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.apps import AppConfig, apps
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import DatabaseError, connections
+from django.utils.connection import ConnectionDoesNotExist
+
+from gristmill.compat import task_backends
+from gristmill.schema import DIALECTS, is_in_memory, tables_exist, unsupported
+
+if TYPE_CHECKING:
+    from gristmill.backend import GristmillBackend
+
+OPTIONS = frozenset({"CLOCK", "DATABASE", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "WORKER"})
+
+
+def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage]:
+    """Checks one alias of TASKS."""
+    if not apps.is_installed("gristmill"):
+        return [
+            Error(
+                f"TASKS['{backend.alias}'] uses Gristmill, but its app is not installed.",
+                hint="Add 'gristmill' to INSTALLED_APPS.",
+                id="gristmill.E001",
+            )
+        ]
+    return [*check_options(backend), *check_database(backend)]
+
+
+def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Checks the names and values of OPTIONS."""
+    from gristmill.commands.worker import option_errors
+
+    where = f"TASKS['{backend.alias}']['OPTIONS']"
+    for name in sorted(set(backend.options) - OPTIONS):
+        yield Error(
+            f"{where} has an unknown key {name!r}.",
+            hint=f"The keys are {', '.join(sorted(OPTIONS))}.",
+            id="gristmill.E002",
+        )
+    limit = backend.max_json_bytes
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 2:
+        yield Error(f"{where}['MAX_JSON_BYTES'] must be a number of bytes, not {limit!r}.", id="gristmill.E003")
+    for name, values in (("CLOCK", ("database", "django")), ("OUTSIDE_TRANSACTION", ("refuse", "allow"))):
+        value = backend.options.get(name, values[0])
+        if value not in values:
+            yield Error(
+                f"{where}['{name}'] must be {' or '.join(map(repr, values))}, not {value!r}.", id="gristmill.E003"
+            )
+    for sentence in option_errors(backend.options.get("WORKER", {})):
+        yield Error(f"{where}['WORKER']: {sentence}.", id="gristmill.E004")
+
+
+def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Checks the engine and settings of the database that has the queue."""
+    alias = backend.database
+    try:
+        connection = connections[alias]
+    except ConnectionDoesNotExist:
+        yield Error(
+            f"TASKS['{backend.alias}']['OPTIONS']['DATABASE'] names '{alias}', which is not in DATABASES.",
+            id="gristmill.E005",
+        )
+        return
+    if connection.vendor not in DIALECTS:
+        yield Error(unsupported(connection) + ".", id="gristmill.E006")
+    elif connection.vendor == "sqlite" and not is_in_memory(connection):
+        mode = connection.settings_dict.get("OPTIONS", {}).get("transaction_mode")
+        if str(mode).upper() not in ("IMMEDIATE", "EXCLUSIVE"):
+            yield Warning(
+                f"Transactions on SQLite database '{alias}' are deferred: one that reads and then writes fails with "
+                '"database is locked" as soon as a worker has written in between, however long the timeout.',
+                hint="Below DATABASES in the settings, add: "
+                f'DATABASES["{alias}"].setdefault("OPTIONS", {{}})["transaction_mode"] = "IMMEDIATE"',
+                id="gristmill.W001",
+            )
+
+
+def check_tables(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Warns where a database that a backend uses has no Gristmill tables. Runs only where databases may be asked."""
+    from gristmill.backend import GristmillBackend
+
+    if not databases or sys.argv[1:2] == ["migrate"]:
+        return []
+    aliases = {backend.database for backend in task_backends.all() if isinstance(backend, GristmillBackend)}
+    return list(_missing_tables(sorted(aliases & set(databases))))
+
+
+def _missing_tables(aliases: Iterable[str]) -> Iterator[CheckMessage]:
+    for alias in aliases:
+        try:
+            migrated = tables_exist(connections[alias])
+        except DatabaseError:
+            continue
+        if not migrated:
+            yield Warning(
+                f"The gristmill tables are missing on database '{alias}'.",
+                hint="Run manage.py migrate" + ("." if alias == "default" else f" --database {alias}."),
+                id="gristmill.W002",
+            )

@@ -1,0 +1,120 @@
+"""
+Shows workers, queues and recent failures.
+
+Counts stop at 10,000 and are then shown as "10,000+", so this is quick however many jobs there are. Finished jobs are
+counted among the newest 10,000, failures looked for among the newest 1,000.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from gristmill.backend import GristmillBackend
+from gristmill.commands.aliases import chosen_backend, gristmill_aliases, migrated_connection
+from gristmill.commands.tables import age, printable, table
+from gristmill.survey import QueueSeen, Survey, WorkerSeen, survey
+
+HELP = "Show workers, queues and recent failures."
+
+STATES = ("ready", "scheduled", "running", "successful", "failed")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Adds the options."""
+    parser.add_argument("--backend", metavar="ALIAS", help="Only this TASKS alias (default: all that use Gristmill).")
+    parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+
+def handle(command: BaseCommand, options: dict[str, Any]) -> None:
+    """Prints what is going on."""
+    surveys = surveys_of(options["backend"])
+    seen = Survey(
+        workers=[worker for each in surveys for worker in each.workers],
+        queues=[queue for each in surveys for queue in each.queues],
+        unroutable=[lane for each in surveys for lane in each.unroutable],
+        failures=sorted((failure for each in surveys for failure in each.failures), key=lambda one: one.seconds_ago),
+        oldest_ready_seconds=max(
+            (each.oldest_ready_seconds for each in surveys if each.oldest_ready_seconds is not None), default=None
+        ),
+    )
+    command.stdout.write(json.dumps(seen.as_json()) if options["json"] else "\n".join(lines(seen)))
+
+
+def surveys_of(alias: str | None) -> list[Survey]:
+    """Returns one survey for each database that the named alias, or all of Gristmill's, keep jobs on."""
+    if alias is None and not gristmill_aliases():
+        raise CommandError("no alias in TASKS uses gristmill.backend.GristmillBackend")
+    backends = [chosen_backend(name) for name in ([alias] if alias else gristmill_aliases())]
+    by_database: dict[str, list[GristmillBackend]] = {}
+    for backend in backends:
+        by_database.setdefault(backend.database, []).append(backend)
+    return [
+        survey(migrated_connection(group[0]), {backend.alias: backend.queues for backend in group})
+        for group in by_database.values()
+    ]
+
+
+def lines(seen: Survey) -> list[str]:
+    """Returns what a person reads."""
+    said = ["Workers", *worker_lines(seen.workers), "", "Queues", *queue_lines(seen.queues)]
+    if seen.oldest_ready_seconds is not None:
+        said += ["", f"The oldest ready job has been due for {age(seen.oldest_ready_seconds)}."]
+    if seen.unroutable and any(worker.state != "silent" for worker in seen.workers):
+        head = ["TASK", "BACKEND", "QUEUE", "READY"]
+        rows = [
+            (lane.task_name, lane.backend, lane.queue_name, f"{lane.ready:,}" + "+" * lane.at_least)
+            for lane in seen.unroutable
+        ]
+        said += ["", "Ready, but no running worker serves them", *table(head, rows, right=["READY"])]
+    if seen.failures:
+        head = ["ENDED", "TASK", "JOB", "ERROR"]
+        failures = [(f"{age(one.seconds_ago)} ago", one.task_name, one.id, one.error) for one in seen.failures]
+        said += ["", "Recent failures", *table(head, failures)]
+    return said
+
+
+def worker_lines(workers: list[WorkerSeen]) -> list[str]:
+    """Returns the table of workers, or what to do when there is none."""
+    if not workers:
+        return ["  no worker is running; start one with manage.py gristmill worker"]
+    with_backend = len({worker.backend for worker in workers}) > 1 or workers[0].backend != "default"
+    head = ["LABEL", *(["BACKEND"] if with_backend else []), "HOST", "PID", "STATE", "HEARTBEAT", "RUNNING", "QUEUES"]
+    rows = []
+    for worker in workers:
+        queues = "all" if worker.include_queues is None else ", ".join(worker.include_queues)
+        if worker.exclude_queues:
+            queues += " but " + ", ".join(worker.exclude_queues)
+        rows.append(
+            [
+                worker.label,
+                *([worker.backend] if with_backend else []),
+                worker.host,
+                worker.pid,
+                worker.state,
+                f"{age(worker.heartbeat_seconds_ago)} ago",
+                f"{worker.running} of {worker.processes}",
+                queues,
+            ]
+        )
+    return table(head, rows, right=["PID"])
+
+
+def queue_lines(queues: list[QueueSeen]) -> list[str]:
+    """Returns the table of queues."""
+    if not queues:
+        return ["  there are no jobs"]
+    with_backend = len({queue.backend for queue in queues}) > 1 or queues[0].backend != "default"
+    rows = [
+        [
+            *([queue.backend] if with_backend else []),
+            printable(queue.queue_name),
+            *(f"{getattr(queue, state):,}" + "+" * (state in queue.at_least) for state in STATES),
+        ]
+        for queue in queues
+    ]
+    head = [*(["BACKEND"] if with_backend else []), "QUEUE", *(state.upper() for state in STATES)]
+    return table(head, rows, right=[state.upper() for state in STATES])

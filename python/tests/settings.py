@@ -1,0 +1,54 @@
+"""The tests' Django project: on PostgreSQL when DATABASE_URL names a server, else on SQLite."""
+
+import os
+import tempfile
+
+import django
+
+from tests.dsn import databases_entry
+
+SECRET_KEY = "tests only"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+# East of Greenwich, so that a moment taken for local time shows.
+TIME_ZONE = "Europe/Zurich"
+INSTALLED_APPS = ["gristmill", "tests.app"]
+if django.VERSION < (6, 0):
+    INSTALLED_APPS.insert(0, "django_tasks")
+
+if os.environ.get("DATABASE_URL"):
+    _entry = databases_entry(os.environ["DATABASE_URL"])
+    DATABASES = {
+        "default": {**_entry, "TEST": {"NAME": "test_gristmill"}},
+        "other": {**_entry, "TEST": {"NAME": "test_gristmill_other"}},
+    }
+else:
+    # Files, because some tests look through a second connection or start another process.
+    DATABASES = {
+        alias: {
+            "ENGINE": "django.db.backends.sqlite3",
+            "OPTIONS": {"transaction_mode": "IMMEDIATE"},
+            "TEST": {"NAME": os.path.join(tempfile.gettempdir(), f"gristmill-tests-{os.getpid()}-{alias}.sqlite3")},
+        }
+        for alias in ("default", "other")
+    }
+
+TASKS = {
+    "default": {
+        "BACKEND": "gristmill.backend.GristmillBackend",
+        "QUEUES": ["default", "mail"],
+    },
+    "any_queue": {
+        "BACKEND": "gristmill.backend.GristmillBackend",
+        "QUEUES": [],
+    },
+    "elsewhere": {
+        "BACKEND": "gristmill.backend.GristmillBackend",
+        "OPTIONS": {"DATABASE": "other"},
+    },
+    "not_ours": {
+        "BACKEND": "django.tasks.backends.dummy.DummyBackend"
+        if django.VERSION >= (6, 0)
+        else "django_tasks.backends.dummy.DummyBackend",
+    },
+}

@@ -1,0 +1,155 @@
+"""`manage.py gristmill status`: what a person sees of the queue, however large it is."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from gristmill import survey
+from gristmill.commands.tables import age, printable, table
+from tests import rows
+from tests.app.tasks import add, send
+
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
+
+def status(*arguments):
+    output = io.StringIO()
+    call_command("gristmill", "status", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def status_json(*arguments):
+    return json.loads(status("--json", *arguments))
+
+
+def test_an_empty_queue_tells_how_to_start_a_worker():
+    output = status("--backend", "default")
+
+    assert "no worker is running; start one with manage.py gristmill worker" in output
+    assert [line.split() for line in output.splitlines() if "mail" in line] == [["mail", "0", "0", "0", "0", "0"]]
+    assert "Recent failures" not in output
+
+
+def test_jobs_are_counted_by_queue_and_state():
+    for number in range(3):
+        add.enqueue(number)
+    add.using(run_after=timedelta(days=1)).enqueue(1)
+    rows.claim(add.enqueue(1).id)
+    rows.succeed(send.enqueue("a").id)
+    rows.fail(send.enqueue("b").id)
+
+    queues = {queue["queue_name"]: queue for queue in status_json("--backend", "default")["queues"]}
+
+    assert {state: queues["default"][state] for state in ("ready", "scheduled", "running")} == {
+        "ready": 3,
+        "scheduled": 1,
+        "running": 1,
+    }
+    assert (queues["mail"]["successful"], queues["mail"]["failed"]) == (1, 1)
+    assert queues["default"]["at_least"] == []
+
+
+def test_counts_stop_at_a_cap(monkeypatch):
+    monkeypatch.setattr(survey, "CAP", 3)
+    for number in range(5):
+        add.enqueue(number)
+        add.using(run_after=timedelta(days=1)).enqueue(number)
+
+    assert [line.split()[:3] for line in status("--backend", "default").splitlines() if "default" in line] == [
+        ["default", "3+", "3+"]
+    ]
+
+
+def test_workers_are_shown_by_what_they_do():
+    now = timezone.now()
+    busy = rows.worker(label="busy", heartbeat_at=now)
+    rows.worker(label="idle", idle=True, queues={"include": ["mail"], "exclude": ["spam"]})
+    rows.worker(label="silent", heartbeat_at=now - timedelta(minutes=10))
+    rows.worker(label="stopped", stopped_at=now)
+    rows.worker(label="lost", lost_at=now)
+    rows.claim(add.enqueue(1).id, busy.id)
+
+    workers = {worker["label"]: worker for worker in status_json()["workers"]}
+    output = status()
+
+    assert {label: worker["state"] for label, worker in workers.items()} == {
+        "busy": "working",
+        "idle": "idle",
+        "silent": "silent",
+    }
+    assert workers["busy"]["running"] == 1
+    assert "mail but spam" in output
+    assert "10 min ago" in output
+
+
+def test_ready_jobs_that_no_worker_serves_are_listed():
+    rows.worker(tasks=["tests.app.tasks.add"], queues={"include": None, "exclude": []})
+    add.enqueue(1)
+    send.enqueue("a")
+
+    output = status("--backend", "default")
+
+    assert "Ready, but no running worker serves them" in output
+    assert [line.split() for line in output.splitlines() if "tests.app.tasks" in line] == [
+        ["tests.app.tasks.send", "default", "mail", "1"]
+    ]
+
+
+def test_failures_show_the_last_line_of_what_went_wrong():
+    rows.fail(add.enqueue(1).id, traceback="Traceback:\n  …\nValueError: \x1b[31mred\x1b[0m and \u202ehidden\n\n")
+
+    output = status("--backend", "default")
+
+    assert r"ValueError: \x1b[31mred\x1b[0m and \u202ehidden" in output
+    assert "\x1b" not in output
+    assert "\u202e" not in output
+
+
+def test_the_oldest_ready_job_tells_how_long_work_waits(frozen):
+    add.enqueue(1)
+
+    assert status_json("--backend", "default")["oldest_ready_seconds"] > 86_400 * 365
+
+
+def test_the_number_of_queries_does_not_grow_with_the_jobs(django_assert_max_num_queries):
+    add.enqueue_many((number,) for number in range(500))
+
+    with django_assert_max_num_queries(15):
+        status("--backend", "default")
+
+
+@pytest.mark.parametrize(
+    ("alias", "message"),
+    [
+        ("nope", "there is no backend 'nope' in TASKS; those that use Gristmill: default, any_queue, elsewhere"),
+        ("not_ours", "backend 'not_ours' is .*DummyBackend, not Gristmill's"),
+    ],
+)
+def test_a_wrong_alias_is_one_sentence(alias, message):
+    with pytest.raises(CommandError, match=message):
+        status("--backend", alias)
+
+
+def test_tables_are_aligned_whatever_the_letters():
+    lines = table(["NAME", "N"], [["日本", 1], ["e\u0301", 10_000]], right=["N"])
+
+    assert lines == ["  NAME      N", "  日本      1", "  e\u0301     10000".replace("e\u0301     ", "e\u0301     ")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "under 1 s"), (4, "4 s"), (119, "119 s"), (180, "3 min"), (7200, "2 h"), (200_000, "2 d")],
+)
+def test_ages_are_short(seconds, text):
+    assert age(seconds) == text
+
+
+def test_long_and_strange_text_is_cut_and_escaped():
+    assert printable("a\r\nb\x07") == r"a\r\nb\x07"
+    assert len(printable("x" * 1000)) == 100

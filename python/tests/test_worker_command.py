@@ -1,0 +1,242 @@
+"""`manage.py gristmill worker`: refuses what cannot work in one sentence, then becomes the executable."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections
+from django.test.utils import override_settings
+
+from gristmill import binary
+from gristmill.commands import worker
+from gristmill.schema import is_in_memory
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+# Says what an executable would see.
+SPY = """#!{python}
+import json, os, sys
+config = os.read(int(os.environ["GRISTMILL_CONFIG_FD"]), 70_000).decode()
+print(json.dumps({{"argv": sys.argv, "environ": dict(os.environ), "config": json.loads(config)}}))
+"""
+
+
+@pytest.fixture
+def spy(tmp_path, monkeypatch):
+    path = tmp_path / "gristmill"
+    path.write_text(SPY.format(python=sys.executable), encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("GRISTMILL_BINARY", str(path))
+    return path
+
+
+@pytest.fixture
+def handed_over(monkeypatch, spy):
+    """Runs the command, and returns the configuration it would hand over."""
+    found = []
+    monkeypatch.setattr(worker, "become", lambda binary, config: found.append(config))
+
+    def run(*arguments, **options):
+        call_command("gristmill", "worker", *arguments, **options)
+        return found[-1]
+
+    return run
+
+
+def test_without_options_the_settings_count(handed_over):
+    config = handed_over()
+
+    assert config["backend"] == "default"
+    assert config["queues"] == ["default", "mail"]
+    assert config["exclude_queues"] == []
+    assert (config["grace"], config["heartbeat"], config["poll_interval"]) == (25.0, 5.0, 2.0)
+    assert (config["once"], config["until_done"], config["max_jobs"]) == (False, False, None)
+    assert config["processes"] >= 1
+    assert config["python"] == sys.executable
+    assert config["settings_module"] == "tests.settings"
+    assert config["label"].endswith(str(os.getpid()))
+    assert "" not in config["python_path"]
+    assert config["reload"] is False
+
+
+def test_a_backend_without_queues_serves_all(handed_over):
+    assert handed_over("--backend", "any_queue")["queues"] is None
+
+
+def test_every_option_is_handed_over(handed_over):
+    arguments = (
+        "--queue mail --queue default --queue mail --exclude-queue spam --label w-{pid}@{host} --processes 3 "
+        "--concurrency 7 --until-done --max-jobs 10 --poll-interval 0.5 --grace 0 --heartbeat 1 "
+        "--max-jobs-per-runner 100 --reload --json-logs"
+    )
+
+    config = handed_over(*arguments.split(), "-v", "2")
+
+    assert config["queues"] == ["mail", "default"]
+    assert config["exclude_queues"] == ["spam"]
+    assert config["label"].startswith(f"w-{os.getpid()}@")
+    assert [config[name] for name in ("processes", "concurrency", "max_jobs", "max_jobs_per_runner")] == [3, 7, 10, 100]
+    assert [config[name] for name in ("poll_interval", "grace", "heartbeat")] == [0.5, 0.0, 1.0]
+    assert [config[name] for name in ("until_done", "reload", "json_logs", "verbosity")] == [True, True, True, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reload"),
+    [("", True), ("--no-reload", False), ("--once", False), ("--until-done", False), ("--once --reload", True)],
+)
+def test_under_debug_a_worker_that_stays_reloads(handed_over, settings, arguments, reload):
+    settings.DEBUG = True
+
+    assert handed_over(*arguments.split())["reload"] is reload
+
+
+def test_the_project_may_set_defaults_and_the_command_line_wins(handed_over, settings):
+    defaults = {"WORKER": {"processes": 9, "grace": 1, "json_logs": True}}
+    settings.TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "OPTIONS": defaults}}
+
+    config = handed_over("--processes", "2")
+
+    assert (config["processes"], config["grace"], config["json_logs"]) == (2, 1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--backend nope", "there is no backend 'nope' in TASKS"),
+        ("--backend not_ours", "not Gristmill's; those that use Gristmill: default, any_queue, elsewhere"),
+        ("--queue nope", "backend 'default' has no queue 'nope'; its QUEUES are 'default', 'mail'"),
+        ("--processes 0", "--processes must be a whole number from 1 to 1,024, not '0'"),
+        ("--processes many", "--processes must be a whole number"),
+        ("--grace -1", "--grace must be a number of seconds from 0 to 86,400, not '-1'"),
+        ("--poll-interval nan", "--poll-interval must be a number of seconds"),
+        ("--poll-interval inf", "--poll-interval must be a number of seconds"),
+        ("--heartbeat 0", "--heartbeat must be a number of seconds"),
+        ("--max-jobs 1.5", "--max-jobs must be a whole number"),
+        ("--once --until-done", "--once and --until-done exclude each other"),
+        ("--label=", "--label must be 1 to 200 printable characters"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_sentence(handed_over, arguments, sentence):
+    with pytest.raises(CommandError) as refused:
+        handed_over(*arguments.split())
+
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unmigrated_database_is_refused(handed_over, monkeypatch):
+    monkeypatch.setattr(type(connections["default"].introspection), "get_table_list", lambda self, cursor: [])
+
+    with pytest.raises(CommandError, match=r"tables are missing on database 'default'; run manage\.py migrate$"):
+        handed_over()
+
+
+def test_an_error_of_the_system_checks_is_refused(handed_over, settings):
+    settings.TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "OPTIONS": {"CLOKC": "django"}}}
+
+    with pytest.raises(CommandError, match="unknown key 'CLOKC'"):
+        handed_over()
+
+
+def test_an_unreachable_database_is_refused(handed_over, monkeypatch):
+    from django.db import OperationalError
+
+    def unreachable(*args, **kwargs):
+        raise OperationalError("connection refused\n")
+
+    monkeypatch.setattr(connection, "cursor", unreachable)
+
+    with pytest.raises(CommandError, match=r"^database 'default' cannot be reached: connection refused$"):
+        handed_over()
+
+
+@override_settings(DATABASE_ROUTERS=[])
+def test_a_database_in_memory_is_refused(monkeypatch):
+    if connection.vendor != "sqlite":
+        monkeypatch.setattr(connection, "vendor", "sqlite")
+    monkeypatch.setattr(type(connections["default"]), "is_in_memory_db", lambda self: True, raising=False)
+
+    assert is_in_memory(connection)
+    with pytest.raises(CommandError, match="is in memory, where no worker can reach it"):
+        worker.database_settings(connection)
+
+
+def test_the_database_is_the_one_that_django_uses():
+    found = worker.database_settings(connection)
+
+    if connection.vendor == "sqlite":
+        assert found == {"engine": "sqlite", "path": str(Path(connection.settings_dict["NAME"]).absolute())}
+    else:
+        assert found["engine"] == "postgres"
+        assert found["name"] == connection.settings_dict["NAME"]
+        assert isinstance(found["port"], int)
+        assert found["host"]
+        assert found["user"]
+
+
+@pytest.mark.only_on_postgres
+def test_what_the_settings_leave_open_is_asked_of_the_connection(monkeypatch):
+    params = connection.get_connection_params()
+    connection.ensure_connection()
+    monkeypatch.setattr(connection, "get_connection_params", lambda: {"sslmode": "prefer", "options": "-c a.b=c"})
+
+    found = worker.database_settings(connection)
+
+    assert (found["name"], found["user"]) == (params["dbname"], params["user"])
+    assert (found["sslmode"], found["options"]) == ("prefer", "-c a.b=c")
+
+
+def test_the_executable_gets_everything_through_the_descriptor(spy):
+    database = {"engine": "postgres", "password": "s3cret-canary", "name": "x"}
+    code = f"from gristmill.commands.worker import become; become({str(spy)!r}, {{'database': {database!r}}})"
+
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=child_env())
+
+    seen = json.loads(answer.stdout)
+    assert seen["argv"] == [str(spy), "worker"]
+    assert seen["config"] == {"database": database}
+    assert "s3cret-canary" not in json.dumps([seen["argv"], seen["environ"]])
+
+
+def test_an_executable_that_cannot_start_is_one_sentence(tmp_path):
+    path = tmp_path / "gristmill"
+    path.write_bytes(b"\0not a program")
+    path.chmod(0o755)
+
+    with pytest.raises(CommandError, match=r"gristmill cannot be started: Exec format error$"):
+        worker.become(str(path), {})
+
+
+def test_the_settings_option_may_stand_after_the_subcommand(spy):
+    environment = child_env()
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-m", "django", "gristmill", "worker", "--settings", "tests.settings", "--backend", "x"]
+
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("CommandError: there is no backend 'x' in TASKS")
+
+
+def test_a_missing_executable_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.delenv("GRISTMILL_BINARY", raising=False)
+    monkeypatch.setattr(binary.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(binary.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(binary.BinaryMissing, match="install the gristmill wheel, or name a build of it"):
+        binary.find_binary()
+    monkeypatch.setenv("GRISTMILL_BINARY", str(tmp_path / "nothing"))
+    with pytest.raises(binary.BinaryMissing, match="which is not an executable file"):
+        binary.find_binary()
+
+
+def child_env():
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

@@ -1,0 +1,35 @@
+"""The journeys' project: one app with tasks, on the database that JOURNEY_DATABASE names."""
+
+import os
+from urllib.parse import unquote, urlsplit
+
+import django
+
+SECRET_KEY = "only in tests"
+USE_TZ = True
+INSTALLED_APPS = ["work", "gristmill"]
+if django.VERSION < (6, 0):
+    INSTALLED_APPS.append("django_tasks")
+
+_url = urlsplit(os.environ["JOURNEY_DATABASE"])
+if _url.scheme == "sqlite":
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": _url.path,
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
+        }
+    }
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": _url.hostname,
+            "PORT": _url.port,
+            "USER": unquote(_url.username or ""),
+            "PASSWORD": unquote(_url.password or ""),
+            "NAME": _url.path.removeprefix("/"),
+        }
+    }
+
+TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "QUEUES": []}}
