@@ -702,6 +702,9 @@ impl Actor {
     }
 
     fn dispatch(&mut self) {
+        if self.queue.is_empty() {
+            return;
+        }
         let now = Instant::now();
         let worker_id = self.lease.map(|lease| lease.worker_id.to_string()).unwrap_or_default();
         while let Some(held) = self.queue.front() {
