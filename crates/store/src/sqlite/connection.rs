@@ -14,6 +14,9 @@ use crate::{Bind, Connection, Dialect, Error, Result, Row, Value};
 /// How long a statement waits for another writer: a transactional task may hold the file for a while.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Where `finish.sql` reads its attempts into; in memory, of this connection alone.
+const ENDED: &str = include_str!("ended.sql");
+
 /// One connection to a SQLite file.
 pub(crate) struct Sqlite(SqliteConnection);
 
@@ -28,6 +31,7 @@ impl Sqlite {
                 path.display()
             )));
         }
+        connection.execute(ENDED).await.map_err(error)?;
         Ok(Self(connection))
     }
 }
