@@ -32,13 +32,13 @@ from typing import Any, NoReturn
 
 from gristmill import registry, runner
 from gristmill.frame import INSTANT, BadFrame, Parser, pack
+from gristmill.watcher import RELOAD_INTERVAL, Watcher
 
 PR_SET_PDEATHSIG = 1
 # What people and service managers send to whole process groups. Only the worker decides when work ends.
 LEFT_TO_THE_WORKER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # More descriptors than this in one message do not come: one send carries one.
 DESCRIPTORS_AT_ONCE = 16
-RELOAD_INTERVAL = 0.5
 
 
 class CannotServe(Exception):
@@ -257,33 +257,6 @@ def receive(control: socket.socket) -> tuple[bytes, array[int]]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     return data, descriptors
-
-
-class Watcher:
-    """Tells when a source file that this process imported has changed."""
-
-    def __init__(self, also: list[str] | None = None) -> None:
-        self.also = also or []
-        self.seen = self._modified()
-        self.next_look = time.monotonic() + RELOAD_INTERVAL
-
-    def changed(self) -> str | None:
-        """Returns one file that changed since the last look; looks no more often than `RELOAD_INTERVAL`."""
-        if time.monotonic() < self.next_look:
-            return None
-        self.next_look = time.monotonic() + RELOAD_INTERVAL
-        seen, self.seen = self.seen, self._modified()
-        return next((path for path, modified in self.seen.items() if seen.get(path, modified) != modified), None)
-
-    def _modified(self) -> dict[str, int]:
-        paths = [path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))]
-        modified = {}
-        for path in [*paths, *self.also]:
-            # A file that is being replaced is gone for a moment; that is a change too.
-            modified[path] = 0
-            with contextlib.suppress(OSError):
-                modified[path] = os.stat(path).st_mtime_ns
-        return modified
 
 
 def boot(settings_module: str | None, python_path: list[str]) -> None:

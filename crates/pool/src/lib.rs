@@ -1,6 +1,7 @@
 //! An [`Executor`](gristmill_engine::Executor) made of Python processes: a zygote that imported the project once,
 //! and runners forked from it, one job at a time each. Knows no database; `docs/design/wire.md` is what it speaks.
 
+mod actor;
 pub mod error;
 pub mod frame;
 mod pace;

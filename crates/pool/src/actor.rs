@@ -1,0 +1,229 @@
+//! Who is busy, who gets the next job, and what becomes of jobs when a process dies: what was ordered is here, what
+//! processes say in `hear`, whom to start, feed, kill and bury in `staff`.
+
+mod hear;
+mod staff;
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use gristmill_core::Claimed;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Sleep;
+
+use crate::pace::Pace;
+use crate::pool::{Command, Config, Lease, Said};
+use crate::runner::{Held, Killed, Runner, To};
+use crate::zygote::{Stage, Zygote};
+
+/// How long runners may take to quit by themselves when the pool closes.
+const QUIT_FOLLOWS: Duration = Duration::from_secs(1);
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
+/// Failures to start in a row after which a person is needed.
+const FAILURES: u32 = 5;
+/// Bytes read at once.
+pub(crate) const SCRATCH: usize = 256 * 1024;
+
+/// Failures in a row, and how long to wait before the next try.
+#[derive(Default)]
+struct Backoff {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// Counts a failure; those of one try, seen together, count once. True when it is time to call a person.
+    fn fail(&mut self) -> bool {
+        if self.waits() {
+            return false;
+        }
+        let wait = FIRST_BACKOFF * 2_u32.saturating_pow(self.failures.min(16));
+        self.until = Some(Instant::now() + wait.min(LONGEST_BACKOFF));
+        self.failures += 1;
+        self.failures == FAILURES
+    }
+
+    fn waits(&self) -> bool {
+        self.until.is_some_and(|until| until > Instant::now())
+    }
+
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+struct Closing {
+    done: oneshot::Sender<()>,
+    kill_at: Option<Instant>,
+}
+
+pub(crate) struct Actor {
+    config: Config,
+    say: mpsc::UnboundedSender<Said>,
+    capacity: Arc<AtomicUsize>,
+    lease: Option<Lease>,
+    // The newest is last; the others retire.
+    zygotes: Vec<Zygote>,
+    runners: Vec<Runner>,
+    queue: VecDeque<Held>,
+    pace: Pace,
+    numbers: u64,
+    generations: u64,
+    runner_failures: Backoff,
+    zygote_failures: Backoff,
+    closing: Option<Closing>,
+    // What the newest zygote said before it ended.
+    refusal: Option<String>,
+    scratch: Box<[u8]>,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Actor {
+    pub(crate) fn new(
+        config: Config,
+        zygote: Zygote,
+        lease: Option<Lease>,
+        say: mpsc::UnboundedSender<Said>,
+        capacity: Arc<AtomicUsize>,
+    ) -> Self {
+        Self {
+            config,
+            say,
+            capacity,
+            lease,
+            zygotes: vec![zygote],
+            runners: Vec::new(),
+            queue: VecDeque::new(),
+            pace: Pace::default(),
+            numbers: 0,
+            generations: 1,
+            runner_failures: Backoff::default(),
+            zygote_failures: Backoff::default(),
+            closing: None,
+            refusal: None,
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            alarm: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        }
+    }
+
+    pub(crate) async fn run(
+        mut self,
+        mut orders: mpsc::UnboundedReceiver<Command>,
+        mut lease: watch::Receiver<Option<Lease>>,
+    ) {
+        if let Some(lease) = self.lease {
+            self.vouch(lease);
+        }
+        let mut lease_is_kept = true;
+        loop {
+            tokio::select! {
+                changed = lease.changed(), if lease_is_kept => match changed {
+                    Ok(()) => {
+                        let lease = *lease.borrow_and_update();
+                        if let Some(lease) = lease {
+                            self.vouch(lease);
+                        }
+                    }
+                    // Nobody extends it any more; the zygote acts when it runs out.
+                    Err(_) => lease_is_kept = false,
+                },
+                order = orders.recv() => match order {
+                    Some(Command::Start(jobs)) => self.take_on(jobs),
+                    Some(Command::Recall) => self.recall(),
+                    Some(Command::Interrupt) => self.interrupt(),
+                    Some(Command::Close(done)) => self.begin_to_close(done),
+                    // The handle was dropped: as this falls, control sockets close and everything is killed.
+                    None => break,
+                },
+                () = poll_fn(|context| self.poll(context)) => break,
+            }
+        }
+        self.capacity.store(0, Ordering::Relaxed);
+        for zygote in std::mem::take(&mut self.zygotes) {
+            zygote.end().await;
+        }
+        if let Some(closing) = self.closing.take() {
+            // The handle may not wait for it any more.
+            let _ = closing.done.send(());
+        }
+    }
+
+    /// Does whatever can be done now; ready when the pool has closed.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.poll_zygotes(context);
+            self.poll_runners(context);
+            self.look_after_runners();
+            self.staff();
+            self.dispatch();
+            if self.flush(context) {
+                continue;
+            }
+            if self.closing.is_some() && self.runners.is_empty() {
+                return Poll::Ready(());
+            }
+            self.publish_capacity();
+            let Some(next) = self.next_alarm() else { return Poll::Pending };
+            self.alarm.as_mut().reset(next.into());
+            if self.alarm.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    // -- what was ordered ---------------------------------------------------------------------------------------
+
+    fn vouch(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+        for zygote in &mut self.zygotes {
+            if matches!(zygote.stage, Stage::Serving | Stage::Retiring) {
+                zygote.vouch(lease.until);
+            }
+        }
+    }
+
+    fn take_on(&mut self, jobs: Vec<Claimed>) {
+        let jobs = jobs.into_iter().map(Held::new);
+        if self.closing.is_none() {
+            self.queue.extend(jobs);
+        } else {
+            jobs.for_each(|held| self.hand_back(held));
+        }
+    }
+
+    fn recall(&mut self) {
+        for runner in &mut self.runners {
+            self.queue.extend(runner.recall(To::Database));
+        }
+        // What the runners have is settled in `flush`.
+        for held in std::mem::take(&mut self.queue) {
+            self.hand_back(held);
+        }
+    }
+
+    fn interrupt(&mut self) {
+        self.recall();
+        for index in 0..self.runners.len() {
+            let runner = &mut self.runners[index];
+            if runner.running_since().is_some() {
+                self.kill(index, Killed::Interrupted);
+            } else {
+                runner.interrupting = runner.is_settling();
+            }
+        }
+    }
+
+    fn begin_to_close(&mut self, done: oneshot::Sender<()>) {
+        self.recall();
+        self.closing = Some(Closing { done, kill_at: Some(Instant::now() + QUIT_FOLLOWS) });
+        for runner in &mut self.runners {
+            runner.quit();
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What zygotes and runners say, and what follows from it.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use gristmill_engine::executor::Event;
+
+use super::Actor;
+use crate::frame::{BadFrame, FromZygote};
+use crate::pool::Said;
+use crate::runner::{Killed, News, To};
+use crate::zygote::Stage;
+
+/// Reads from one runner before the others have their turn.
+const READS_A_TURN: usize = 16;
+
+impl Actor {
+    pub(super) fn poll_zygotes(&mut self, context: &mut Context<'_>) {
+        let mut index = 0;
+        while index < self.zygotes.len() {
+            match self.zygotes[index].read(context, &mut self.scratch) {
+                Poll::Pending => index += 1,
+                Poll::Ready(Some(Ok(said))) => self.hear_zygote(index, said),
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::error!(%error, "the zygote sent a bad frame and is killed");
+                    self.zygotes[index].kill_now();
+                    self.lose_zygote(index);
+                }
+                Poll::Ready(None) => self.lose_zygote(index),
+            }
+        }
+    }
+
+    pub(super) fn hear_zygote(&mut self, index: usize, said: FromZygote) {
+        match said {
+            FromZygote::Hello(hello) => {
+                let zygote = &mut self.zygotes[index];
+                zygote.stage = Stage::Serving;
+                if let Some(lease) = self.lease {
+                    zygote.vouch(lease.until);
+                }
+                tracing::info!(zygote.pid = zygote.pid, tasks = hello.tasks.len(), "the project is imported anew");
+                self.tell(Said::Tasks(hello.tasks));
+            }
+            FromZygote::Error(refusal) => {
+                tracing::error!(traceback = refusal.traceback, "{}", refusal.message);
+                if self.config.reload {
+                    self.zygotes[index].stage = Stage::Refused;
+                }
+                self.refusal = Some(refusal.message);
+            }
+            FromZygote::Spawned(spawned) => {
+                if let Some(runner) = self.runners.iter_mut().find(|runner| runner.number == spawned.runner) {
+                    runner.pid = Some(spawned.pid);
+                }
+            }
+            FromZygote::Exited(exited) => {
+                if let Some(place) = self.runners.iter().position(|runner| runner.number == exited.runner) {
+                    self.bury(place, Some(&exited));
+                }
+            }
+            FromZygote::Modified(path) => self.reload(index, &path),
+        }
+    }
+
+    /// Retires a zygote whose code is out of date; `staff` starts the next one.
+    pub(super) fn reload(&mut self, index: usize, path: &str) {
+        if self.zygotes[index].stage == Stage::Retiring {
+            return;
+        }
+        tracing::info!("{path} has changed; starting afresh");
+        self.zygotes[index].stage = Stage::Retiring;
+        self.zygote_failures.reset();
+        let generation = self.zygotes[index].generation;
+        for runner in self.runners.iter_mut().filter(|runner| runner.generation == generation) {
+            self.queue.extend(runner.recall(To::Queue));
+            runner.quit();
+        }
+    }
+
+    pub(super) fn lose_zygote(&mut self, index: usize) {
+        let zygote = self.zygotes.remove(index);
+        let expected = matches!(zygote.stage, Stage::Retiring | Stage::Refused) || self.closing.is_some();
+        if !expected {
+            let why = self.refusal.take().unwrap_or_else(|| "the zygote died".into());
+            tracing::error!(zygote.pid = zygote.pid, "{why}");
+            if self.zygote_failures.fail() {
+                self.tell(Said::Event(Event::Broken(why)));
+            }
+        }
+        let now = Instant::now();
+        for runner in self.runners.iter_mut().filter(|runner| runner.generation == zygote.generation) {
+            runner.orphaned = Some(now);
+        }
+        tokio::spawn(zygote.end());
+    }
+
+    // -- what the runners say -----------------------------------------------------------------------------------
+
+    pub(super) fn poll_runners(&mut self, context: &mut Context<'_>) {
+        let mut news = Vec::new();
+        for index in 0..self.runners.len() {
+            for turn in 0.. {
+                match self.runners[index].read(context, &mut self.scratch, &mut news) {
+                    Poll::Pending => break,
+                    Poll::Ready(read) => self.hear_runner(index, &mut news, read),
+                }
+                if turn == READS_A_TURN {
+                    context.waker().wake_by_ref();
+                    break;
+                }
+            }
+        }
+    }
+
+    pub(super) fn hear_runner(&mut self, index: usize, news: &mut Vec<News>, read: Result<(), BadFrame>) {
+        let runner = &self.runners[index];
+        let (pid, running_since) = (runner.pid, runner.running_since());
+        self.take_news(pid, running_since, news);
+        if let Err(error) = read {
+            tracing::error!(runner.pid = pid, %error, "a runner broke the protocol and is killed");
+            self.kill(index, Killed::Broken(format!("it broke the worker's protocol with {error}")));
+        }
+    }
+
+    pub(super) fn take_news(&mut self, pid: Option<u32>, running_since: Option<Instant>, news: &mut Vec<News>) {
+        let mut ends = Vec::with_capacity(news.len());
+        for each in news.drain(..) {
+            match each {
+                News::Up => {
+                    self.runner_failures.reset();
+                    self.zygote_failures.reset();
+                    self.tell(Said::Event(Event::Room));
+                }
+                News::Back(held, to, why) => {
+                    if !why.is_empty() {
+                        tracing::warn!(job.id = %held.claimed.id, "given back: {why}");
+                    }
+                    self.give(vec![(to, held)]);
+                }
+                News::Ended(ended) => ends.push(ended),
+            }
+        }
+        // One job ends where the next begins, however late both are read.
+        let mut until = running_since.unwrap_or_else(Instant::now);
+        for ended in ends.iter().rev() {
+            if let Some(started) = ended.started {
+                self.pace.learn(&ended.held.claimed.lane.task_name, until.saturating_duration_since(started));
+                until = started;
+            }
+        }
+        for ended in ends {
+            self.end(ended.held, ended.started, pid, ended.outcome);
+        }
+    }
+}
