@@ -73,7 +73,7 @@ def test_a_backend_without_queues_serves_all(handed_over):
 def test_every_option_is_handed_over(handed_over):
     arguments = (
         "--queue mail --queue default --queue mail --exclude-queue spam --label w-{pid}@{host} --processes 3 "
-        "--concurrency 7 --until-done --max-jobs 10 --poll-interval 0.5 --grace 0 --heartbeat 1 "
+        "--until-done --max-jobs 10 --poll-interval 0.5 --grace 0 --heartbeat 1 "
         "--max-jobs-per-runner 100 --reload --json-logs"
     )
 
@@ -82,7 +82,7 @@ def test_every_option_is_handed_over(handed_over):
     assert config["queues"] == ["mail", "default"]
     assert config["exclude_queues"] == ["spam"]
     assert config["label"].startswith(f"w-{os.getpid()}@")
-    assert [config[name] for name in ("processes", "concurrency", "max_jobs", "max_jobs_per_runner")] == [3, 7, 10, 100]
+    assert [config[name] for name in ("processes", "max_jobs", "max_jobs_per_runner")] == [3, 10, 100]
     assert [config[name] for name in ("poll_interval", "grace", "heartbeat")] == [0.5, 0.0, 1.0]
     assert [config[name] for name in ("until_done", "reload", "json_logs", "verbosity")] == [True, True, True, 2]
 

@@ -27,8 +27,6 @@ pub(crate) struct Config {
     pub(crate) label: String,
     pub(crate) processes: Option<u32>,
     #[serde(default)]
-    pub(crate) concurrency: Option<u32>,
-    #[serde(default)]
     pub(crate) once: bool,
     #[serde(default)]
     pub(crate) until_done: bool,
@@ -60,7 +58,8 @@ impl Config {
         File::open(format!("/proc/self/fd/{descriptor}"))
             .and_then(|mut file| file.read_to_string(&mut text))
             .map_err(|error| format!("cannot read the settings handed over by manage.py: {error}"))?;
-        serde_json::from_str(&text).map_err(|error| format!("cannot understand the settings handed over by manage.py: {error}"))
+        serde_json::from_str(&text)
+            .map_err(|error| format!("cannot understand the settings handed over by manage.py: {error}"))
     }
 
     /// Runners: as asked, else one a core.

@@ -15,7 +15,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let url = std::env::var(&arguments.url_env).map_err(|_| {
-        format!("set {} to the database's URL; it is taken from the environment so that no password stands in argv", arguments.url_env)
+        format!(
+            "set {} to the database's URL; it is taken from the environment so that no password stands in argv",
+            arguments.url_env
+        )
     })?;
     let settings = Settings::from_url(&url).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -28,8 +28,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         DialectName::Postgres => Dialect::Postgres,
         DialectName::Sqlite => Dialect::Sqlite,
     };
-    let wanted: Vec<_> =
-        MIGRATIONS.iter().filter(|migration| arguments.name.as_deref().is_none_or(|name| name == migration.name)).collect();
+    let wanted: Vec<_> = MIGRATIONS
+        .iter()
+        .filter(|migration| arguments.name.as_deref().is_none_or(|name| name == migration.name))
+        .collect();
     if wanted.is_empty() {
         let known: Vec<_> = MIGRATIONS.iter().map(|migration| migration.name).collect();
         return Err(format!("there is no such migration; there are: {}", known.join(", ")));

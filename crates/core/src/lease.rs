@@ -44,7 +44,7 @@ mod tests {
     fn the_default_heartbeat_gives_the_documented_times() {
         let lease = Lease::new(Duration::from_secs(5));
         assert_eq!(lease.fence(), Duration::from_secs(55));
-        assert_eq!(lease.length(), Duration::from_secs(60));
+        assert_eq!(lease.length(), Duration::from_mins(1));
         assert_eq!(lease.length() + lease.mercy(), Duration::from_secs(75));
     }
 

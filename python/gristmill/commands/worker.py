@@ -50,7 +50,6 @@ class Number(NamedTuple):
 # Bounds are what a person could mean; beyond them is a slip of the hand.
 NUMBERS = {
     "processes": Number(int, 1, 1024, None, "How many runner processes (default: one for each core it may use)."),
-    "concurrency": Number(int, 1, 10_000, 100, "How many async jobs one runner runs at a time (default: 100)."),
     "max_jobs": Number(int, 1, 2**53, None, "Stop after this many jobs."),
     "max_jobs_per_runner": Number(int, 1, 2**53, None, "Replace a runner process after this many jobs."),
     "poll_interval": Number(float, 0.01, 3600, 2.0, "Longest wait between two looks while idle (default: 2)."),
