@@ -113,25 +113,27 @@ def audit(tally: Tally) -> None:
 
 
 def rust(tally: Tally) -> None:
-    """Every crate's tests; the store's ask both databases."""
-    environments.need_rust()
-    with postgres.server() as url:
-        tally.step("rust: tests", ["cargo", "test", "--workspace", "--quiet"], env={**CARGO, postgres.VARIABLE: url})
+    """Every crate's tests: the store's ask both databases, the pool's start Python processes."""
+    cargo_test(tally, "rust: tests", "--workspace")
 
 
 def conformance(tally: Tally) -> None:
     """The store's questions alone."""
-    environments.need_rust()
-    with postgres.server() as url:
-        tally.step(
-            "conformance", ["cargo", "test", "-p", "gristmill-store", "--quiet"], env={**CARGO, postgres.VARIABLE: url}
-        )
+    cargo_test(tally, "conformance", "-p", "gristmill-store")
 
 
 def sim(tally: Tally) -> None:
-    """The engine's own tests, its simulation among them."""
-    environments.need_rust()
-    tally.step("sim", ["cargo", "test", "-p", "gristmill-engine", "--quiet"], env=CARGO)
+    """The engine's simulation, longer than `make test` has time for; SEED repeats a run, SIM_SECONDS bounds it."""
+    os.environ.setdefault("SIM_SECONDS", "120")
+    cargo_test(tally, "sim", "-p", "gristmill-engine", "sim")
+
+
+def cargo_test(tally: Tally, title: str, *arguments: str) -> None:
+    """One failing crate does not keep the others from being asked."""
+    env = {**CARGO, "GRISTMILL_TEST_PYTHON": str(environments.pair("best") / "python")}
+    with postgres.server() as url:
+        argv = ["cargo", "test", "--quiet", "--no-fail-fast", *arguments]
+        tally.step(title, argv, env={**env, postgres.VARIABLE: url})
 
 
 def python(tally: Tally) -> None:
