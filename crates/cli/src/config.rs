@@ -14,6 +14,7 @@ const DESCRIPTOR: &str = "GRISTMILL_CONFIG_FD";
 
 /// The whole of it.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "one field an option of the command")]
 pub(crate) struct Config {
     pub(crate) database: gristmill_store::Settings,
     pub(crate) python: PathBuf,

@@ -8,7 +8,7 @@ use gristmill_store::{Settings, Store};
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Name of the environment variable that holds the database's URL
-    /// (postgres://user:password@host:port/name or sqlite:///path/to/file).
+    /// (`postgres://user:password@host:port/name` or `sqlite:///path/to/file`).
     #[arg(long, default_value = "GRISTMILL_DATABASE_URL", value_name = "NAME")]
     url_env: String,
 }

@@ -1,5 +1,6 @@
 //! `gristmill sql`: the text of a migration, as Django's migrations run it.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -37,12 +38,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         return Err(format!("there is no such migration; there are: {}", known.join(", ")));
     }
     let statements: Vec<_> = wanted.iter().flat_map(|migration| migration.statements(dialect)).collect();
-    if arguments.json {
-        println!("{}", serde_json::to_string(&statements).map_err(|error| error.to_string())?);
+    let text = if arguments.json {
+        serde_json::to_string(&statements).map_err(|error| error.to_string())? + "\n"
     } else {
-        for statement in statements {
-            println!("{};\n", statement.trim_end_matches(';'));
-        }
-    }
+        statements.iter().map(|statement| format!("{};\n\n", statement.trim_end_matches(';'))).collect()
+    };
+    // Whoever reads may have seen enough; that is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
