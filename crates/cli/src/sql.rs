@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let text = if arguments.json {
         serde_json::to_string(&statements).map_err(|error| error.to_string())? + "\n"
     } else {
-        statements.iter().map(|statement| format!("{};\n\n", statement.trim_end_matches(';'))).collect()
+        let ended: Vec<_> = statements.iter().map(|statement| statement.trim_end_matches(';')).collect();
+        ended.join(";\n\n") + ";\n"
     };
     // Whoever reads may have seen enough; that is no failure.
     let _ = std::io::stdout().write_all(text.as_bytes());
