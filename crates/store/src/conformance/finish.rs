@@ -9,8 +9,8 @@ use super::scene::{
     worker,
 };
 use super::{Fixture, asks};
-use crate::NewJob;
 use crate::verbs::finish::FINISH;
+use crate::{Dialect, NewJob};
 
 asks![
     a_successful_job_keeps_its_return_value,
@@ -24,6 +24,7 @@ asks![
     a_stale_hand_back_changes_nothing,
     a_finished_attempt_is_not_finished_again,
     an_attempt_given_twice_ends_once,
+    finishers_lock_in_one_order,
     the_next_run_keeps_priority_deadline_and_date,
     a_delayed_run_waits_in_scheduled,
     the_first_start_stays_the_jobs_start,
@@ -200,6 +201,34 @@ async fn an_attempt_given_twice_ends_once(fixture: &dyn Fixture) {
 
     assert_eq!(accepted, [(claimed.id, claimed.token)]);
     assert_eq!(session.get(claimed.id).await.expect("reads").expect("exists").state, "successful");
+}
+
+async fn finishers_lock_in_one_order(fixture: &dyn Fixture) {
+    let mut first = session(fixture).await;
+    if first.dialect() == Dialect::Sqlite {
+        return; // One writer at a time.
+    }
+    let worker = worker(&mut first).await;
+    first.enqueue(&jobs(2)).await.expect("enqueues");
+    let claimed = first.claim(worker, &[band()], 2).await.expect("claims");
+    let attempts: Vec<_> = claimed.iter().map(|claimed| ended(claimed, success())).collect();
+    let mut second = session(fixture).await;
+
+    // The first holds one row; the second is given both, the other one first.
+    first.begin().await.expect("begins");
+    first.turn(&attempts[..1], worker, &[], 0).await.expect("finishes");
+    let backwards: Vec<_> = attempts.iter().rev().cloned().collect();
+    let waiting = tokio::spawn(async move { second.finish(&backwards).await });
+    let mut third = session(fixture).await;
+    for _ in 0..1_000 {
+        if number(&mut third, "select count(*) from pg_locks where not granted").await > 0 {
+            break;
+        }
+    }
+    let turn = first.turn(&attempts[1..], worker, &[], 0).await;
+    first.end(turn).await.expect("is not locked out by the second");
+
+    assert_eq!(waiting.await.expect("joins").expect("is not locked out by the first"), []);
 }
 
 async fn the_next_run_keeps_priority_deadline_and_date(fixture: &dyn Fixture) {
