@@ -130,8 +130,8 @@ def sim(tally: Tally) -> None:
     os.environ.setdefault("SIM_SECONDS", "120")
     output = cargo_test(tally, "sim", "-p", "gristmill-engine", "sim", "--", "--nocapture")
     for line in output.splitlines():
-        if line.startswith("seeds ") or "simulated hours" in line:
-            steps.say(f"    {line}")
+        if re.match(r"\.*(seeds \d|\w+ found with SEED)", line) or "simulated hours" in line:
+            steps.say(f"    {line.lstrip('.')}")
 
 
 def cargo_test(tally: Tally, title: str, *arguments: str) -> str:
