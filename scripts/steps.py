@@ -23,6 +23,9 @@ CACHE = Path(
 LOGS = ROOT / ".venv" / "logs"
 
 TAIL_LINES = 40
+# A long log names its failures before its end.
+TELLING = re.compile(r"\bFAILED\b|panicked at|^error|^E  +\w*(Error|assert)")
+TELLING_LINES = 15
 # In a log file nothing moves, so a long step says now and then that it is still at work.
 STILL_SECONDS = 60.0
 
@@ -88,8 +91,13 @@ def step(
         line.done("", time.monotonic() - started)
         return text
     line.done("FAILED", time.monotonic() - started)
-    say(f"\nThe last lines of {shown(log)}:")
-    say("\n".join("    " + row for row in text.rstrip().splitlines()[-TAIL_LINES:]))
+    rows = text.rstrip().splitlines()
+    telling = [row for row in rows[:-TAIL_LINES] if TELLING.search(row)][:TELLING_LINES]
+    if telling:
+        say(f"\nWhat {shown(log)} says of failures:")
+        say("\n".join("    " + row for row in telling))
+    say(f"\nIts last lines ({shown(log)}):")
+    say("\n".join("    " + row for row in rows[-TAIL_LINES:]))
     if hint:
         say(f"\n{hint}")
     raise StepFailed(title, text)

@@ -130,8 +130,8 @@ def sim(tally: Tally) -> None:
     os.environ.setdefault("SIM_SECONDS", "120")
     output = cargo_test(tally, "sim", "-p", "gristmill-engine", "sim", "--", "--nocapture")
     for line in output.splitlines():
-        if line.startswith("seeds ") or "simulated hours" in line:
-            steps.say(f"    {line}")
+        if re.match(r"\.*(seeds \d|\w+ found with SEED)", line) or "simulated hours" in line:
+            steps.say(f"    {line.lstrip('.')}")
 
 
 def cargo_test(tally: Tally, title: str, *arguments: str) -> str:
@@ -212,8 +212,10 @@ def databases(url: str) -> list[tuple[str, dict[str, str]]]:
 def tests_in(output: str) -> tuple[int, int] | None:
     """Passed and failed tests by what cargo, unittest and pytest print; None for a plain command."""
     cargo = re.findall(r"^test result: \S+ (\d+) passed; (\d+) failed", output, re.MULTILINE)
-    if cargo:
-        return sum(int(passed) for passed, _ in cargo), sum(int(failed) for _, failed in cargo)
+    asked = re.findall(r"^(\d+) asked, (\d+) failed", output, re.MULTILINE)
+    if cargo or asked:
+        failed = sum(int(bad) for _, bad in cargo + asked)
+        return sum(int(good) for good, _ in cargo) + sum(int(all_) - int(bad) for all_, bad in asked), failed
     ran = re.findall(r"^Ran (\d+) tests?", output, re.MULTILINE)
     if ran:
         failed = sum(map(int, re.findall(r"(?:failures|errors|unexpected successes)=(\d+)", output)))

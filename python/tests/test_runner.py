@@ -258,9 +258,12 @@ def test_a_recall_is_obeyed_while_the_runner_works_on_a_job_before(runner: Runne
     runner.recall(second)
     (here / "go").touch()
     assert runner.expect("D").startswith(first)
-    # It says that it starts it, looks, and does not.
-    assert runner.expect("S").startswith(second)
-    assert runner.expect("B") == second
+    # It says that it starts it, looks, and does not; or it has read both frames at once and need not say so.
+    said = runner.next()
+    if said and said[0] == "S":
+        assert said[1].startswith(second)
+        said = runner.next()
+    assert said == ("B", second)
     assert runner.expect("S").startswith(third)
     assert runner.expect("D") == third + b"3"
 

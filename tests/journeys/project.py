@@ -105,6 +105,11 @@ class Worker:
         marker = f"{MARK}={self.mark}".encode()
         return [pid for pid in living_processes() if marker in environment_of(pid)]
 
+    def zygote(self) -> int:
+        """The process that imported the project: the supervisor's only child."""
+        (child,) = [pid for pid in self.processes() if parent_of(pid) == self.pid]
+        return child
+
     def send(self, number: signal.Signals) -> None:
         """A signal to the supervisor alone."""
         os.kill(self.pid, number)
@@ -237,6 +242,12 @@ def living_processes() -> Iterator[int]:
             with contextlib.suppress(OSError):
                 if (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX":
                     yield int(entry.name)
+
+
+def parent_of(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return 0
 
 
 def environment_of(pid: int) -> list[bytes]:

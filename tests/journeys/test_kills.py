@@ -30,6 +30,18 @@ def test_a_killed_runners_job_runs_again_within_two_seconds(project: Project) ->
     assert [run.pid for run in project.runs() if run.job == bystander] == [unhurt.pid]
 
 
+def test_a_killed_zygote_takes_its_runners_along_and_the_worker_starts_another(project: Project) -> None:
+    jobs = project.enqueue("last", 1, count=2)
+    worker = project.start_worker("--processes", "2")
+    doomed = {run.pid for run in project.wait_for_runs(2, within=15)}
+    os.kill(worker.zygote(), signal.SIGKILL)
+    wait_for("its runners to be gone", lambda: doomed.isdisjoint(worker.processes()), within=1)
+    assert set(project.wait_until_finished(jobs, within=15).values()) == {"successful"}
+    assert [len(project.attempts(job)) for job in jobs] == [2, 2]
+    worker.send(signal.SIGTERM)
+    assert worker.exit_status(within=10) == 0, worker.said()
+
+
 def test_a_job_that_kills_its_runner_again_and_again_is_poisoned(project: Project) -> None:
     deadly, harmless = project.enqueue("die")[0], project.enqueue("note")[0]
     worker = project.start_worker("--until-done", "--processes", "1")

@@ -106,15 +106,9 @@ impl Shared {
 
 // The text of a defective statement lives as long as the process: there are a handful of them.
 fn plant(defect: Defect, sql: &'static str) -> &'static str {
-    let ends = sql.contains("json_each(?1) as ended");
+    let ends = sql.contains("from temp.gristmill_ended as ended");
     let planted = match defect {
-        Defect::FinishWithoutToken if ends => sql
-            .replace("and running.token = json_extract(ended.value, '$.token')", "")
-            .replace("where (id, token) in", "where (id) in")
-            .replace(
-                "select json_extract(ended.value, '$.id'), json_extract(ended.value, '$.token')",
-                "select json_extract(ended.value, '$.id')",
-            ),
+        Defect::FinishWithoutToken if ends => sql.replace("and running.token = ended.token", ""),
         Defect::ClaimWithoutNewToken if sql.contains("into gristmill_running") => {
             sql.replace("ready.token + 1", "max(ready.token, 1)")
         }
@@ -126,9 +120,9 @@ fn plant(defect: Defect, sql: &'static str) -> &'static str {
         }
         Defect::MoveWithoutDelete if ends && sql.contains("delete from") => {
             return Box::leak(
-                "select running.id, running.token from json_each(?1) as ended cross join gristmill_running as running \
-                 where running.id = json_extract(ended.value, '$.id') \
-                 and running.token = json_extract(ended.value, '$.token')"
+                "select running.id, running.token \
+                 from temp.gristmill_ended as ended cross join gristmill_running as running \
+                 where running.id = ended.id and running.token = ended.token"
                     .to_owned()
                     .into_boxed_str(),
             );
