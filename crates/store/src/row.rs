@@ -63,6 +63,44 @@ impl Fields {
     }
 }
 
+/// Whether a statement answers all its rows in one, as a JSON list of lists. On SQLite the driver wakes a thread for
+/// each row, which costs a busy worker more than the row itself.
+pub(crate) fn is_packed(statement: &str) -> bool {
+    statement.contains(")) as packed\n")
+}
+
+/// The rows that a packed one holds.
+pub(crate) fn unpack(rows: Vec<Row>) -> Result<Vec<Row>> {
+    let mut unpacked = Vec::new();
+    for row in rows {
+        let packed: Vec<Vec<Packed>> =
+            serde_json::from_str(&Fields::of(row).text()?).map_err(|error| refused(&error.to_string()))?;
+        unpacked.extend(packed.into_iter().map(|row| row.into_iter().map(Value::from).collect::<Row>()));
+    }
+    Ok(unpacked)
+}
+
+/// A value of a packed row.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Packed {
+    Null,
+    Int(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl From<Packed> for Value {
+    fn from(packed: Packed) -> Self {
+        match packed {
+            Packed::Null => Self::Null,
+            Packed::Int(int) => Self::Int(int),
+            Packed::Float(float) => Self::Float(float),
+            Packed::Text(text) => Self::Text(text),
+        }
+    }
+}
+
 fn refused(why: &str) -> Error {
     Error::Refused(why.to_owned())
 }

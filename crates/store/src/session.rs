@@ -6,7 +6,7 @@ use gristmill_core::Moment;
 
 use crate::life::Lives;
 use crate::statement::Sql;
-use crate::{Bind, Connection, Dialect, Error, Result, Row};
+use crate::{Bind, Connection, Dialect, Error, Result, Row, row};
 
 /// One connection with the verbs. After an [`crate::Error::Unavailable`], or when the future of a verb was
 /// dropped before its end, it is spent: drop it and open another.
@@ -66,7 +66,8 @@ impl Session {
     pub(crate) async fn run(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Row>> {
         let mut answer = Vec::new();
         for statement in sql.statements(self.connection.dialect()) {
-            answer.extend(self.connection.run(statement, binds).await?);
+            let rows = self.connection.run(statement, binds).await?;
+            answer.extend(if row::is_packed(statement) { row::unpack(rows)? } else { rows });
         }
         Ok(answer)
     }

@@ -1,4 +1,4 @@
--- Makes up to $4 ready jobs running, each with its next token, and hands them over in order of (deadline, id).
+-- Makes up to $4 ready jobs running, each with its next token, the first of them by (deadline, id); hands them over in no order.
 -- $1 worker id
 -- $2 now, or null for the server's clock
 -- $3 bands of one priority: [{backend, queue_name, task_name, priority, deadline, id or null}]
@@ -85,4 +85,3 @@ select
     job.options
 from claimed
 join gristmill_job as job on job.id = claimed.id
-order by claimed.deadline, claimed.id

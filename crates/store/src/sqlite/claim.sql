@@ -6,7 +6,7 @@
 -- Index: gristmill_ready_claim, a range scan from each band's mark; then primary keys.
 -- SQLite has no lateral join: each band's next ids are gathered into a list by a scalar subquery and spread again.
 -- Three statements, because none can delete and insert: between them a claimed job is in both tables, which is how
--- the second and the third know it. A null id means that the job at the deadline itself is still to be claimed.
+-- the second and the third know it. The jobs are answered as one packed row, in no order. A null id means that the job at the deadline itself is still to be claimed.
 insert into gristmill_running (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
     failures, crashes, losses, postpones, interruptions, started_at, worker_id, claimed_at
@@ -46,7 +46,7 @@ where ready.id = found.value
 order by ready.deadline, ready.id
 limit ?4;
 
-select
+select json_group_array(json_array(
     running.id,
     running.token,
     running.backend,
@@ -67,13 +67,13 @@ select
     job.args,
     job.kwargs,
     job.options
+)) as packed
 from gristmill_running as running
 cross join gristmill_ready as ready
 cross join gristmill_job as job
 where running.worker_id = ?1
     and ready.id = running.id
-    and job.id = running.id
-order by running.deadline, running.id;
+    and job.id = running.id;
 
 delete from gristmill_ready
 where id in (

@@ -4,7 +4,7 @@
 --      return_value, exception_class_path, traceback, next: result | ready | scheduled, state, state_reason, delay_us,
 --      failures, crashes, losses, postpones, interruptions}]
 -- ?2 now
--- Gives the accepted (id, token). Every statement finds its rows by the running row's own token, so a stale one
+-- Gives the accepted (id, token), packed into one row. Every statement finds its rows by the running row's own token, so a stale one
 -- changes nothing anywhere.
 -- The attempts are read out of their JSON once, into a temporary table that each connection makes when it opens:
 -- reading them in each of the five statements is what a turn would spend most of its time on.
@@ -131,6 +131,12 @@ where running.id = ended.id
     and running.token = ended.token
     and ended.next = 'scheduled';
 
+select json_group_array(json_array(running.id, running.token)) as packed
+from temp.gristmill_ended as ended
+cross join gristmill_running as running
+where running.id = ended.id
+    and running.token = ended.token;
+
 delete from gristmill_running
 where id in (
     select running.id
@@ -138,5 +144,4 @@ where id in (
     cross join gristmill_running as running
     where running.id = ended.id
         and running.token = ended.token
-)
-returning id, token;
+);

@@ -19,13 +19,13 @@ impl Session {
     /// is lost or closed.
     pub async fn claim(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
         let given = self.claim_binds(worker, bands, limit)?;
-        self.carry_out(&CLAIM, &given).await?.into_iter().map(claimed).collect()
+        in_order(self.carry_out(&CLAIM, &given).await?)
     }
 
     /// The same in the transaction that is open.
     pub(crate) async fn claim_within(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
         let given = self.claim_binds(worker, bands, limit)?;
-        self.run(&CLAIM, &given).await?.into_iter().map(claimed).collect()
+        in_order(self.run(&CLAIM, &given).await?)
     }
 
     fn claim_binds(&self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<[Bind<'static>; 4]> {
@@ -40,6 +40,12 @@ impl Session {
         let rows = self.carry_out(&OWNED, &[worker.to_string().into()]).await?;
         rows.into_iter().map(super::id_and_token).collect()
     }
+}
+
+fn in_order(rows: Vec<Row>) -> Result<Vec<Claimed>> {
+    let mut jobs: Vec<Claimed> = rows.into_iter().map(claimed).collect::<Result<_>>()?;
+    jobs.sort_by(|one, other| (&one.deadline, one.id).cmp(&(&other.deadline, other.id)));
+    Ok(jobs)
 }
 
 /// Reads the columns that `claim.sql` and `orphans.sql` name, in their order.
