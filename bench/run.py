@@ -44,7 +44,10 @@ def main() -> int:
                     for figure, value in figures.items():
                         results.setdefault(database, {}).setdefault(figure, {}).setdefault(kind.name, []).append(value)
     for database, figures in results.items():
-        table(database, figures)
+        print(f"\n{conditions(database, options.postgres)}")
+        table(figures)
+    for database in options.database if options.alone else ():
+        alone(database, options)
     if options.json:
         print(json.dumps(results))
     return 0
@@ -126,6 +129,32 @@ def wait_for(contender: Contender, jobs: int, patience: float) -> list[tuple[int
         time.sleep(0.02)
 
 
+def alone(database: str, options: argparse.Namespace) -> None:
+    """What has no peer to race: memory, idleness, and what a million rows of each kind cost."""
+    say(f"{database}: gristmill alone; a million rows are written four times, which takes minutes")
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=scratch_root()) as scratch,
+        fresh_database(database, options.postgres, Path(scratch)) as url,
+    ):
+        contender = Gristmill(options.python, url, Path(scratch))
+        contender.prepare()
+        print(contender.run(contender.manage("gristmill", "bench", "latency", "idle", "backlog")))
+
+
+def conditions(database: str, server: str) -> str:
+    """Under which settings a table was measured."""
+    if database == "sqlite":
+        return "sqlite, for all contenders: journal_mode wal, synchronous normal, the file in memory"
+    answer = subprocess.run(
+        ["psql", "-qAt", server, "-c", "show server_version", "-c", "show fsync", "-c", "show synchronous_commit"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    version, fsync, commit = answer.stdout.split("\n")[:3]
+    return f"PostgreSQL {version}, fsync {fsync}, synchronous_commit {commit}"
+
+
 class fresh_database:
     """A database of its own for one measurement, gone afterwards."""
 
@@ -166,9 +195,8 @@ def python_of(kind: type[Contender], ours: str) -> str:
     return str(python)
 
 
-def table(database: str, figures: dict[str, dict[str, list[float]]]) -> None:
+def table(figures: dict[str, dict[str, list[float]]]) -> None:
     """Medians, and the median of the rounds' ratios against ours."""
-    print(f"\n{database}")
     for figure, contenders in figures.items():
         print(f"  {figure}")
         ours = contenders.get("gristmill")
@@ -205,6 +233,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer jobs than usual")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has gristmill installed")
     parser.add_argument("--postgres", default=os.environ.get("GRISTMILL_TEST_POSTGRES", ""), help="server URL")
+    parser.add_argument("--alone", action="store_true", help="also what has no peer: memory, idle, backlog")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if "postgres" in options.database and not options.postgres:
