@@ -8,7 +8,7 @@ pub(crate) const SURVEY_INTERVAL: Duration = Duration::from_millis(500);
 /// The idle flag is cleared only after being busy for this long, so that sporadic jobs do not write it each time.
 pub(crate) const BUSY_BEFORE_CLEARING: Duration = Duration::from_secs(1);
 /// Ended attempts written in one turn, and jobs claimed in one.
-pub(crate) const TURN: usize = 100;
+pub(crate) const TURN: usize = 250;
 /// With so many ended attempts unwritten, nothing is claimed: two turns are always under way or next.
 pub(crate) const UNWRITTEN: usize = 2 * TURN;
 

@@ -13,7 +13,7 @@ CREATE TABLE gristmill_attempt (
     exception_class_path text,
     traceback text,
     primary key (job_id, token)
-);
+) without rowid;
 
 CREATE TABLE gristmill_job (
     id char(32) primary key,
@@ -112,7 +112,7 @@ CREATE TABLE gristmill_result (
     finished_at datetime not null,
     state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
     reason text
-);
+) without rowid;
 
 CREATE INDEX gristmill_result_prune
     on gristmill_result (finished_at, id);

@@ -1,4 +1,4 @@
-//! The seam below the verbs: one connection that runs one statement at a time.
+//! The seam below the verbs: one connection that runs one verb's SQL at a time.
 //!
 //! Binds and rows are our own plain values, so that a statement may also be carried out by someone else:
 //! by Python on Django's own connection, or by a test that injects faults.
@@ -66,7 +66,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 pub trait Connection: Send {
     /// Which SQL it understands.
     fn dialect(&self) -> Dialect;
-    /// Runs one statement and gives all its rows.
+    /// Runs one statement, or on SQLite several that stand one after another with the same binds, and gives all
+    /// their rows: a driver that runs them in a thread of its own is woken once a verb.
     fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>>;
     /// Begins a transaction that may write at once (`begin immediate` on SQLite).
     fn begin(&mut self) -> Answer<'_, ()>;

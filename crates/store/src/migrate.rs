@@ -21,6 +21,7 @@ impl Migration {
             Dialect::Postgres => self.postgres,
             Dialect::Sqlite => self.sqlite,
         })
+        .collect()
     }
 }
 

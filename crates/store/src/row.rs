@@ -1,8 +1,11 @@
 //! Reads the values of a row in the order the statement names them.
 
+use std::fmt;
 use std::str::FromStr;
 
 use gristmill_core::Moment;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::{Error, Result, Row, Value};
 
@@ -75,29 +78,51 @@ pub(crate) fn unpack(rows: Vec<Row>) -> Result<Vec<Row>> {
     for row in rows {
         let packed: Vec<Vec<Packed>> =
             serde_json::from_str(&Fields::of(row).text()?).map_err(|error| refused(&error.to_string()))?;
-        unpacked.extend(packed.into_iter().map(|row| row.into_iter().map(Value::from).collect::<Row>()));
+        unpacked.extend(packed.into_iter().map(|row| row.into_iter().map(|Packed(value)| value).collect::<Row>()));
     }
     Ok(unpacked)
 }
 
 /// A value of a packed row.
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum Packed {
-    Null,
-    Int(i64),
-    Float(f64),
-    Text(String),
+struct Packed(Value);
+
+impl<'de> Deserialize<'de> for Packed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(PackedVisitor)
+    }
 }
 
-impl From<Packed> for Value {
-    fn from(packed: Packed) -> Self {
-        match packed {
-            Packed::Null => Self::Null,
-            Packed::Int(int) => Self::Int(int),
-            Packed::Float(float) => Self::Float(float),
-            Packed::Text(text) => Self::Text(text),
-        }
+struct PackedVisitor;
+
+impl Visitor<'_> for PackedVisitor {
+    type Value = Packed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("null, a number or text")
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Packed, E> {
+        Ok(Packed(Value::Null))
+    }
+
+    fn visit_i64<E>(self, int: i64) -> std::result::Result<Packed, E> {
+        Ok(Packed(Value::Int(int)))
+    }
+
+    fn visit_u64<E: de::Error>(self, int: u64) -> std::result::Result<Packed, E> {
+        i64::try_from(int).map(|int| Packed(Value::Int(int))).map_err(E::custom)
+    }
+
+    fn visit_f64<E>(self, float: f64) -> std::result::Result<Packed, E> {
+        Ok(Packed(Value::Float(float)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> std::result::Result<Packed, E> {
+        Ok(Packed(Value::Text(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> std::result::Result<Packed, E> {
+        Ok(Packed(Value::Text(text)))
     }
 }
 

@@ -54,7 +54,7 @@ impl Session {
     /// Carries out a verb in a transaction of its own.
     pub(crate) async fn carry_out(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Row>> {
         self.refuse_if_spent()?;
-        if sql.statements(self.dialect()).len() == 1 {
+        if !sql.is_several(self.dialect()) {
             return self.run(sql, binds).await;
         }
         self.begin().await?;
@@ -62,14 +62,11 @@ impl Session {
         self.end(rows).await
     }
 
-    /// Runs a verb's statements in the transaction that is open and gives all their rows: one of them answers.
+    /// Runs a verb in the transaction that is open.
     pub(crate) async fn run(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Row>> {
-        let mut answer = Vec::new();
-        for statement in sql.statements(self.connection.dialect()) {
-            let rows = self.connection.run(statement, binds).await?;
-            answer.extend(if row::is_packed(statement) { row::unpack(rows)? } else { rows });
-        }
-        Ok(answer)
+        let text = sql.text(self.connection.dialect());
+        let rows = self.connection.run(text, binds).await?;
+        if row::is_packed(text) { row::unpack(rows) } else { Ok(rows) }
     }
 
     pub(crate) async fn begin(&mut self) -> Result<()> {

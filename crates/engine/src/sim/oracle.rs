@@ -9,7 +9,21 @@ use super::connection::Shared;
 
 type Key = (JobId, Token);
 
-/// Every place row of a job that has not ended, and the ends since the last look: those are read once, by their row
+/// The oracle's own notes of results and attempts, in the order in which they were written.
+pub(super) const NOTES: [&str; 4] = [
+    "create table result_seen
+        (number integer primary key, id text, token integer, crashes integer, losses integer, interruptions integer)",
+    "create trigger note_result after insert on gristmill_result begin
+        insert into result_seen (id, token, crashes, losses, interruptions)
+        values (new.id, new.token, new.crashes, new.losses, new.interruptions);
+    end",
+    "create table attempt_seen (number integer primary key, job_id text, token integer)",
+    "create trigger note_attempt after insert on gristmill_attempt begin
+        insert into attempt_seen (job_id, token) values (new.job_id, new.token);
+    end",
+];
+
+/// Every place row of a job that has not ended, and the ends since the last look: those are read once, by their
 /// number. One statement, as the oracle looks after every step.
 const LOOK: &str = "
     select id, 'ready', token, null, crashes, losses, interruptions, 0 from gristmill_ready
@@ -18,9 +32,9 @@ const LOOK: &str = "
     union all
     select id, 'running', token, worker_id, crashes, losses, interruptions, 0 from gristmill_running
     union all
-    select id, 'result', token, null, crashes, losses, interruptions, rowid from gristmill_result where rowid > ?1
+    select id, 'result', token, null, crashes, losses, interruptions, number from result_seen where number > ?1
     union all
-    select job_id, 'attempt', token, null, 0, 0, 0, rowid from gristmill_attempt where rowid > ?2";
+    select job_id, 'attempt', token, null, 0, 0, 0, number from attempt_seen where number > ?2";
 
 #[derive(Default)]
 pub(super) struct Oracle {

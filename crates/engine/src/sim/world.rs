@@ -9,7 +9,7 @@ use gristmill_core::{JobId, Lane, Moment, Token, WorkerId};
 use gristmill_store::{Error, NewJob, Session, Settings, Store};
 
 use super::connection::{Defect, Shared, SimSessions, Weather};
-use super::oracle::Oracle;
+use super::oracle::{self, Oracle};
 use super::runners::TASKS;
 use super::supervisor::Supervisor;
 use super::tally::Tally;
@@ -57,6 +57,9 @@ impl World {
         store.migrate().await.expect("the schema");
         let connection = store.open().await.expect("the database").into_connection();
         let shared = Shared::new(connection, defect, rng.fork());
+        for statement in oracle::NOTES {
+            shared.ask(statement, &[]).await;
+        }
         let sessions = SimSessions(Arc::clone(&shared));
 
         let (origin, now) = (Instant::now(), GENESIS);

@@ -109,7 +109,7 @@ create table gristmill_attempt (
     exception_class_path text,
     traceback text,
     primary key (job_id, token)
-);
+) without rowid;
 
 -- A job that has ended. token is that of the attempt that ended it, where the return value is.
 create table gristmill_result (
@@ -131,7 +131,7 @@ create table gristmill_result (
     finished_at datetime not null,
     state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
     reason text
-);
+) without rowid;
 
 create index gristmill_result_prune
     on gristmill_result (finished_at, id);

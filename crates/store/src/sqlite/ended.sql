@@ -1,6 +1,6 @@
 -- The attempts of one finish, read out of their JSON; emptied before each.
 create temp table gristmill_ended (
-    id text primary key,
+    id text not null,
     token integer not null,
     outcome text,
     runner_pid integer,
@@ -17,5 +17,6 @@ create temp table gristmill_ended (
     crashes integer not null,
     losses integer not null,
     postpones integer not null,
-    interruptions integer not null
-) without rowid
+    interruptions integer not null,
+    now text not null
+)

@@ -19,4 +19,5 @@ select
     json_extract(new.value, '$.options')
 from json_each(?1) as new;
 
-select ?2;
+select ?2
+where ?1 is not null;

@@ -15,7 +15,7 @@ delete from temp.gristmill_ended;
 
 insert into temp.gristmill_ended (
     id, token, outcome, runner_pid, started_after_us, reason, return_value, exception_class_path, traceback,
-    next, state, state_reason, delay_us, failures, crashes, losses, postpones, interruptions
+    next, state, state_reason, delay_us, failures, crashes, losses, postpones, interruptions, now
 )
 select
     json_extract(ended.value, '$.id'),
@@ -35,7 +35,8 @@ select
     json_extract(ended.value, '$.crashes'),
     json_extract(ended.value, '$.losses'),
     json_extract(ended.value, '$.postpones'),
-    json_extract(ended.value, '$.interruptions')
+    json_extract(ended.value, '$.interruptions'),
+    ?2
 from json_each(?1) as ended;
 
 insert into gristmill_attempt (
@@ -51,10 +52,10 @@ select
     running.claimed_at,
     case
         when ended.started_after_us is not null
-        then min(?2, max(running.claimed_at, strftime('%Y-%m-%d %H:%M:%f', running.claimed_at,
+        then min(ended.now, max(running.claimed_at, strftime('%Y-%m-%d %H:%M:%f', running.claimed_at,
             printf('+%.6f seconds', ended.started_after_us / 1000000.0)) || '000'))
     end,
-    ?2,
+    ended.now,
     ended.outcome,
     ended.reason,
     ended.return_value,
@@ -79,7 +80,7 @@ select
     ended.postpones,
     ended.interruptions,
     coalesce(running.started_at, attempt.started_at),
-    ?2,
+    ended.now,
     ended.state,
     ended.state_reason
 from temp.gristmill_ended as ended
@@ -115,7 +116,7 @@ insert into gristmill_scheduled (
 )
 select
     running.id, running.backend, running.queue_name, running.task_name, running.priority,
-    strftime('%Y-%m-%d %H:%M:%f', ?2,
+    strftime('%Y-%m-%d %H:%M:%f', ended.now,
         printf('+%.6f seconds', ended.delay_us / 1000000.0)) || '000',
     running.deadline, running.token, running.generation,
     ended.failures,

@@ -74,21 +74,31 @@ struct Returned {
     token: Token,
 }
 
-/// What `finish.sql` reads of one attempt.
+/// What `finish.sql` reads of one attempt; what is left out is null.
 #[derive(Serialize)]
 struct Ended<'a> {
     id: JobId,
     token: Token,
+    #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     runner_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     started_after_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     return_value: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     exception_class_path: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     traceback: Option<Cow<'a, str>>,
     next: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     state_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     delay_us: Option<u64>,
     #[serde(flatten)]
     counts: Counts,
