@@ -57,7 +57,7 @@ def measure(
     kind: type[Contender], database: str, what: str, scratch: Path, options: argparse.Namespace
 ) -> dict[str, float]:
     """One contender, one database of its own, one measurement."""
-    with fresh_database(database, options.postgres, scratch) as url:
+    with fresh_database(database, options.postgres) as url:
         contender = kind(python_of(kind, options.python), url, scratch)
         contender.prepare()
         return MEASUREMENTS[what](contender, options)
@@ -134,7 +134,7 @@ def alone(database: str, options: argparse.Namespace) -> None:
     say(f"{database}: gristmill alone; a million rows are written four times, which takes minutes")
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=scratch_root()) as scratch,
-        fresh_database(database, options.postgres, Path(scratch)) as url,
+        fresh_database(database, options.postgres) as url,
     ):
         contender = Gristmill(options.python, url, Path(scratch))
         contender.prepare()
@@ -144,7 +144,7 @@ def alone(database: str, options: argparse.Namespace) -> None:
 def conditions(database: str, server: str) -> str:
     """Under which settings a table was measured."""
     if database == "sqlite":
-        return "sqlite, for all contenders: journal_mode wal, synchronous normal, the file in memory"
+        return "sqlite, for all contenders: journal_mode wal, synchronous normal, the file on the disk"
     answer = subprocess.run(
         ["psql", "-qAt", server, "-c", "show server_version", "-c", "show fsync", "-c", "show synchronous_commit"],
         capture_output=True,
@@ -158,19 +158,22 @@ def conditions(database: str, server: str) -> str:
 class fresh_database:
     """A database of its own for one measurement, gone afterwards."""
 
-    def __init__(self, kind: str, server: str, scratch: Path) -> None:
-        self.kind, self.server, self.scratch = kind, server, scratch
+    def __init__(self, kind: str, server: str) -> None:
+        self.kind, self.server = kind, server
+        # On the disk, where people have theirs.
+        self.folder = tempfile.TemporaryDirectory(prefix="bench-sqlite-")
         self.name = f"bench_{os.getpid()}_{time.monotonic_ns()}"
 
     def __enter__(self) -> str:
         if self.kind == "sqlite":
-            return f"sqlite://{self.scratch}/bench.sqlite3"
+            return f"sqlite://{self.folder.name}/bench.sqlite3"
         self._sql(f"create database {self.name}")
         return f"{self.server.rsplit('/', 1)[0]}/{self.name}"
 
     def __exit__(self, *_: object) -> None:
         if self.kind == "postgres":
             self._sql(f"drop database {self.name} with (force)")
+        self.folder.cleanup()
 
     def _sql(self, statement: str) -> None:
         subprocess.run(["psql", "-q", self.server, "-c", statement], check=True)
@@ -214,7 +217,7 @@ def percentile(ordered: list[float], percent: int) -> float:
 
 
 def scratch_root() -> str | None:
-    """Where the task's file and SQLite live: memory when there is some."""
+    """Where the task's file is: in memory when there is some."""
     return "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
