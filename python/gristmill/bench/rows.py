@@ -19,11 +19,13 @@ MILLION = 1_000_000
 KINDS = ("ready", "scheduled", "finished", "unknown")
 
 _PLACE = "id, backend, queue_name, task_name, priority, run_after, deadline, token, generation"
+#: The tables in which a job has its place.
+PLACES = ("ready", "scheduled", "running", "result")
 _COUNTS = "failures, crashes, losses, postpones, interruptions"
 
 
 def fill(backend: str, kind: str, count: int) -> None:
-    """Puts `count` jobs of the benchmark in place: enqueued a day ago, numbered from 0."""
+    """Puts `count` jobs of the benchmark in place, enqueued now and numbered from 0."""
     connection = _connection(backend)
     postgres = connection.vendor == "postgresql"
     name = tasks.UNKNOWN if kind == "unknown" else tasks.noop.module_path
@@ -49,15 +51,6 @@ def fill(backend: str, kind: str, count: int) -> None:
                 from {numbers}""",
             binds,
         )
-        if postgres:
-            place = "scheduled" if kind == "scheduled" else "ready"
-            cursor.execute(
-                f"""insert into gristmill_{place} ({_PLACE}, {_COUNTS})
-                    select id, backend, queue_name, task_name, priority, run_after,
-                        coalesce(run_after, enqueued_at) + interval '7 days', 0, 1, 0, 0, 0, 0, 0
-                    from gristmill_job where task_name = %s""",
-                [name],
-            )
         if kind == "finished":
             cursor.execute(
                 f"""insert into gristmill_result ({_PLACE}, {_COUNTS}, started_at, finished_at, state)
@@ -66,20 +59,29 @@ def fill(backend: str, kind: str, count: int) -> None:
                 {"task": name},
             )
             cursor.execute("delete from gristmill_ready where task_name = %s", [name])
-        if postgres:
-            cursor.execute("analyze")
+        tidy(connection)
+
+
+def tidy(connection: BaseDatabaseWrapper) -> None:
+    """Vacuums: what a million deleted rows leave behind is PostgreSQL's to clear away, and not what is measured."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            for table in ("job", *PLACES, "attempt"):
+                cursor.execute(f"vacuum analyze gristmill_{table}")
 
 
 def clear(backend: str) -> None:
     """Takes every job of the benchmark away."""
-    with _connection(backend).cursor() as cursor:
+    connection = _connection(backend)
+    with connection.cursor() as cursor:
         names = [tasks.noop.module_path, tasks.UNKNOWN]
         cursor.execute(
             "delete from gristmill_attempt where job_id in (select id from gristmill_job where task_name in (%s, %s))",
             names,
         )
-        for table in ("ready", "scheduled", "running", "result", "job"):
+        for table in (*PLACES, "job"):
             cursor.execute(f"delete from gristmill_{table} where task_name in (%s, %s)", names)
+    tidy(connection)
 
 
 def _connection(backend: str) -> BaseDatabaseWrapper:
