@@ -3,6 +3,7 @@
 -- ?1 jobs: [{id, backend, queue_name, task_name, priority, run_after or null, args, kwargs, options or null}]
 -- ?2 now
 -- Gives the moment at which they were asked for.
+-- The last statement names the jobs too, because the driver miscounts where a lower bind is left out.
 insert into gristmill_job (
     id, backend, queue_name, task_name, priority, run_after, enqueued_at, args, kwargs, options
 )
