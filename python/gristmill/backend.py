@@ -49,8 +49,6 @@ logger = logging.getLogger("gristmill")
 # Exceptions recorded for attempts that ended without one of their own.
 ERROR_OF_OUTCOME = {"crashed": RunnerCrashed, "lost": WorkerLost, "interrupted": Interrupted}
 
-UNCOUNTED_OUTCOMES = frozenset({"handed back", "postponed"})
-
 
 class GristmillBackend(BaseTaskBackend):
     """
@@ -252,6 +250,8 @@ def insert_statement(dialect: str, now_is_bound: bool, run_after: str) -> str:
 
 def result_of(job: Any) -> AnyTaskResult:
     """Builds Django's TaskResult from a row of the `Job` model; asks for attempts only where there can be any."""
+    from gristmill.models import UNCOUNTED_OUTCOMES
+
     attempts: list[Any] = []
     # The first attempt's success is told by the job itself; any other past needs the attempts.
     if job.token > 1 or (job.token == 1 and job.state not in ("running", "successful")):

@@ -1,6 +1,7 @@
 //! What `manage.py gristmill worker` hands over: settings and options as JSON on an inherited descriptor,
 //! so that no password ever stands in an argument list.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -36,6 +37,14 @@ pub(crate) struct Config {
     pub(crate) grace: Option<f64>,
     pub(crate) heartbeat: Option<f64>,
     pub(crate) max_jobs_per_runner: Option<u64>,
+    pub(crate) max_runner_memory_mb: Option<u64>,
+    pub(crate) concurrency: Option<usize>,
+    /// Seconds.
+    pub(crate) retention: Option<f64>,
+    #[serde(default)]
+    pub(crate) queue_limits: HashMap<String, u32>,
+    #[serde(default)]
+    pub(crate) unprefetched: HashSet<String>,
     #[serde(default)]
     pub(crate) reload: bool,
     #[serde(default)]
@@ -87,6 +96,8 @@ impl Config {
             max_jobs: self.max_jobs,
             poll_interval: seconds(self.poll_interval, defaults.poll_interval),
             grace: seconds(self.grace, defaults.grace),
+            queue_limits: self.queue_limits.clone(),
+            retention: seconds(self.retention, defaults.retention),
             lease: Lease::new(seconds(self.heartbeat, defaults.lease.heartbeat)),
         }
     }

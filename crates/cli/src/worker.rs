@@ -13,6 +13,8 @@ use crate::config::Config;
 use crate::logging;
 use crate::signals::StopSignals;
 
+/// Async jobs that one runner runs at once, unless it is told.
+const ASYNC_JOBS: usize = 10;
 /// The worker came up and could not go on; same as a crash of its own.
 const CRASHED: u8 = 99;
 
@@ -83,6 +85,10 @@ fn pool_config(config: &Config) -> gristmill_pool::Config {
         backend: config.backend.clone(),
         processes: config.processes() as usize,
         max_jobs_per_runner: config.max_jobs_per_runner,
+        max_runner_memory_mb: config.max_runner_memory_mb,
+        concurrency: config.concurrency.unwrap_or(ASYNC_JOBS),
+        unprefetched: config.unprefetched.clone(),
+        dialect: config.database.dialect(),
         reload: config.reload,
         env: Vec::new(),
     }

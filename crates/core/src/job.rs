@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, Moment, Options, Token};
+use crate::backoff::bounded;
+use crate::{Expiry, JobId, Moment, Options, Token};
 
 /// Where ready jobs queue up. A claim visits only lanes that its worker serves, so the jobs of unknown
 /// tasks and other queues cost nothing.
@@ -85,6 +86,28 @@ impl Claimed {
     /// What the engine itself reads of the job's options.
     pub fn options(&self) -> Options {
         self.options_json.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    }
+
+    /// A number in 0..1 that is this attempt's own: what jitter rolls, so that decisions stay pure.
+    pub fn roll(&self) -> f64 {
+        // SplitMix64's finalizer spreads the bits of an id whose neighbours were made in the same millisecond.
+        let (high, low) = self.id.0.as_u64_pair();
+        let mut bits = high ^ low ^ self.token.0.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        f64::from(u32::try_from((bits ^ (bits >> 31)) >> 32).unwrap_or(0)) / 4_294_967_296.0
+    }
+
+    /// Whether it was claimed when it was too old to start, by the database's clock.
+    pub fn is_expired(&self, options: &Options) -> bool {
+        match &options.expires {
+            None => false,
+            Some(Expiry::At(moment)) => *moment <= self.claimed_at,
+            Some(Expiry::After(seconds)) => {
+                let limit = bounded(*seconds).as_micros();
+                self.claimed_at.since(&self.enqueued_at).is_some_and(|age| age.as_micros() >= limit)
+            }
+        }
     }
 
     /// Started runs that count so far, this one included: Django's `attempts`.

@@ -2,6 +2,7 @@
 //! time, everything here is a pure answer.
 
 pub mod attempt;
+pub mod backoff;
 pub mod id;
 pub mod job;
 pub mod lease;
@@ -9,10 +10,11 @@ pub mod moment;
 pub mod options;
 pub mod state;
 
-pub use attempt::{Attempt, Outcome, Text};
+pub use attempt::{Advice, Attempt, Outcome, Progress, Text, Until};
+pub use backoff::Backoff;
 pub use id::{JobId, Token, WorkerId};
 pub use job::{Band, Claimed, Counts, Lane};
 pub use lease::Lease;
 pub use moment::Moment;
-pub use options::Options;
+pub use options::{Expiry, OnCrash, Options};
 pub use state::{Next, Reason, State, decide};

@@ -1,6 +1,7 @@
 //! An instant of the database's clock, as text.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,30 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// Microseconds since 1970-01-01 00:00 UTC; `None` for what is not a moment. A `T` for the space will do.
+    pub fn unix_micros(&self) -> Option<i64> {
+        let (date, time) = self.0.split_once([' ', 'T'])?;
+        let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
+        let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+        let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let mut time = time.splitn(3, ':').map(|part| part.parse::<i64>().ok());
+        let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+        if !(1..=12).contains(&month) || fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let micros: i64 = format!("{fraction:0<6}")[..6].parse().ok()?;
+        let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+        Some(seconds * 1_000_000 + micros)
+    }
+
+    /// How long after `earlier` it is; nothing when it is before. `None` where one of them is not a moment.
+    pub fn since(&self, earlier: &Self) -> Option<Duration> {
+        let micros = self.unix_micros()?.saturating_sub(earlier.unix_micros()?);
+        Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -47,8 +72,21 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+// The inverse, from the same source.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Moment;
 
     #[test]
@@ -56,5 +94,23 @@ mod tests {
         assert_eq!(Moment::from_unix_micros(0).0, "1970-01-01 00:00:00.000000");
         assert_eq!(Moment::from_unix_micros(951_826_153_000_001).0, "2000-02-29 12:09:13.000001");
         assert_eq!(Moment::from_unix_micros(-1).0, "1969-12-31 23:59:59.999999");
+    }
+
+    #[test]
+    fn a_moment_reads_back_as_the_micros_that_made_it() {
+        for micros in [0, -1, 951_826_153_000_001, 4_102_444_800_000_000, -62_135_596_800_000_000] {
+            assert_eq!(Moment::from_unix_micros(micros).unix_micros(), Some(micros));
+        }
+        for odd in ["", "2026", "2026-01-01", "2026-13-01 00:00:00", "2026-01-01 00:00:00.x", "a-b-c d:e:f"] {
+            assert_eq!(Moment(odd.into()).unix_micros(), None, "{odd}");
+        }
+        assert_eq!(Moment("1970-01-01T00:00:01.5".into()).unix_micros(), Some(1_500_000));
+    }
+
+    #[test]
+    fn time_between_two_moments_never_runs_backwards() {
+        let (early, late) = (Moment::from_unix_micros(5), Moment::from_unix_micros(2_000_005));
+        assert_eq!(late.since(&early), Some(Duration::from_secs(2)));
+        assert_eq!(early.since(&late), Some(Duration::ZERO));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Counts, Options, Outcome};
+use crate::backoff::bounded;
+use crate::{Advice, Claimed, Counts, Moment, OnCrash, Options, Outcome, Until};
 
 /// How many crashes in a row make a job poisoned: it killed its runner each time.
 pub const CRASHES_IN_A_ROW: u32 = 3;
@@ -45,8 +46,20 @@ pub enum Reason {
     BadResult,
     /// Its runner died.
     Crashed,
+    /// It ran longer than its options allow.
+    Timeout,
+    /// It used more memory than its options allow.
+    Memory,
+    /// Its own backoff function said not to try again.
+    GivenUp,
+    /// It was not started before it expired.
+    Expired,
+    /// It postponed itself too often.
+    PostponedTooOften,
     /// Its worker vanished.
     Lost,
+    /// A worker stopped under it, and it must not run twice.
+    Interrupted,
     /// Workers stopped under it too often.
     InterruptedTooOften,
 }
@@ -58,14 +71,20 @@ impl Reason {
             Self::Error => "error",
             Self::BadResult => "bad result",
             Self::Crashed => "crashed",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::GivenUp => "given up",
+            Self::Expired => "expired",
+            Self::PostponedTooOften => "postponed too often",
             Self::Lost => "lost",
+            Self::Interrupted => "interrupted",
             Self::InterruptedTooOften => "interrupted too often",
         }
     }
 }
 
 /// Where a job goes when its attempt has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// It has ended.
     Finished {
@@ -81,46 +100,111 @@ pub enum Next {
         /// From the end of the attempt, by the database's clock.
         delay: Duration,
     },
+    /// It is due at a moment of the database's clock.
+    ScheduledAt(Moment),
 }
 
 /// Where a job goes after `outcome`, and its counts from then on. Pure: the same question has one answer.
-pub fn decide(before: Counts, _options: &Options, outcome: &Outcome) -> (Counts, Next) {
-    let mut counts = before;
+pub fn decide(claimed: &Claimed, options: &Options, outcome: &Outcome) -> (Counts, Next) {
+    let mut counts = claimed.counts;
     let next = match outcome {
         Outcome::Successful { .. } => {
             counts.crashes = 0;
             finished(State::Successful, None)
         }
-        Outcome::Failed { reason, .. } => {
+        Outcome::Failed { reason, classes, advice, .. } => {
             counts.crashes = 0;
             counts.failures = counts.failures.saturating_add(1);
-            finished(State::Failed, Some(*reason))
+            after_failure(claimed, options, counts.failures, (*reason, classes, *advice))
+        }
+        Outcome::Postponed { until, .. } => {
+            counts.crashes = 0;
+            counts.postpones = counts.postpones.saturating_add(1);
+            postponed(options, counts.postpones, until)
         }
         Outcome::Crashed { .. } => {
             counts.crashes = counts.crashes.saturating_add(1);
-            if counts.crashes >= CRASHES_IN_A_ROW {
-                finished(State::Poisoned, Some(Reason::Crashed))
-            } else {
-                Next::Ready
+            match options.on_crash {
+                OnCrash::Fail => finished(State::Failed, Some(Reason::Crashed)),
+                OnCrash::Rerun if counts.crashes >= CRASHES_IN_A_ROW => {
+                    finished(State::Poisoned, Some(Reason::Crashed))
+                }
+                OnCrash::Rerun => Next::Ready,
             }
         }
         Outcome::Lost => {
             counts.losses = counts.losses.saturating_add(1);
-            if counts.losses >= LOSSES { finished(State::Poisoned, Some(Reason::Lost)) } else { Next::Ready }
+            match options.on_crash {
+                OnCrash::Fail => finished(State::Failed, Some(Reason::Lost)),
+                OnCrash::Rerun if counts.losses >= LOSSES => finished(State::Poisoned, Some(Reason::Lost)),
+                OnCrash::Rerun => Next::Ready,
+            }
         }
         Outcome::Interrupted => {
             counts.interruptions = counts.interruptions.saturating_add(1);
-            if counts.interruptions >= INTERRUPTIONS {
-                finished(State::Failed, Some(Reason::InterruptedTooOften))
-            } else {
-                Next::Ready
+            match options.on_crash {
+                OnCrash::Fail => finished(State::Failed, Some(Reason::Interrupted)),
+                OnCrash::Rerun if counts.interruptions >= INTERRUPTIONS => {
+                    finished(State::Failed, Some(Reason::InterruptedTooOften))
+                }
+                OnCrash::Rerun => Next::Ready,
             }
         }
+        Outcome::Cancelled { .. } => finished(State::Cancelled, None),
+        Outcome::Expired => finished(State::Failed, Some(Reason::Expired)),
+        Outcome::Incompatible { .. } => Next::Scheduled { delay: until_the_next_deploy(claimed) },
         Outcome::HandedBack => Next::Ready,
     };
     (counts, next)
 }
 
+fn after_failure(
+    claimed: &Claimed,
+    options: &Options,
+    failures: u32,
+    (reason, classes, advice): (Reason, &[String], Advice),
+) -> Next {
+    let may = options.max_attempts.is_none_or(|most| failures < most) && is_retried(options, classes);
+    match advice {
+        _ if !may => finished(State::Failed, Some(reason)),
+        Advice::GiveUp => finished(State::Failed, Some(Reason::GivenUp)),
+        Advice::After(delay) => later(delay),
+        Advice::ByOptions => later(options.backoff.delay(failures, claimed.roll())),
+    }
+}
+
+fn is_retried(options: &Options, classes: &[String]) -> bool {
+    match &options.retry_on {
+        None => classes.iter().any(|class| class == "builtins.Exception"),
+        Some(named) => classes.iter().any(|class| named.contains(class)),
+    }
+}
+
+fn postponed(options: &Options, postpones: u32, until: &Until) -> Next {
+    if options.max_postpones.is_some_and(|most| postpones > most) {
+        return finished(State::Failed, Some(Reason::PostponedTooOften));
+    }
+    match until {
+        Until::Default => later(bounded(options.postpone_delay)),
+        Until::After(delay) => later(*delay),
+        Until::At(moment) => Next::ScheduledAt(moment.clone()),
+    }
+}
+
+/// A job that waits for other code is looked at again after a quarter of its age: often while the deploy that it
+/// waits for may be under way, seldom when nobody has come for days.
+fn until_the_next_deploy(claimed: &Claimed) -> Duration {
+    let age = claimed.claimed_at.since(&claimed.enqueued_at).unwrap_or_default();
+    (age / 4).clamp(Duration::from_secs(10), Duration::from_mins(10))
+}
+
+fn later(delay: Duration) -> Next {
+    if delay.is_zero() { Next::Ready } else { Next::Scheduled { delay } }
+}
+
 fn finished(state: State, reason: Option<Reason>) -> Next {
     Next::Finished { state, reason }
 }
+
+#[cfg(test)]
+mod tests;

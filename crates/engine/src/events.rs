@@ -1,4 +1,4 @@
-//! What happens to jobs, told twice: as log lines for people and as [`Progress`] for a progress bar.
+//! What happens to jobs, told twice: as log lines for people and as [`Figures`] for a progress bar.
 //!
 //! One verb, one word: the message of a line is the word for what happened, its fields are `job.id`,
 //! `task.name`, `queue.name`, `token` and `duration_ms`. Level `error` means that a person should look.
@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 
 /// What a worker has done so far and does now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct Figures {
     /// Jobs claimed.
     pub claimed: u64,
     /// Attempts that were successful.
@@ -34,20 +34,20 @@ pub struct Progress {
 
 /// Tells what happens to jobs.
 pub(crate) struct Events {
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<Figures>,
 }
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self { progress: watch::Sender::new(Progress::default()) }
+        Self { progress: watch::Sender::new(Figures::default()) }
     }
 
-    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+    pub(crate) fn progress(&self) -> watch::Receiver<Figures> {
         self.progress.subscribe()
     }
 
     /// Changes the progress; who watches is woken only by a difference.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Progress)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Figures)) {
         self.progress.send_if_modified(|progress| {
             let before = *progress;
             change(progress);
@@ -85,13 +85,19 @@ impl Events {
                 tell!(warn, "failed", reason = reason.word(), exception = exception_class_path.as_str());
             }
             Outcome::Crashed { how } => tell!(error, "crashed", how = how.as_str()),
+            Outcome::Postponed { why, .. } => tell!(info, "postponed", why = why.as_str()),
+            Outcome::Incompatible { why } => tell!(warn, "incompatible", why = why.as_str()),
+            Outcome::Expired => tell!(warn, "expired"),
+            Outcome::Cancelled { how } => tell!(warn, "cancelled", how = how.as_str()),
             Outcome::Lost => tell!(error, "lost"),
             Outcome::Interrupted => tell!(warn, "interrupted"),
             Outcome::HandedBack => tell!(debug, "handed back"),
         }
         self.update(|progress| match &attempt.outcome {
-            Outcome::Successful { .. } => progress.done += 1,
-            Outcome::Failed { .. } | Outcome::Crashed { .. } => progress.failed += 1,
+            Outcome::Failed { .. } | Outcome::Crashed { .. } | Outcome::Expired | Outcome::Cancelled { .. } => {
+                progress.failed += 1;
+            }
+            Outcome::Successful { .. } | Outcome::Postponed { .. } | Outcome::Incompatible { .. } => progress.done += 1,
             Outcome::Interrupted => progress.interrupted += 1,
             Outcome::HandedBack => progress.handed_back += 1,
             Outcome::Lost => {}

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use gristmill_core::{Claimed, Outcome};
+use gristmill_core::{Claimed, JobId, Outcome, Progress, Text, Token};
 
 /// Runs claimed jobs and tells how each ended. Everything it is given comes back as exactly one
 /// [`Event::Ended`], unless this process dies.
@@ -27,6 +27,11 @@ pub trait Executor: Send {
     /// Ends everything that runs, now: each ends as [`Outcome::Interrupted`] (or as it had just ended by itself).
     fn interrupt(&mut self);
 
+    /// Ends one job that someone wants cancelled. What has not started ends at once; what runs is asked, and stopped
+    /// with its runner when it has not ended within a grace. Each ends as [`Outcome::Cancelled`] (or as it had just
+    /// ended by itself). Nothing happens for a claim that it does not hold.
+    fn cancel(&mut self, job: JobId, token: Token);
+
     /// Runs nothing more and ends its processes; resolves when they are gone.
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 }
@@ -38,6 +43,8 @@ pub trait Executor: Send {
 pub enum Event {
     /// A job it was given has ended.
     Ended(Ended),
+    /// What a running handler says of itself.
+    Progress(Progress),
     /// It has room again without a job having ended: a runner came up.
     Room,
     /// It cannot go on (its processes do not start): why, in one sentence. The worker stops.
@@ -55,4 +62,8 @@ pub struct Ended {
     pub runner_pid: Option<u32>,
     /// How it ended.
     pub outcome: Outcome,
+    /// What the handler printed and logged, bounded.
+    pub output: Option<Text>,
+    /// The handler's own transaction has written this end: nothing is left to write.
+    pub written: bool,
 }

@@ -28,7 +28,7 @@ mod unwritten;
 mod watchdog;
 mod worker;
 
-pub use events::Progress;
+pub use events::Figures;
 pub use executor::{Ended, Event, Executor};
 pub use heartbeat::Standing;
 pub use options::Options;

@@ -350,7 +350,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         for event in happened.drain(..) {
             match event {
                 Event::Ended(ended) => self.ended(ended),
-                Event::Room => {}
+                Event::Room | Event::Progress(_) => {}
                 Event::Broken(why) => {
                     error!(target: "gristmill::mill", why, "broken");
                     self.leaving.break_off(why);
@@ -361,7 +361,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
     }
 
     fn ended(&mut self, ended: Ended) {
-        let Ended { claimed, started_after, runner_pid, outcome } = ended;
+        let Ended { claimed, started_after, runner_pid, outcome, output, written: _ } = ended;
         let Some(since) = self.held.remove(&key(&claimed)) else {
             warn!(target: "gristmill::mill", { job.id = %claimed.id, token = claimed.token.0 }, "ended, but was not held");
             return;
@@ -378,7 +378,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             Outcome::Interrupted if self.leaving.is_in_haste() => self.stopped_under += 1,
             _ => {}
         }
-        let attempt = Attempt { claimed, started_after, runner_pid, outcome };
+        let attempt = Attempt { claimed, started_after, runner_pid, outcome, output };
         self.unwritten.push(attempt, Some(clock::now().saturating_duration_since(since)));
     }
 

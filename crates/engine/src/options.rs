@@ -1,5 +1,6 @@
 //! How a worker was asked to behave.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use gristmill_core::Lease;
@@ -27,6 +28,10 @@ pub struct Options {
     pub poll_interval: Duration,
     /// How long a stop waits for running jobs.
     pub grace: Duration,
+    /// How many jobs of a queue may run at once in this worker; a queue that is not named may use every runner.
+    pub queue_limits: HashMap<String, u32>,
+    /// How long finished jobs are kept that have no retention of their own.
+    pub retention: Duration,
     /// Heartbeat and all that follows from it.
     pub lease: Lease,
 }
@@ -44,6 +49,8 @@ impl Default for Options {
             max_jobs: None,
             poll_interval: Duration::from_secs(2),
             grace: Duration::from_secs(25),
+            queue_limits: HashMap::new(),
+            retention: Duration::from_hours(14 * 24),
             lease: Lease::new(Duration::from_secs(5)),
         }
     }

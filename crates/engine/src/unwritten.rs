@@ -131,11 +131,12 @@ fn reduce(attempt: &mut Attempt) {
         "the end of this attempt cannot be stored; it is reduced to a failure"
     );
     attempt.runner_pid = None;
-    attempt.outcome = Outcome::Failed {
-        reason: Reason::Error,
-        exception_class_path: "gristmill.exceptions.Unstorable".into(),
-        traceback: "The database refused to store how this attempt ended; the worker's log says why.".into(),
-    };
+    attempt.output = None;
+    attempt.outcome = Outcome::failed(
+        Reason::Error,
+        "gristmill.exceptions.Unstorable",
+        "The database refused to store how this attempt ended; the worker's log says why.",
+    );
 }
 
 #[cfg(test)]
@@ -164,7 +165,7 @@ mod tests {
             options_json: None,
         };
         let outcome = Outcome::Successful { return_value: "null".into() };
-        Attempt { claimed, started_after: None, runner_pid: None, outcome }
+        Attempt::unstarted(claimed, outcome)
     }
 
     fn tokens(attempts: &[Attempt]) -> Vec<i64> {

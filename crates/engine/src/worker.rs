@@ -19,7 +19,7 @@ use crate::keeper::Keeper;
 use crate::link::Link;
 use crate::mill::{Leftover, Mill, Parts};
 use crate::watchdog::{self, Pulse};
-use crate::{Executor, Options, Progress, Sessions, Shutdown, Stage, Standing, notifier};
+use crate::{Executor, Figures, Options, Sessions, Shutdown, Stage, Standing, notifier};
 
 /// How long an executor may take to end its processes.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
     }
 
     /// What it has done so far, for a progress bar.
-    pub fn progress(&self) -> watch::Receiver<Progress> {
+    pub fn progress(&self) -> watch::Receiver<Figures> {
         self.events.progress()
     }
 

@@ -183,6 +183,8 @@ fn failure(json: &[u8]) -> Result<Outcome, BadFrame> {
         reason,
         exception_class_path: storable(failure.exception_class_path),
         traceback: storable(failure.traceback),
+        classes: Vec::new(),
+        advice: gristmill_core::Advice::ByOptions,
     })
 }
 

@@ -3,6 +3,7 @@
 //! What it stands for is a task of its own on the runtime (`actor`), so that runners stay fed while the engine waits
 //! for the database; the two talk through channels.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::future::poll_fn;
 use std::path::PathBuf;
@@ -36,6 +37,14 @@ pub struct Config {
     pub processes: usize,
     /// A runner is replaced after so many jobs.
     pub max_jobs_per_runner: Option<u64>,
+    /// Async jobs that one runner runs at once.
+    pub concurrency: usize,
+    /// A runner that uses more memory than this after a job is replaced; MiB.
+    pub max_runner_memory_mb: Option<u64>,
+    /// Queues whose jobs are never sent to a runner that is busy.
+    pub unprefetched: HashSet<String>,
+    /// What the SQL that ends transactional jobs is written in.
+    pub dialect: gristmill_store::Dialect,
     /// Start afresh when a source file changes.
     pub reload: bool,
     /// Added to the environment of the Python processes.
@@ -155,6 +164,8 @@ impl Executor for Pool {
             self.take_over(said, into);
         }
     }
+
+    fn cancel(&mut self, _job: gristmill_core::JobId, _token: gristmill_core::Token) {}
 
     fn recall(&mut self) {
         self.order(Command::Recall);

@@ -44,7 +44,7 @@ async fn ten_thousand_jobs_end_once_each() {
 async fn a_failure_is_told_with_class_and_traceback() {
     let project = Project::with_tasks("@task\ndef fail(): raise LookupError('no such photo')\n");
     let mut worker = Worker::start(project.config()).await;
-    let Outcome::Failed { reason, exception_class_path, traceback } = worker.outcome("fail", "[]").await else {
+    let Outcome::Failed { reason, exception_class_path, traceback, .. } = worker.outcome("fail", "[]").await else {
         panic!("it did not fail");
     };
     assert_eq!(reason, Reason::Error);

@@ -102,6 +102,7 @@ fn success(claimed: Claimed) -> Attempt {
         started_after: Some(Duration::from_micros(700)),
         runner_pid: Some(4242),
         outcome: Outcome::Successful { return_value: r#"{"width": 640, "height": 480}"#.into() },
+        output: None,
     }
 }
 

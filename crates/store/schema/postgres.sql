@@ -1,3 +1,13 @@
+table gristmill_action
+    id uuid not null
+    job_id uuid not null
+    verb text not null
+    token bigint not null
+    actor text not null
+    acted_at timestamp with time zone not null
+    gristmill_action_pkey PRIMARY KEY (id)
+    CREATE INDEX gristmill_action_job ON gristmill_action USING btree (job_id)
+    CREATE UNIQUE INDEX gristmill_action_pkey ON gristmill_action USING btree (id)
 table gristmill_attempt
     job_id uuid not null
     token bigint not null
@@ -12,8 +22,15 @@ table gristmill_attempt
     return_value text
     exception_class_path text
     traceback text
+    output text
     gristmill_attempt_pkey PRIMARY KEY (job_id, token)
     CREATE UNIQUE INDEX gristmill_attempt_pkey ON gristmill_attempt USING btree (job_id, token)
+table gristmill_control
+    job_id uuid not null
+    token bigint not null
+    asked_at timestamp with time zone not null
+    gristmill_control_pkey PRIMARY KEY (job_id)
+    CREATE UNIQUE INDEX gristmill_control_pkey ON gristmill_control USING btree (job_id)
 table gristmill_job
     id uuid not null
     backend text not null
@@ -25,8 +42,12 @@ table gristmill_job
     args text not null
     kwargs text not null
     options text
+    deadline timestamp with time zone
+    unique_key text
+    unique_until text
     gristmill_job_pkey PRIMARY KEY (id)
     gristmill_job_priority_check CHECK (priority >= '-100'::integer AND priority <= 100)
+    gristmill_job_unique_until_check CHECK (unique_until = ANY (ARRAY['started'::text, 'finished'::text, 'pruned'::text]))
     CREATE UNIQUE INDEX gristmill_job_pkey ON gristmill_job USING btree (id)
     CREATE TRIGGER gristmill_job_place AFTER INSERT ON gristmill_job REFERENCING NEW TABLE AS asked FOR EACH STATEMENT EXECUTE FUNCTION gristmill_place()
 view gristmill_jobs
@@ -119,6 +140,36 @@ UNION ALL
     p.queue_name,
     p.task_name,
     p.priority,
+    'held'::text AS state,
+    p.held_reason AS reason,
+    j.args,
+    j.kwargs,
+    j.options,
+    j.enqueued_at,
+    j.run_after,
+    p.run_after AS due_at,
+    p.deadline,
+    p.token,
+    p.generation,
+    p.failures,
+    p.crashes,
+    p.losses,
+    p.postpones,
+    p.interruptions,
+    p.started_at,
+    NULL::timestamp with time zone AS claimed_at,
+    NULL::timestamp with time zone AS finished_at,
+    NULL::uuid AS worker_id,
+    NULL::text AS return_value
+   FROM gristmill_waiting p
+     JOIN gristmill_job j ON j.id = p.id
+  WHERE p.held
+UNION ALL
+ SELECT p.id,
+    p.backend,
+    p.queue_name,
+    p.task_name,
+    p.priority,
     'running'::text AS state,
     NULL::text AS reason,
     j.args,
@@ -177,17 +228,34 @@ begin
     insert into gristmill_ready
         (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
     select id, backend, queue_name, task_name, priority, run_after,
-        coalesce(run_after, enqueued_at) + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+        coalesce(deadline, coalesce(run_after, enqueued_at) + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0
     from asked
     where run_after is null or run_after <= enqueued_at;
     insert into gristmill_scheduled
         (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
     select id, backend, queue_name, task_name, priority, run_after,
-        run_after + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+        coalesce(deadline, run_after + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0
     from asked
     where run_after > enqueued_at;
     return null;
 end 
+table gristmill_progress
+    job_id uuid not null
+    token bigint not null
+    done double precision
+    total double precision
+    message text
+    metadata text
+    updated_at timestamp with time zone not null
+    gristmill_progress_pkey PRIMARY KEY (job_id)
+    CREATE UNIQUE INDEX gristmill_progress_pkey ON gristmill_progress USING btree (job_id)
+table gristmill_queue
+    backend text not null
+    queue_name text not null
+    paused_at timestamp with time zone not null
+    reason text not null
+    gristmill_queue_pkey PRIMARY KEY (backend, queue_name)
+    CREATE UNIQUE INDEX gristmill_queue_pkey ON gristmill_queue USING btree (backend, queue_name)
 table gristmill_ready with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
     id uuid not null
     backend text not null
@@ -226,10 +294,12 @@ table gristmill_result
     finished_at timestamp with time zone not null
     state text not null
     reason text
+    prune_at timestamp with time zone
     gristmill_result_pkey PRIMARY KEY (id)
     gristmill_result_state_check CHECK (state = ANY (ARRAY['successful'::text, 'failed'::text, 'cancelled'::text, 'poisoned'::text]))
     CREATE UNIQUE INDEX gristmill_result_pkey ON gristmill_result USING btree (id)
     CREATE INDEX gristmill_result_prune ON gristmill_result USING btree (finished_at, id)
+    CREATE INDEX gristmill_result_prune_at ON gristmill_result USING btree (prune_at) WHERE prune_at IS NOT NULL
 table gristmill_running with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
     id uuid not null
     backend text not null
@@ -276,6 +346,35 @@ table gristmill_schema
     applied_at timestamp with time zone not null default clock_timestamp()
     gristmill_schema_pkey PRIMARY KEY (version)
     CREATE UNIQUE INDEX gristmill_schema_pkey ON gristmill_schema USING btree (version)
+table gristmill_unique_key
+    key text not null
+    job_id uuid not null
+    until text not null
+    expires_at timestamp with time zone
+    gristmill_unique_key_pkey PRIMARY KEY (key)
+    gristmill_unique_key_until_check CHECK (until = ANY (ARRAY['started'::text, 'finished'::text, 'pruned'::text]))
+    CREATE INDEX gristmill_unique_key_job ON gristmill_unique_key USING btree (job_id)
+    CREATE UNIQUE INDEX gristmill_unique_key_pkey ON gristmill_unique_key USING btree (key)
+table gristmill_waiting with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
+    id uuid not null
+    backend text not null
+    queue_name text not null
+    task_name text not null
+    priority smallint not null
+    run_after timestamp with time zone
+    deadline timestamp with time zone not null
+    token bigint not null
+    generation integer not null
+    failures integer not null
+    crashes integer not null
+    losses integer not null
+    postpones integer not null
+    interruptions integer not null
+    started_at timestamp with time zone
+    held boolean not null default false
+    held_reason text
+    gristmill_waiting_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX gristmill_waiting_pkey ON gristmill_waiting USING btree (id)
 table gristmill_worker with (fillfactor=50)
     id uuid not null
     label text not null

@@ -1,3 +1,15 @@
+CREATE TABLE gristmill_action (
+    id char(32) primary key,
+    job_id char(32) not null,
+    verb text not null,
+    token integer not null,
+    actor text not null,
+    acted_at datetime not null
+) without rowid;
+
+CREATE INDEX gristmill_action_job
+    on gristmill_action (job_id);
+
 CREATE TABLE gristmill_attempt (
     job_id char(32) not null,
     token integer not null,
@@ -12,7 +24,14 @@ CREATE TABLE gristmill_attempt (
     return_value text,
     exception_class_path text,
     traceback text,
+    output text,
     primary key (job_id, token)
+) without rowid;
+
+CREATE TABLE gristmill_control (
+    job_id char(32) primary key,
+    token integer not null,
+    asked_at datetime not null
 ) without rowid;
 
 CREATE TABLE gristmill_job (
@@ -25,7 +44,10 @@ CREATE TABLE gristmill_job (
     enqueued_at datetime not null,
     args text not null,
     kwargs text not null,
-    options text
+    options text,
+    deadline datetime,
+    unique_key text,
+    unique_until text check (unique_until in ('started', 'finished', 'pruned'))
 );
 
 CREATE TRIGGER gristmill_job_place after insert on gristmill_job
@@ -33,12 +55,12 @@ begin
     insert into gristmill_ready
         (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
     select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
-        strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days'), 0, 1, 0, 0, 0, 0, 0
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days')), 0, 1, 0, 0, 0, 0, 0
     where new.run_after is null or new.run_after <= new.enqueued_at;
     insert into gristmill_scheduled
         (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
     select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
-        strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days'), 0, 1, 0, 0, 0, 0, 0
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days')), 0, 1, 0, 0, 0, 0, 0
     where new.run_after > new.enqueued_at;
 end;
 
@@ -57,6 +79,14 @@ select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'scheduled', null
 from gristmill_scheduled p cross join gristmill_job j
 where j.id = p.id
 union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'held', p.held_reason,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_waiting p cross join gristmill_job j
+where j.id = p.id
+    and p.held
+union all
 select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'running', null,
     j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
     p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
@@ -71,6 +101,24 @@ select p.id, p.backend, p.queue_name, p.task_name, p.priority, p.state, p.reason
 from gristmill_result p cross join gristmill_job j
 left join gristmill_attempt a on a.job_id = p.id and a.token = p.token
 where j.id = p.id;
+
+CREATE TABLE gristmill_progress (
+    job_id char(32) primary key,
+    token integer not null,
+    done real,
+    total real,
+    message text,
+    metadata text,
+    updated_at datetime not null
+) without rowid;
+
+CREATE TABLE gristmill_queue (
+    backend text not null,
+    queue_name text not null,
+    paused_at datetime not null,
+    reason text not null,
+    primary key (backend, queue_name)
+) without rowid;
 
 CREATE TABLE gristmill_ready (
     id char(32) primary key,
@@ -111,11 +159,16 @@ CREATE TABLE gristmill_result (
     started_at datetime,
     finished_at datetime not null,
     state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
-    reason text
+    reason text,
+    prune_at datetime
 ) without rowid;
 
 CREATE INDEX gristmill_result_prune
     on gristmill_result (finished_at, id);
+
+CREATE INDEX gristmill_result_prune_at
+    on gristmill_result (prune_at)
+    where prune_at is not null;
 
 CREATE TABLE gristmill_running (
     id char(32) primary key,
@@ -166,6 +219,36 @@ CREATE TABLE gristmill_schema (
     name text not null,
     applied_at datetime not null default (strftime('%Y-%m-%d %H:%M:%f', 'now'))
 );
+
+CREATE TABLE gristmill_unique_key (
+    key text primary key,
+    job_id char(32) not null,
+    until text not null check (until in ('started', 'finished', 'pruned')),
+    expires_at datetime
+) without rowid;
+
+CREATE INDEX gristmill_unique_key_job
+    on gristmill_unique_key (job_id);
+
+CREATE TABLE gristmill_waiting (
+    id char(32) primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority integer not null,
+    run_after datetime,
+    deadline datetime not null,
+    token integer not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at datetime,
+    held bool not null default 0,
+    held_reason text
+) without rowid;
 
 CREATE TABLE gristmill_worker (
     id char(32) primary key,

@@ -8,6 +8,7 @@
 pub mod conformance;
 mod connection;
 mod error;
+pub mod hosted;
 mod inspect;
 mod life;
 mod migrate;
@@ -32,6 +33,7 @@ pub use session::Session;
 pub use settings::{Settings, Synchronous};
 pub use store::Store;
 pub use verbs::enqueue::NewJob;
+pub use verbs::operate::Acted;
 pub use verbs::promote::Promoted;
 pub use verbs::register::NewWorker;
 pub use wake_ups::WakeUps;

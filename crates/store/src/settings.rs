@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::{Error, Result};
+use crate::{Dialect, Error, Result};
 
 /// Where the queue's tables are. Arrives as JSON over an inherited descriptor; never through argv.
 #[derive(Clone, Deserialize)]
@@ -63,6 +63,14 @@ impl Settings {
             "postgres" | "postgresql" => postgres(rest),
             "sqlite" => Ok(Self::sqlite(decoded(rest)?)),
             other => Err(unusable(&format!("its scheme is {other:?}; write postgres:// or sqlite://"))),
+        }
+    }
+
+    /// Which SQL that database understands.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres { .. } => Dialect::Postgres,
+            Self::Sqlite { .. } => Dialect::Sqlite,
         }
     }
 

@@ -5,7 +5,10 @@ from django.db import migrations, models
 import gristmill.models
 from gristmill.schema import RunStatements
 
-TABLES = ["worker", "result", "attempt", "running", "scheduled", "ready", "job", "schema"]
+TABLES = [
+    "queue", "action", "progress", "control", "unique_key", "worker", "result", "attempt", "running", "waiting",
+    "scheduled", "ready", "job", "schema",
+]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
 
 
@@ -29,6 +32,7 @@ class Migration(migrations.Migration):
                             models.TextField(
                                 choices=[
                                     ("scheduled", "Scheduled"),
+                                    ("held", "Held"),
                                     ("ready", "Ready"),
                                     ("running", "Running"),
                                     ("successful", "Successful"),
@@ -87,6 +91,7 @@ class Migration(migrations.Migration):
                         ("return_value", gristmill.models.JSONTextField(null=True)),
                         ("exception_class_path", models.TextField(null=True)),
                         ("traceback", models.TextField(null=True)),
+                        ("output", models.TextField(null=True)),
                     ],
                     options={
                         "db_table": "gristmill_attempt",
@@ -106,6 +111,9 @@ class Migration(migrations.Migration):
                         ("args", models.TextField()),
                         ("kwargs", models.TextField()),
                         ("options", models.TextField(null=True)),
+                        ("deadline", gristmill.models.MomentField(null=True)),
+                        ("unique_key", models.TextField(null=True)),
+                        ("unique_until", models.TextField(null=True)),
                     ],
                     options={
                         "db_table": "gristmill_job",
@@ -158,6 +166,7 @@ class Migration(migrations.Migration):
                         ("finished_at", gristmill.models.MomentField()),
                         ("state", models.TextField()),
                         ("reason", models.TextField(null=True)),
+                        ("prune_at", gristmill.models.MomentField(null=True)),
                     ],
                     options={
                         "db_table": "gristmill_result",
@@ -242,6 +251,108 @@ class Migration(migrations.Migration):
                     ],
                     options={
                         "db_table": "gristmill_worker",
+                        "default_permissions": ("view",),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="WaitingRow",
+                    fields=[
+                        ("id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("backend", models.TextField()),
+                        ("queue_name", models.TextField()),
+                        ("task_name", models.TextField()),
+                        ("priority", models.SmallIntegerField()),
+                        ("run_after", gristmill.models.MomentField(null=True)),
+                        ("deadline", gristmill.models.MomentField()),
+                        ("token", models.BigIntegerField()),
+                        ("generation", models.IntegerField()),
+                        ("failures", models.IntegerField()),
+                        ("crashes", models.IntegerField()),
+                        ("losses", models.IntegerField()),
+                        ("postpones", models.IntegerField()),
+                        ("interruptions", models.IntegerField()),
+                        ("started_at", gristmill.models.MomentField(null=True)),
+                        ("held", models.BooleanField(default=False)),
+                        ("held_reason", models.TextField(null=True)),
+                    ],
+                    options={
+                        "db_table": "gristmill_waiting",
+                        "abstract": False,
+                        "default_permissions": (),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="UniqueKeyRow",
+                    fields=[
+                        ("key", models.TextField(primary_key=True, serialize=False)),
+                        ("job_id", models.UUIDField()),
+                        ("until", models.TextField()),
+                        ("expires_at", gristmill.models.MomentField(null=True)),
+                    ],
+                    options={
+                        "db_table": "gristmill_unique_key",
+                        "default_permissions": (),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="ControlRow",
+                    fields=[
+                        ("job_id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("token", models.BigIntegerField()),
+                        ("asked_at", gristmill.models.MomentField()),
+                    ],
+                    options={
+                        "db_table": "gristmill_control",
+                        "default_permissions": (),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="ProgressRow",
+                    fields=[
+                        ("job_id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("token", models.BigIntegerField()),
+                        ("done", models.FloatField(null=True)),
+                        ("total", models.FloatField(null=True)),
+                        ("message", models.TextField(null=True)),
+                        ("metadata", models.TextField(null=True)),
+                        ("updated_at", gristmill.models.MomentField()),
+                    ],
+                    options={
+                        "db_table": "gristmill_progress",
+                        "default_permissions": (),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Queue",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "backend", "queue_name", blank=True, editable=False, primary_key=True, serialize=False
+                            ),
+                        ),
+                        ("backend", models.TextField()),
+                        ("queue_name", models.TextField()),
+                        ("paused_at", gristmill.models.MomentField()),
+                        ("reason", models.TextField()),
+                    ],
+                    options={
+                        "db_table": "gristmill_queue",
+                        "default_permissions": ("view",),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Action",
+                    fields=[
+                        ("id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("job_id", models.UUIDField()),
+                        ("verb", models.TextField()),
+                        ("token", models.BigIntegerField()),
+                        ("actor", models.TextField()),
+                        ("acted_at", gristmill.models.MomentField()),
+                    ],
+                    options={
+                        "db_table": "gristmill_action",
                         "default_permissions": ("view",),
                     },
                 ),

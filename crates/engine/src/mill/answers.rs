@@ -70,7 +70,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.executor.start(claimed);
         }
         for job in surplus {
-            let attempt = Attempt { claimed: job, started_after: None, runner_pid: None, outcome: Outcome::HandedBack };
+            let attempt = Attempt::unstarted(job, Outcome::HandedBack);
             self.unwritten.push(attempt, None);
         }
         self.tell_running();

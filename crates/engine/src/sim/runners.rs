@@ -148,7 +148,14 @@ impl Inner {
     }
 
     fn end(&mut self, claimed: Claimed, outcome: Outcome) {
-        self.events.push(Event::Ended(Ended { claimed, started_after: None, runner_pid: None, outcome }));
+        self.events.push(Event::Ended(Ended {
+            claimed,
+            started_after: None,
+            runner_pid: None,
+            outcome,
+            output: None,
+            written: false,
+        }));
     }
 
     // Most jobs are short; one in twenty outlives a lease.
@@ -166,11 +173,7 @@ impl Inner {
                 self.crashes += 1;
                 Outcome::Crashed { how: "signal 9 (SIGKILL)".into() }
             }
-            30..40 => Outcome::Failed {
-                reason: Reason::Error,
-                exception_class_path: "builtins.ValueError".into(),
-                traceback: String::new(),
-            },
+            30..40 => Outcome::failed(Reason::Error, "builtins.ValueError", ""),
             _ => Outcome::Successful { return_value: "null".into() },
         }
     }
@@ -196,6 +199,8 @@ impl Executor for SimExecutor {
     async fn events(&mut self, _into: &mut Vec<Event>) {
         std::future::pending::<()>().await;
     }
+
+    fn cancel(&mut self, _job: JobId, _token: Token) {}
 
     fn recall(&mut self) {
         let mut inner = self.runners.0.lock().expect("no panic");

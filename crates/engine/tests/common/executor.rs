@@ -98,7 +98,7 @@ pub fn success() -> Outcome {
 }
 
 fn ended(claimed: Claimed, outcome: Outcome) -> Event {
-    Event::Ended(Ended { claimed, started_after: None, runner_pid: Some(1), outcome })
+    Event::Ended(Ended { claimed, started_after: None, runner_pid: Some(1), outcome, output: None, written: false })
 }
 
 impl Fake {
@@ -109,11 +109,7 @@ impl Fake {
             self.shared.started.send_modify(|started| started.push(claimed.id));
             let outcome = match claimed.lane.task_name.as_str() {
                 WORK => success(),
-                FAIL => Outcome::Failed {
-                    reason: Reason::Error,
-                    exception_class_path: "builtins.ValueError".into(),
-                    traceback: "ValueError: no".into(),
-                },
+                FAIL => Outcome::failed(Reason::Error, "builtins.ValueError", "ValueError: no"),
                 CRASH => Outcome::Crashed { how: "signal 9 (SIGKILL)".into() },
                 _ => {
                     state.running.insert(claimed.id, claimed);
@@ -158,6 +154,8 @@ impl Executor for Fake {
             self.shared.happened.notified().await;
         }
     }
+
+    fn cancel(&mut self, _job: JobId, _token: Token) {}
 
     fn recall(&mut self) {
         let mut state = self.shared.state.lock().unwrap();

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use gristmill_core::{JobId, Lane, Lease, Moment};
-use gristmill_engine::{Ending, Options, Progress, Sessions, Shutdown, Standing, Stopper, Worker, shutdown};
+use gristmill_engine::{Ending, Figures, Options, Sessions, Shutdown, Standing, Stopper, Worker, shutdown};
 use gristmill_store::{NewJob, Store, Value};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -79,7 +79,7 @@ impl Database {
 pub struct Running {
     pub control: Control,
     pub stopper: Stopper,
-    pub progress: watch::Receiver<Progress>,
+    pub progress: watch::Receiver<Figures>,
     pub standing: watch::Receiver<Standing>,
     task: JoinHandle<Ending>,
 }
@@ -106,7 +106,7 @@ impl Running {
     }
 
     /// Waits until its progress is as wanted.
-    pub async fn until(&mut self, wanted: impl FnMut(&Progress) -> bool) -> Progress {
+    pub async fn until(&mut self, wanted: impl FnMut(&Figures) -> bool) -> Figures {
         *soon(self.progress.wait_for(wanted)).await.unwrap()
     }
 

@@ -139,7 +139,14 @@ impl Actor {
 
     pub(super) fn end(&self, held: Held, started: Option<Instant>, runner_pid: Option<u32>, outcome: Outcome) {
         let started_after = started.map(|at| at.saturating_duration_since(held.taken));
-        self.tell(Said::Event(Event::Ended(Ended { claimed: held.claimed, started_after, runner_pid, outcome })));
+        self.tell(Said::Event(Event::Ended(Ended {
+            claimed: held.claimed,
+            started_after,
+            runner_pid,
+            outcome,
+            output: None,
+            written: false,
+        })));
     }
 
     // The handle may be gone; then nobody wants to know.
@@ -221,11 +228,11 @@ impl Actor {
                     held,
                     None,
                     None,
-                    Outcome::Failed {
-                        reason: Reason::Error,
-                        exception_class_path: "builtins.ValueError".into(),
-                        traceback: format!("ValueError: the arguments do not fit into a frame: {error}\n"),
-                    },
+                    Outcome::failed(
+                        Reason::Error,
+                        "builtins.ValueError",
+                        format!("ValueError: the arguments do not fit into a frame: {error}\n"),
+                    ),
                 ),
             }
         }

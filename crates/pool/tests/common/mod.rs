@@ -87,6 +87,10 @@ impl Project {
             processes: 2,
             max_jobs_per_runner: None,
             reload: false,
+            concurrency: 10,
+            max_runner_memory_mb: None,
+            unprefetched: std::collections::HashSet::new(),
+            dialect: gristmill_store::Dialect::Sqlite,
             env: vec![
                 ("PYTHONPATH".into(), std::env::join_paths([source, self.folder.clone()]).unwrap()),
                 ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
@@ -144,7 +148,7 @@ impl Worker {
                         let id = ended.claimed.id;
                         assert!(self.ended.insert(id, ended).is_none(), "job {id} ended twice");
                     }
-                    Event::Room => {}
+                    Event::Room | Event::Progress(_) => {}
                     Event::Broken(why) => self.broken = Some(why),
                 }
             }

@@ -1,6 +1,6 @@
 -- Gristmill's tables: rows move, they are not updated.
 -- A job is asked for once (gristmill_job) and then has exactly one place row at any moment: in
--- gristmill_ready, gristmill_scheduled, gristmill_running or gristmill_result. Place rows share their
+-- gristmill_ready, gristmill_scheduled, gristmill_waiting, gristmill_running or gristmill_result. Place rows share their
 -- columns, so a move is a delete that returns the row and an insert that takes it.
 -- Statements end with a semicolon and an empty line; nothing else separates them.
 
@@ -10,7 +10,8 @@ create table gristmill_schema (
     applied_at timestamptz not null default clock_timestamp()
 );
 
--- What was asked. Written once. args and kwargs are JSON as text: the engine passes them on unread.
+-- What was asked. Written once; a unique job that replaces another is the one exception. args, kwargs and options are JSON as
+-- text: the engine passes the first two on unread. deadline orders work of one priority; null is seven days after it is due.
 create table gristmill_job (
     id uuid primary key,
     backend text not null,
@@ -21,7 +22,10 @@ create table gristmill_job (
     enqueued_at timestamptz not null,
     args text not null,
     kwargs text not null,
-    options text
+    options text,
+    deadline timestamptz,
+    unique_key text,
+    unique_until text check (unique_until in ('started', 'finished', 'pruned'))
 );
 
 -- Due now. Read by lane (backend, queue, task), then priority, deadline, id.
@@ -68,6 +72,27 @@ create table gristmill_scheduled (
 create index gristmill_scheduled_promote
     on gristmill_scheduled (run_after, id);
 
+-- Kept back: held by someone until they release it.
+create table gristmill_waiting (
+    id uuid primary key,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    priority smallint not null,
+    run_after timestamptz,
+    deadline timestamptz not null,
+    token bigint not null,
+    generation integer not null,
+    failures integer not null,
+    crashes integer not null,
+    losses integer not null,
+    postpones integer not null,
+    interruptions integer not null,
+    started_at timestamptz,
+    held boolean not null default false,
+    held_reason text
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
 -- The open attempt, committed before the handler's first instruction. started_at is the first attempt's start.
 create table gristmill_running (
     id uuid primary key,
@@ -107,10 +132,12 @@ create table gristmill_attempt (
     return_value text,
     exception_class_path text,
     traceback text,
+    output text,
     primary key (job_id, token)
 );
 
--- A job that has ended. token is that of the attempt that ended it, where the return value is.
+-- A job that has ended. token is that of the attempt that ended it, where the return value is. prune_at is set where the job
+-- has a retention of its own.
 create table gristmill_result (
     id uuid primary key,
     backend text not null,
@@ -129,11 +156,68 @@ create table gristmill_result (
     started_at timestamptz,
     finished_at timestamptz not null,
     state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
-    reason text
+    reason text,
+    prune_at timestamptz
 );
 
 create index gristmill_result_prune
     on gristmill_result (finished_at, id);
+
+create index gristmill_result_prune_at
+    on gristmill_result (prune_at)
+    where prune_at is not null;
+
+-- At most one job for each key, while it is in the states it declared: until it has started, has finished, or is pruned; and
+-- no longer than expires_at. The move that leaves those states deletes the row.
+create table gristmill_unique_key (
+    key text primary key,
+    job_id uuid not null,
+    until text not null check (until in ('started', 'finished', 'pruned')),
+    expires_at timestamptz
+);
+
+create index gristmill_unique_key_job
+    on gristmill_unique_key (job_id);
+
+-- Someone wants this running job to end: the attempt of this token and any later one, until it has ended or is retried.
+create table gristmill_control (
+    job_id uuid primary key,
+    token bigint not null,
+    asked_at timestamptz not null
+);
+
+-- What a handler says of itself while it runs, and what stays of it when it has ended. metadata is a JSON object.
+create table gristmill_progress (
+    job_id uuid primary key,
+    token bigint not null,
+    done double precision,
+    total double precision,
+    message text,
+    metadata text,
+    updated_at timestamptz not null
+);
+
+-- What people did to a job: cancel, hold, release, retry. Append only.
+create table gristmill_action (
+    id uuid primary key,
+    job_id uuid not null,
+    verb text not null,
+    token bigint not null,
+    actor text not null,
+    acted_at timestamptz not null
+);
+
+create index gristmill_action_job
+    on gristmill_action (job_id);
+
+-- A queue that someone has paused; no row is a queue that runs.
+create table gristmill_queue (
+    backend text not null,
+    queue_name text not null,
+    paused_at timestamptz not null,
+    reason text not null,
+    primary key (backend, queue_name)
+);
 
 -- One row for each boot of a worker; its id is never used again.
 -- lease_seconds: how long after heartbeat_at the worker counts as alive, by this database's clock.
@@ -173,13 +257,13 @@ begin
     insert into gristmill_ready
         (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
     select id, backend, queue_name, task_name, priority, run_after,
-        coalesce(run_after, enqueued_at) + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+        coalesce(deadline, coalesce(run_after, enqueued_at) + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0
     from asked
     where run_after is null or run_after <= enqueued_at;
     insert into gristmill_scheduled
         (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
     select id, backend, queue_name, task_name, priority, run_after,
-        run_after + interval '168 hours', 0, 1, 0, 0, 0, 0, 0
+        coalesce(deadline, run_after + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0
     from asked
     where run_after > enqueued_at;
     return null;
@@ -202,6 +286,13 @@ select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'scheduled', null
     p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
     p.started_at, null, null, null, null
 from gristmill_scheduled p join gristmill_job j on j.id = p.id
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'held', p.held_reason,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_waiting p join gristmill_job j on j.id = p.id
+where p.held
 union all
 select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'running', null,
     j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,

@@ -363,11 +363,7 @@ async fn nul_in_errors_is_storable(fixture: &dyn Fixture) {
     let mut session = session(fixture).await;
     let worker = worker(&mut session).await;
     let claimed = claimed_job(&mut session, worker).await;
-    let failed = Outcome::Failed {
-        reason: Reason::Error,
-        exception_class_path: "app.Odd\0Error".into(),
-        traceback: "\0 in the middle \0 and at the end\0".into(),
-    };
+    let failed = Outcome::failed(Reason::Error, "app.Odd\0Error", "\0 in the middle \0 and at the end\0");
 
     assert_eq!(session.finish(&[ended(&claimed, failed)]).await.expect("finishes").len(), 1);
 
@@ -386,8 +382,7 @@ async fn text_is_stored_as_it_is(fixture: &dyn Fixture) {
     let claimed = claimed_job(&mut session, worker).await;
     let odd = "\u{1b}[31m ' \" \\ \\u0000 %s $1 ?1 {} \u{feff}\u{fffd}\u{10ffff} 😀 \r\n\t \u{1}\u{7f}";
     let traceback = format!("{odd}{}", "x".repeat(1 << 20));
-    let failed =
-        Outcome::Failed { reason: Reason::BadResult, exception_class_path: odd.into(), traceback: traceback.clone() };
+    let failed = Outcome::failed(Reason::BadResult, odd, traceback.clone());
 
     session.finish(&[ended(&claimed, failed)]).await.expect("finishes");
 

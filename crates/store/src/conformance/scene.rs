@@ -89,7 +89,13 @@ pub(super) async fn claim_one(session: &mut Session, worker: WorkerId) -> Claime
 }
 
 pub(super) fn ended(claimed: &Claimed, outcome: Outcome) -> Attempt {
-    Attempt { claimed: claimed.clone(), started_after: Some(Duration::from_millis(2)), runner_pid: Some(4242), outcome }
+    Attempt {
+        claimed: claimed.clone(),
+        started_after: Some(Duration::from_millis(2)),
+        runner_pid: Some(4242),
+        outcome,
+        output: None,
+    }
 }
 
 pub(super) fn success() -> Outcome {
@@ -97,11 +103,7 @@ pub(super) fn success() -> Outcome {
 }
 
 pub(super) fn error() -> Outcome {
-    Outcome::Failed {
-        reason: Reason::Error,
-        exception_class_path: "builtins.ValueError".into(),
-        traceback: "Traceback (most recent call last):\nValueError: no".into(),
-    }
+    Outcome::failed(Reason::Error, "builtins.ValueError", "Traceback (most recent call last):\nValueError: no")
 }
 
 pub(super) fn crash() -> Outcome {

@@ -107,7 +107,7 @@ struct Ended<'a> {
 impl<'a> Ended<'a> {
     fn of(attempt: &'a Attempt) -> Self {
         let claimed = &attempt.claimed;
-        let (counts, next) = decide(claimed.counts, &claimed.options(), &attempt.outcome);
+        let (counts, next) = decide(claimed, &claimed.options(), &attempt.outcome);
         let mut ended = Self {
             id: claimed.id,
             token: claimed.token,
@@ -126,13 +126,16 @@ impl<'a> Ended<'a> {
         };
         match &attempt.outcome {
             Outcome::Successful { return_value } => ended.return_value = Some(storable(return_value)),
-            Outcome::Failed { reason, exception_class_path, traceback } => {
+            Outcome::Failed { reason, exception_class_path, traceback, .. } => {
                 ended.reason = Some(reason.word().into());
                 ended.exception_class_path = Some(storable(exception_class_path));
                 ended.traceback = Some(storable(traceback));
             }
-            Outcome::Crashed { how } => ended.reason = Some(storable(how)),
-            Outcome::Lost | Outcome::Interrupted => {}
+            Outcome::Crashed { how: why }
+            | Outcome::Cancelled { how: why }
+            | Outcome::Incompatible { why }
+            | Outcome::Postponed { why, .. } => ended.reason = Some(storable(why)),
+            Outcome::Lost | Outcome::Interrupted | Outcome::Expired => {}
             Outcome::HandedBack => ended.outcome = None,
         }
         match next {
@@ -146,6 +149,7 @@ impl<'a> Ended<'a> {
                 ended.next = "scheduled";
                 ended.delay_us = Some(micros(delay));
             }
+            Next::ScheduledAt(_) => todo!("the column due_at"),
         }
         ended
     }

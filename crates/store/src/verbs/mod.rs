@@ -1,9 +1,13 @@
 //! What the engine asks of a database, one verb a file.
 
 mod claim;
+mod control;
 pub(crate) mod enqueue;
 pub(crate) mod finish;
+pub(crate) mod operate;
+mod progress;
 pub(crate) mod promote;
+mod prune;
 pub(crate) mod register;
 mod rescue;
 mod survey;

@@ -51,11 +51,7 @@ impl Session {
     /// finished like any other.
     pub async fn orphans(&mut self, limit: u32) -> Result<Vec<Attempt>> {
         let rows = self.carry_out(&ORPHANS, &[Bind::Int(limit.into())]).await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Attempt { claimed: claimed(row)?, started_after: None, runner_pid: None, outcome: Outcome::Lost })
-            })
-            .collect()
+        rows.into_iter().map(|row| Ok(Attempt::unstarted(claimed(row)?, Outcome::Lost))).collect()
     }
 
     /// The binds of both phases. On SQLite the workers without a lock are named; where there is no seeing the locks

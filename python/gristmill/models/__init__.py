@@ -1,0 +1,45 @@
+"""
+What the queue's tables look like from Django.
+
+`Job` is for reading: every job once, with its state. Rows are written by the backend's enqueue and by workers,
+never through these models. The models of the tables behind it are here so that Django's test runner empties
+them; they are not for use.
+"""
+
+from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.jobs import UNCOUNTED_OUTCOMES, Attempt, AttemptQuerySet, Job, JobQuerySet, State
+from gristmill.models.rows import (
+    ControlRow,
+    JobRow,
+    ProgressRow,
+    ReadyRow,
+    ResultRow,
+    RunningRow,
+    ScheduledRow,
+    UniqueKeyRow,
+    WaitingRow,
+)
+from gristmill.models.workers import Action, Queue, Worker
+
+__all__ = [
+    "UNCOUNTED_OUTCOMES",
+    "Action",
+    "Attempt",
+    "AttemptQuerySet",
+    "ControlRow",
+    "JSONTextField",
+    "Job",
+    "JobQuerySet",
+    "JobRow",
+    "MomentField",
+    "ProgressRow",
+    "Queue",
+    "ReadyRow",
+    "ResultRow",
+    "RunningRow",
+    "ScheduledRow",
+    "State",
+    "UniqueKeyRow",
+    "WaitingRow",
+    "Worker",
+]

@@ -1,0 +1,78 @@
+"""Workers, queues, and what people did."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from gristmill.models.fields import JSONTextField, MomentField
+
+
+class Worker(models.Model):
+    """One boot of a worker. Read only."""
+
+    id = models.UUIDField(primary_key=True)
+    label = models.TextField()
+    host = models.TextField()
+    pid = models.IntegerField()
+    version = models.TextField()
+    backend = models.TextField()
+    # What it serves: {"include": [...] or null, "exclude": [...]}.
+    queues = JSONTextField()
+    # The names of the tasks that it knows.
+    tasks = JSONTextField()
+    processes = models.IntegerField()
+    started_at = MomentField()
+    heartbeat_at = MomentField()
+    heartbeat_seconds = models.FloatField()
+    # How long after its last heartbeat it counts as alive.
+    lease_seconds = models.FloatField()
+    idle = models.BooleanField(default=False)
+    suspect_at = MomentField(null=True)
+    lost_at = MomentField(null=True)
+    stopped_at = MomentField(null=True)
+    exit_status = models.IntegerField(null=True)
+    last_error = models.TextField(null=True)
+
+    class Meta:
+        db_table = "gristmill_worker"
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.label} (process {self.pid} on {self.host})"
+
+
+class Queue(models.Model):
+    """A queue that someone has paused; a queue without a row runs. Read only; see `gristmill.operations`."""
+
+    pk = models.CompositePrimaryKey("backend", "queue_name")
+    backend = models.TextField()
+    queue_name = models.TextField()
+    paused_at = MomentField()
+    reason = models.TextField()
+
+    class Meta:
+        db_table = "gristmill_queue"
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.queue_name} (paused)"
+
+
+class Action(models.Model):
+    """What someone did to a job: cancel, hold, release or retry. Read only."""
+
+    id = models.UUIDField(primary_key=True)
+    job_id = models.UUIDField()
+    verb = models.TextField()
+    # Of the job when it was done.
+    token = models.BigIntegerField()
+    # A user, a command or a program, in words.
+    actor = models.TextField()
+    acted_at = MomentField()
+
+    class Meta:
+        db_table = "gristmill_action"
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.job_id.hex} by {self.actor}"
