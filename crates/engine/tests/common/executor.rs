@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use gristmill_core::{Claimed, JobId, Outcome, Reason};
+use gristmill_core::{Claimed, JobId, Outcome, Reason, Token};
 use gristmill_engine::{Ended, Event, Executor};
 use tokio::sync::{Notify, watch};
 
