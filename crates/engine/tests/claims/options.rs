@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::common::{Database, Running, WAIT, WORK, job, quick, success, text, until_done};
-use gristmill_core::{Attempt, JobId, Outcome};
+use crate::common::{Database, Running, WAIT, WORK, error, job, quick, success, text, until_done};
+use gristmill_core::{Attempt, Outcome};
 use gristmill_engine::{Ending, Options, Stage};
 use gristmill_store::{NewJob, Value};
 
@@ -37,8 +37,7 @@ async fn an_expired_job_never_starts_and_one_that_is_young_enough_does() {
 #[tokio::test]
 async fn expired_jobs_are_none_of_those_that_a_worker_was_to_run() {
     let database = Database::fresh().await;
-    let mut jobs = vec![with_options(WORK, r#"{"expires": "2001-01-01 00:00:00"}"#); 5];
-    jobs.iter_mut().for_each(|job| job.id = JobId::new());
+    let mut jobs = [(); 5].map(|()| with_options(WORK, r#"{"expires": "2001-01-01 00:00:00"}"#)).to_vec();
     jobs.extend([job(WORK, "default", -1), job(WORK, "default", -1), job(WORK, "default", -1)]);
     database.enqueue_jobs(&jobs).await;
     let options = Options { max_jobs: Some(2), ..Options::default() };
@@ -130,7 +129,7 @@ async fn a_job_that_fails_is_tried_again_after_its_backoff_and_no_oftener_than_i
     let worker = Running::start(&database.store, 1, 0, quick());
     for attempt in 1..=3 {
         worker.until_started(attempt).await;
-        worker.control.end(id, worker.control.error());
+        worker.control.end(id, error());
     }
     database.until_state(id, "failed").await;
     assert_eq!(database.outcomes(id).await, ["failed", "failed", "failed"]);

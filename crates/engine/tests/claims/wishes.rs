@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{CRASH, Database, Faulty, Running, WAIT, WORK, job, quick, soon, success, until_done};
+use crate::common::{CRASH, Database, Faulty, Running, WAIT, WORK, error, job, quick, soon, success, until_done};
 use gristmill_core::{JobId, Outcome, Token};
 use gristmill_engine::{Ending, Options, Stage};
 use gristmill_store::{NewJob, Value};
@@ -51,7 +51,7 @@ async fn a_cancelled_job_that_crashes_or_fails_is_cancelled_and_not_tried_again(
         cancel(&database, *id).await;
     }
     worker.control.end(ids[0], Outcome::Crashed { how: "signal 9 (SIGKILL)".into() });
-    worker.control.end(ids[1], worker.control.error());
+    worker.control.end(ids[1], error());
     database.until_state(ids[0], "cancelled").await;
     database.until_state(ids[1], "cancelled").await;
     assert_eq!(worker.stop().await, Ending::Drained);

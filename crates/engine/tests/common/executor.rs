@@ -94,18 +94,6 @@ impl Control {
         self.0.state.lock().unwrap().running.get(&id).expect("the job runs").clone()
     }
 
-    /// What a handler raises that may be tried again.
-    pub fn error(&self) -> Outcome {
-        let classes = ["builtins.ValueError", "builtins.Exception"].map(str::to_owned).to_vec();
-        Outcome::Failed {
-            reason: Reason::Error,
-            exception_class_path: "builtins.ValueError".into(),
-            traceback: "ValueError: no".into(),
-            classes,
-            advice: Advice::ByOptions,
-        }
-    }
-
     /// A running job says how far it is.
     pub fn progress(&self, id: JobId, done: f64) {
         let mut state = self.0.state.lock().unwrap();
@@ -148,6 +136,18 @@ impl Control {
 
 pub fn success() -> Outcome {
     Outcome::Successful { return_value: "null".into() }
+}
+
+/// What a handler raises that may be tried again.
+pub fn error() -> Outcome {
+    let classes = ["builtins.ValueError", "builtins.Exception"].map(str::to_owned).to_vec();
+    Outcome::Failed {
+        reason: Reason::Error,
+        exception_class_path: "builtins.ValueError".into(),
+        traceback: "ValueError: no".into(),
+        classes,
+        advice: Advice::ByOptions,
+    }
 }
 
 fn ended(claimed: Claimed, outcome: Outcome) -> Event {
