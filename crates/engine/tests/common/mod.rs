@@ -98,8 +98,21 @@ impl Running {
         stopper: Stopper,
         shutdown: Shutdown,
     ) -> Self {
+        let deadline = Duration::from_secs(10);
+        Self::start_patiently(sessions, slots, prefetch, options, (stopper, shutdown), deadline)
+    }
+
+    /// A worker that waits so long for an answer of the database.
+    pub fn start_patiently<S: Sessions>(
+        sessions: &S,
+        slots: usize,
+        prefetch: usize,
+        options: Options,
+        (stopper, shutdown): (Stopper, Shutdown),
+        deadline: Duration,
+    ) -> Self {
         let (fake, control) = Fake::new(slots, prefetch);
-        let worker = Worker::new(sessions.clone(), fake, options);
+        let worker = Worker::new(sessions.clone(), fake, options).with_deadline(deadline);
         let (progress, standing) = (worker.progress(), worker.standing());
         let task = tokio::spawn(async move { worker.run(shutdown).await.unwrap() });
         Self { control, stopper, progress, standing, task }
