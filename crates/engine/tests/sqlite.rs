@@ -21,17 +21,28 @@ pub struct Place(PathBuf);
 
 impl Place {
     pub async fn fresh() -> (Self, Store) {
+        let schema = SCHEMA.get_or_init(schema).await;
+        let (place, file) = Self::empty();
+        std::fs::write(&file, schema).unwrap();
+        (place, Store::new(Settings::sqlite(file)).unwrap())
+    }
+
+    fn empty() -> (Self, PathBuf) {
         let folder = std::env::temp_dir().join(format!("gristmill-engine-{}", JobId::new()));
         std::fs::create_dir(&folder).unwrap();
         let file = folder.join("jobs.sqlite3");
-        let store = Store::new(Settings::sqlite(&file)).unwrap();
-        let schema = SCHEMA.get_or_init(|| async {
-            store.migrate().await.unwrap();
-            std::fs::read(&file).unwrap()
-        });
-        std::fs::write(&file, schema.await).unwrap();
-        (Self(folder), store)
+        (Self(folder), file)
     }
+}
+
+async fn schema() -> Vec<u8> {
+    let (_place, file) = Place::empty();
+    let store = Store::new(Settings::sqlite(&file)).unwrap();
+    store.migrate().await.unwrap();
+    let mut connection = store.open().await.unwrap().into_connection();
+    // What the log holds goes into the file.
+    connection.run("pragma wal_checkpoint(truncate)", &[]).await.unwrap();
+    std::fs::read(file).unwrap()
 }
 
 impl Drop for Place {
