@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use gristmill_core::{JobId, Lane, Lease, Moment};
 use gristmill_engine::{Ending, Figures, Options, Sessions, Shutdown, Standing, Stopper, Worker, shutdown};
-use gristmill_store::{NewJob, Store, Value};
-use tokio::sync::watch;
+use gristmill_store::{Connection, NewJob, Store, Value};
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 pub use executor::{CRASH, Control, FAIL, Fake, WAIT, WORK, error, success};
@@ -22,13 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A database of its own.
 pub struct Database {
     pub store: Store,
+    /// What the test itself looks through.
+    window: Mutex<Option<Box<dyn Connection>>>,
     _place: crate::Place,
 }
 
 impl Database {
     pub async fn fresh() -> Self {
         let (place, store) = crate::Place::fresh().await;
-        Self { store, _place: place }
+        Self { store, window: Mutex::default(), _place: place }
     }
 
     /// Enqueues jobs of a task with these priorities; gives their ids in the same order.
@@ -43,7 +45,11 @@ impl Database {
     }
 
     pub async fn sql(&self, sql: &'static str) -> Vec<Vec<Value>> {
-        self.store.open().await.unwrap().into_connection().run(sql, &[]).await.unwrap()
+        let mut window = self.window.lock().await;
+        if window.is_none() {
+            *window = Some(self.store.open().await.unwrap().into_connection());
+        }
+        window.as_mut().unwrap().run(sql, &[]).await.unwrap()
     }
 
     /// How many jobs are in each state, as `"ready 2, successful 1"`.
