@@ -2,22 +2,89 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from django.core.management.base import OutputWrapper
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> list[str]:
-    """Returns the lines of a table, indented by two; columns named in `right` hold numbers."""
+#: A column is not cut below this width.
+LEAST = 8
+
+
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Iterable[str] = (),
+    cut: Sequence[str] = (),
+    room: int | None = None,
+) -> list[str]:
+    """
+    Returns the lines of a table, indented by two; columns named in `right` hold numbers.
+
+    Where it is wider than `room` columns, those named in `cut` give way, the first one first. What still does not
+    fit is told row by row, each cell on a line of its own.
+    """
     texts = [[printable(str(cell)) for cell in row] for row in [head, *rows]]
     widths = [max(width(row[column]) for row in texts) for column in range(len(head))]
+    over = 0 if room is None else sum(widths) + 2 * len(widths) - room
+    for name in cut:
+        column = head.index(name)
+        taken = max(0, min(over, widths[column] - max(LEAST, width(name))))
+        widths[column] -= taken
+        over -= taken
+    if room is not None and over > 0:
+        return records(texts, room)
     lines = []
     for row in texts:
         cells = []
-        for name, cell, room in zip(head, row, widths, strict=True):
-            padding = " " * (room - width(cell))
+        for name, cell, space in zip(head, row, widths, strict=True):
+            cell = shortened(cell, space)
+            padding = " " * (space - width(cell))
             cells.append(padding + cell if name in right else cell + padding)
         lines.append(("  " + "  ".join(cells)).rstrip())
     return lines
+
+
+def records(texts: Sequence[Sequence[str]], room: int) -> list[str]:
+    """Returns a table's rows one below the other, for terminals where they do not fit side by side."""
+    head, *rows = texts
+    names = max(width(name) for name in head)
+    lines: list[str] = []
+    for row in rows:
+        if lines:
+            lines.append("")
+        for name, cell in zip(head, row, strict=True):
+            # The first cell names the row; an empty one would say nothing.
+            if cell:
+                lines.append(f"  {name}{' ' * (names - width(name))}  {shortened(cell, max(LEAST, room - names - 4))}")
+    return lines
+
+
+def shortened(text: str, space: int) -> str:
+    """Cuts a text that is wider than its space, and says so by its last character."""
+    if width(text) <= space:
+        return text
+    while text and width(text) > space - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def room_of(stream: OutputWrapper) -> int | None:
+    """Returns how many columns a terminal has; None for what is no terminal, where lines may be as long as they are."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def wrapped(text: str, room: int | None) -> list[str]:
+    """Returns the lines of a sentence."""
+    return [text] if room is None else textwrap.wrap(text, max(room, 20)) or [""]
+
+
+def counted(number: int, more: bool = False, what: str = "job") -> str:
+    """Says how many: 1 job, 1,200 jobs, 10,000+ jobs."""
+    return f"{number:,}{'+' * more} {what}{'' if number == 1 and not more else 's'}"
 
 
 def age(seconds: float) -> str:
