@@ -111,13 +111,13 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             sign_off,
             pulse: pulses[2].clone(),
         };
-        let keeper = Keeper {
-            link: Link::new(sessions.clone(), "keeper"),
-            options: options.clone(),
-            standing: standing.subscribe(),
-            hint: Arc::clone(&hint),
-            pulse: pulses[1].clone(),
-        };
+        let keeper = Keeper::new(
+            Link::new(sessions.clone(), "keeper"),
+            options.clone(),
+            standing.subscribe(),
+            Arc::clone(&hint),
+            pulses[1].clone(),
+        );
         let mill = Mill::new(Parts {
             executor,
             options,

@@ -13,7 +13,7 @@ use gristmill_store::{NewJob, Store, Value};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use executor::{CRASH, Control, FAIL, Fake, WAIT, WORK, success};
+pub use executor::{CRASH, Control, FAIL, Fake, WAIT, WORK, error, success};
 pub use faults::Faulty;
 
 /// Nothing that a test waits for takes longer.
