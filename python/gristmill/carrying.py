@@ -86,7 +86,7 @@ def carried_out(verb: str, ids: Iterable[UUID], actor: str, reason: str | None, 
 def _ask(verb: str, ids: list[str], actor: str, reason: str | None, database: str) -> dict[str, str]:
     connection = connections[database]
     binds: list[Any] = [json.dumps(ids), actor, *([reason] if verb == "hold" else []), now_bind(database)]
-    with transaction.atomic(using=database, savepoint=False):
+    with transaction.atomic(using=database):
         outcomes = {UUID(str(job_id)).hex: done for job_id, _, done in unpacked(carry_out(connection, verb, binds))}
         if any(done in ("released", "retried") for done in outcomes.values()):
             wake_after_commit(connection)

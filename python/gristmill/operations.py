@@ -124,7 +124,7 @@ def pause_queue(queue_name: str, *, reason: str, backend: str = "default") -> No
         raise ValueError("a pause needs a queue and a reason, for the people who wonder why nothing runs")
     database = _gristmill(backend).database
     binds = [backend, words(queue_name, "queue_name"), words(reason, "reason"), now_bind(database)]
-    with transaction.atomic(using=database, savepoint=False):
+    with transaction.atomic(using=database):
         carry_out(connections[database], "pause", binds)
 
 
@@ -132,7 +132,7 @@ def resume_queue(queue_name: str, *, backend: str = "default") -> bool:
     """Ends a pause, and wakes an idle worker. False: the queue was not paused."""
     database = _gristmill(backend).database
     connection = connections[database]
-    with transaction.atomic(using=database, savepoint=False):
+    with transaction.atomic(using=database):
         resumed = bool(carry_out(connection, "resume", [backend, words(queue_name, "queue_name")]))
         if resumed:
             _gristmill(backend).wake(connection)
