@@ -91,7 +91,7 @@ def resume(command: BaseCommand, name: str, options: dict[str, Any]) -> None:
         raise CommandError("--reason belongs to a pause")
     resumed = operations.resume_queue(name, backend=backend.alias)
     if options["json"]:
-        said = {"queue_name": name, "backend": backend.alias, "state": "running", "was_paused": resumed}
+        said = {"queue_name": name, "backend": backend.alias, "state": "active", "was_paused": resumed}
         command.stdout.write(json.dumps(said))
     elif resumed:
         command.stdout.write(f"Resumed queue {printable(name)}.")

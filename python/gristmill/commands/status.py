@@ -127,7 +127,7 @@ def queue_lines(queues: list[QueueSeen], room: int | None = None) -> list[str]:
         [
             *([queue.backend] if with_backend else []),
             queue.queue_name,
-            *(["running" if queue.paused is None else "paused"] if with_state else []),
+            *(["active" if queue.paused is None else "paused"] if with_state else []),
             *(f"{getattr(queue, state):,}" + "+" * (state in queue.at_least) for state in states),
         ]
         for queue in queues

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from django.core.management.base import OutputWrapper
 
 #: A column is not cut below this width.
-LEAST = 8
+LEAST = 12
+#: Columns whose cells are known by their ends, as a task's name by its function.
+KEEP_END = frozenset({"TASK"})
 
 
 def table(
@@ -36,19 +38,19 @@ def table(
         widths[column] -= taken
         over -= taken
     if room is not None and over > 0:
-        return records(texts, room)
+        return records(texts, room, frozenset(right))
     lines = []
     for row in texts:
         cells = []
         for name, cell, space in zip(head, row, widths, strict=True):
-            cell = shortened(cell, space)
+            cell = shortened(cell, space, keep_end=name in KEEP_END)
             padding = " " * (space - width(cell))
             cells.append(padding + cell if name in right else cell + padding)
         lines.append(("  " + "  ".join(cells)).rstrip())
     return lines
 
 
-def records(texts: Sequence[Sequence[str]], room: int) -> list[str]:
+def records(texts: Sequence[Sequence[str]], room: int, numbers: frozenset[str]) -> list[str]:
     """Returns a table's rows one below the other, for terminals where they do not fit side by side."""
     head, *rows = texts
     names = max(width(name) for name in head)
@@ -57,19 +59,22 @@ def records(texts: Sequence[Sequence[str]], room: int) -> list[str]:
         if lines:
             lines.append("")
         for name, cell in zip(head, row, strict=True):
-            # The first cell names the row; an empty one would say nothing.
-            if cell:
-                lines.append(f"  {name}{' ' * (names - width(name))}  {shortened(cell, max(LEAST, room - names - 4))}")
+            if not cell or (cell == "0" and name in numbers):
+                continue
+            # Whole words: an id is of use only in one piece, however narrow the terminal.
+            parts = textwrap.wrap(cell, max(room - names - 4, LEAST), break_long_words=False, break_on_hyphens=False)
+            lines.append(f"  {name}{' ' * (names - width(name))}  {parts[0]}")
+            lines += (f"{' ' * (names + 4)}{part}" for part in parts[1:])
     return lines
 
 
-def shortened(text: str, space: int) -> str:
-    """Cuts a text that is wider than its space, and says so by its last character."""
+def shortened(text: str, space: int, *, keep_end: bool = False) -> str:
+    """Cuts a text that is wider than its space, and says so where it was cut."""
     if width(text) <= space:
         return text
     while text and width(text) > space - 1:
-        text = text[:-1]
-    return text + "…"
+        text = text[1:] if keep_end else text[:-1]
+    return "…" + text.lstrip() if keep_end else text.rstrip() + "…"
 
 
 def room_of(stream: OutputWrapper) -> int | None:
