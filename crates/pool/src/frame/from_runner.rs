@@ -264,6 +264,8 @@ mod tests {
         }
     }
 
+    type Json = fn(&str) -> String;
+
     fn failed(more: &str) -> String {
         format!(r#"{{"reason": "error", "exception_class_path": "a.B", "traceback": "x"{more}}}"#)
     }
@@ -375,7 +377,7 @@ mod tests {
         let said = br#"{"done": null, "total": null, "message": null, "metadata": null}"#;
         let FromRunner::Progress(_, read) = parse(b'G', said).unwrap() else { panic!("no progress") };
         assert_eq!(read, nothing);
-        for lie in [r#"{"metadata": [1]}"#, r#"{"metadata": "{}"}"#, r#"{"done": 1e999}"#, r#"{"done": "1"}"#, "[]"] {
+        for lie in [r#"{"metadata": [1]}"#, r#"{"metadata": "{}"}"#, r#"{"done": 1e999}"#, r#"{"done": "1"}"#] {
             assert!(parse(b'G', lie.as_bytes()).is_err(), "{lie}");
         }
     }
@@ -383,7 +385,6 @@ mod tests {
     #[test]
     fn what_is_longer_than_a_runner_may_say_is_a_bad_frame() {
         let long = |length: usize| "x".repeat(length);
-        type Json = fn(&str) -> String;
         let most: [(u8, usize, Json); 6] = [
             (b'O', MAX_OUTPUT, str::to_owned),
             (b'I', MAX_WHY, str::to_owned),
