@@ -12,6 +12,10 @@ class OutsideTransaction(TransactionManagementError):
     """A transaction is open, but on another database than the queue's, so the job would not be part of it."""
 
 
+class UniqueContention(RuntimeError):
+    """A unique key went from job to job while an enqueue wanted it; enqueueing again is likely to succeed."""
+
+
 class UnknownTask(LookupError):
     """A job names a task that no installed app registers here; its result can be read, but not run."""
 
