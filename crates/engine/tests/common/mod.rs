@@ -169,15 +169,8 @@ pub fn until_done() -> Options {
 }
 
 pub fn job(task: &str, queue: &str, priority: i16) -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        lane: Lane { backend: "default".into(), queue_name: queue.into(), task_name: task.into() },
-        priority,
-        run_after: None,
-        args: "[]".into(),
-        kwargs: "{}".into(),
-        options_json: None,
-    }
+    let lane = Lane { backend: "default".into(), queue_name: queue.into(), task_name: task.into() };
+    NewJob { priority, ..NewJob::new(lane, "[]") }
 }
 
 /// The database's clock, moved.
