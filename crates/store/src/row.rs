@@ -35,6 +35,10 @@ impl Fields {
         T::try_from(int).map_err(|_| refused(&format!("{int} is out of range")))
     }
 
+    pub(crate) fn bool(&mut self) -> Result<bool> {
+        self.int::<i64>().map(|int| int != 0)
+    }
+
     pub(crate) fn optional_text(&mut self) -> Result<Option<String>> {
         match self.next()? {
             Value::Null => Ok(None),

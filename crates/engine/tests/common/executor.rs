@@ -89,6 +89,15 @@ impl Control {
         self.0.happened.notify_one();
     }
 
+    /// Ends a job if it runs at the moment.
+    pub fn end_if_it_runs(&self, id: JobId, outcome: Outcome) {
+        let mut state = self.0.state.lock().unwrap();
+        let Some(claimed) = state.running.remove(&id) else { return };
+        state.events.push(ended(claimed, outcome));
+        drop(state);
+        self.0.happened.notify_one();
+    }
+
     /// The claim of a running job.
     pub fn claimed(&self, id: JobId) -> Claimed {
         self.0.state.lock().unwrap().running.get(&id).expect("the job runs").clone()
