@@ -183,6 +183,35 @@ def test_jobs_enqueued_after_a_filter_began_are_left_out(monkeypatch):
     assert Job.objects.all().cancel().done == {"cancelled": 4}
 
 
+@pytest.mark.only_on_postgres
+def test_a_filter_on_the_state_leaves_the_results_unread():
+    jobs = Job.objects.filter(state__in=carrying.STATES["cancel"], task_name=add.module_path).order_by("pk")
+
+    with carrying.reading_by_state("default"):
+        plan = jobs.values_list("pk").explain()
+
+    assert "gristmill_ready" in plan
+    assert "gristmill_result" not in plan
+    with connection.cursor() as cursor:
+        cursor.execute("show constraint_exclusion")
+        assert cursor.fetchall() == [("partition",)]
+
+
+def test_a_job_whose_unique_key_another_has_is_refused_a_retry():
+    task = add.using(unique=True)
+    first = task.enqueue(1)
+    operations.cancel(first)
+    second = task.enqueue(1)
+
+    assert second.id != first.id
+    assert operations.retry([first, second]).outcomes == {
+        first.id: "refused: another job has its unique key",
+        second.id: "refused: it has not ended, it is ready",
+    }
+    operations.cancel(second)
+    assert operations.retry(first).done == {"retried": 1}
+
+
 def test_a_filter_retries_what_failed_and_only_if_asked_what_succeeded():
     failed, succeeded = add.enqueue(1), add.enqueue(2)
     rows.fail(failed.id)

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill.backend import GristmillBackend
-from gristmill.carrying import STATES
+from gristmill.carrying import STATES, reading_by_state
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.commands.durations import duration
 from gristmill.commands.gauge import Gauge
@@ -135,7 +135,8 @@ def chosen_jobs(
 
 def count(jobs: JobQuerySet) -> tuple[int, bool]:
     """Counts jobs, and tells whether there are more than the cap."""
-    found = jobs.order_by().values("pk")[: CAP + 1].count()
+    with reading_by_state(jobs.db):
+        found = jobs.order_by().values("pk")[: CAP + 1].count()
     return min(found, CAP), found > CAP
 
 
