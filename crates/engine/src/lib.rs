@@ -9,6 +9,7 @@ mod clock;
 pub mod events;
 pub mod executor;
 mod heartbeat;
+pub mod inline;
 mod keeper;
 mod leaving;
 mod link;
