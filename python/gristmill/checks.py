@@ -17,7 +17,7 @@ from gristmill.schema import DIALECTS, is_in_memory, tables_exist, unsupported
 if TYPE_CHECKING:
     from gristmill.backend import GristmillBackend
 
-OPTIONS = frozenset({"CLOCK", "DATABASE", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "WORKER"})
+OPTIONS = frozenset({"CLOCK", "DATABASE", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION", "WORKER"})
 
 
 def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage]:
@@ -35,7 +35,7 @@ def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage
 
 def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
     """Checks the names and values of OPTIONS."""
-    from gristmill.commands.worker import option_errors
+    from gristmill.commands.worker_options import option_errors, queue_errors
 
     where = f"TASKS['{backend.alias}']['OPTIONS']"
     for name in sorted(set(backend.options) - OPTIONS):
@@ -55,6 +55,8 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
             )
     for sentence in option_errors(backend.options.get("WORKER", {})):
         yield Error(f"{where}['WORKER']: {sentence}.", id="gristmill.E004")
+    for sentence in queue_errors(backend.options):
+        yield Error(f"{where}{sentence}.", id="gristmill.E004")
 
 
 def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:

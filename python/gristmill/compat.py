@@ -35,11 +35,25 @@ else:
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from django.tasks import TaskResult as ResultBase
+    from django.tasks.base import Task as TaskBase
+
     AnyTask: TypeAlias = Task[..., Any]
     AnyTaskResult: TypeAlias = TaskResult[..., Any]
 else:
     # Neither Django's classes nor the backport's take the same parameters at run time.
     AnyTask, AnyTaskResult = Task, TaskResult
+
+    class _Subscriptable:
+        """A class to inherit from under the parameters that type checkers know of it."""
+
+        def __init__(self, real):
+            self.real = real
+
+        def __getitem__(self, parameters):
+            return self.real
+
+    TaskBase, ResultBase = _Subscriptable(Task), _Subscriptable(TaskResult)
 
 __all__ = [
     "AnyTask",
@@ -47,7 +61,9 @@ __all__ = [
     "BaseTaskBackend",
     "InvalidTask",
     "InvalidTaskBackend",
+    "ResultBase",
     "Task",
+    "TaskBase",
     "TaskContext",
     "TaskError",
     "TaskResult",
