@@ -142,5 +142,5 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def plain(value: Any) -> Any:
-    """Gives a value that a driver has read the form that the engine knows: SQLite's turn columns of moments into some."""
+    """Returns a value in the engine's form: Python's driver for SQLite reads some columns as moments."""
     return value if value is None or isinstance(value, (int, float, str)) else value.isoformat(" ", "microseconds")

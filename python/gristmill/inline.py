@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
@@ -22,14 +22,17 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill import registry
-from gristmill.backend import GristmillBackend, raise_if_tables_missing
-from gristmill.compat import InvalidTaskBackend, task_backends
+from gristmill.backend import GristmillBackend
+from gristmill.calling import Raised, call
+from gristmill.compat import AnyTask, InvalidTaskBackend, task_backends
 from gristmill.frame import JOB
 from gristmill.host import Host, HostGone, borrowed, plain
+from gristmill.insert import raise_if_tables_missing
 from gristmill.lent import Guard, Lent
-from gristmill.runner import Runner, call_of, result_of
+from gristmill.running import attempt as running
 from gristmill.schema import dialect_of
 from gristmill.statements import carry_out
+from gristmill.tasks import task_name_of
 
 ENDED = frozenset({"successful", "failed", "cancelled", "poisoned"})
 
@@ -56,14 +59,7 @@ class Wanted(NamedTuple):
     """Which jobs to run."""
 
     queue_names: Collection[str] | None
-    task_name: str | None
-
-
-class Raised(NamedTuple):
-    """An exception, with what the runner takes off it."""
-
-    error: BaseException
-    traceback: TracebackType | None
+    task: AnyTask | str | None
 
 
 class Left(NamedTuple):
@@ -90,6 +86,14 @@ def aliases_by_database(backend: str | None) -> dict[str, list[str]]:
     return {alias: aliases for alias, aliases in every.items() if is_allowed(connections[alias])} or every
 
 
+def registry_names(task: AnyTask | str) -> list[str]:
+    """Returns the names under which a task's jobs may be: its own, and the aliases that it once had."""
+    if isinstance(task, str):
+        return [task]
+    known = (each for of_alias in registry.tasks.values() for each in of_alias.items())
+    return sorted({task_name_of(task), *(name for name, other in known if other.func is task.func)})
+
+
 def is_allowed(connection: BaseDatabaseWrapper) -> bool:
     """Tells whether the test that runs may use this database: a TestCase names those that it does."""
     # Django puts an object that refuses in place of the method, and keeps the method in it.
@@ -108,10 +112,9 @@ def run(
     """Runs due jobs of one database, and adds each attempt to `attempts` as soon as it has ended."""
     # Whatever forbids the use of this connection says so here: the statements below go around Django's cursor.
     connection.cursor().close()
+    connection.validate_no_broken_transaction()
     registry.load()
-    names = registry.names()
-    if wanted.task_name is not None:
-        names = [name for name in names if name == wanted.task_name]
+    names = registry.names() if wanted.task is None else registry_names(wanted.task)
     request = {
         "dialect": dialect_of(connection),
         "backends": list(aliases),
@@ -133,7 +136,7 @@ def run(
         raise KeyboardInterrupt
     if conversation.error is not None:
         raise conversation.error.error.with_traceback(conversation.error.traceback)
-    return Left(end["more"], [] if wanted.task_name is not None else end["unserved"])
+    return Left(end["more"], [] if wanted.task is not None else end["unserved"])
 
 
 class Conversation:
@@ -200,14 +203,19 @@ class Conversation:
         if self.interrupt.came:
             self.host.say(b"B", self.open)
             return
-        call = Call(self, payload)
+        attempt = running.Attempt(payload)
+        self.guard = Guard(self.lent.connection, attempt.is_transactional)
         with self.interrupt.passed_on():
-            frames = call.make()
-        self.host.send(frames)
+            made = call(attempt, self.guard)
+        self.raised = made.raised
+        if not self.guard.waits:
+            self.guard = None
+        self.host.send(made.frames)
 
     def _ended(self, payload: bytes, *, kept: bool) -> None:
         if self.guard is not None:
             self.guard.close(keep=kept)
+            self.guard.after_commit()
             self.guard = None
         key, self.open = payload[: JOB.size], None
         said = json.loads(payload[JOB.size :])
@@ -235,49 +243,6 @@ class Conversation:
             with contextlib.suppress(Exception):
                 returned = json.dumps([{"id": job.hex(), "token": token}])
                 carry_out(self.lent.connection, "hand_back", [returned])
-
-
-class Call(Runner):
-    """A runner's call of one job, without a runner's socket."""
-
-    def __init__(self, conversation: Conversation, payload: bytes) -> None:
-        self.conversation = conversation
-        self.payload = payload
-        self.unsent = b""
-
-    def make(self) -> bytes:
-        """Calls the task; returns the frames that say how it went."""
-        key = self.payload[: JOB.size]
-        job, token = JOB.unpack(key)
-        try:
-            request = json.loads(self.payload[JOB.size :])
-            call = call_of(request["backend"], request["task"], request["queue_name"], request["priority"])
-            if call is None:
-                raise LookupError(f"task {request['task']} is not registered here")
-            result = result_of(request, call.task)
-        except Exception as error:
-            self._failed(job, token, "error", error)
-            return self.unsent
-        transactional = bool((request["options"] or {}).get("transactional"))
-        guard = Guard(self.conversation.lent.connection.alias, transactional)
-        self.conversation.guard = guard
-
-        def function(*args: Any, **kwargs: Any) -> Any:
-            value = call.function(*args, **kwargs)
-            guard.returned()
-            return value
-
-        self._call(job, token, call._replace(function=function), result)
-        keep = self.unsent[4:5] in (b"D", b"P")
-        if not transactional or not keep:
-            guard.close(keep=keep)
-            self.conversation.guard = None
-        return self.unsent
-
-
-    def _failed(self, job: bytes, token: int, reason: str, error: BaseException) -> tuple[str, str]:
-        self.conversation.raised = Raised(error, error.__traceback__)
-        return super()._failed(job, token, reason, error)
 
 
 class Interrupt:

@@ -86,9 +86,9 @@ class Ran:
 
     def __repr__(self) -> str:
         outcomes = Counter(attempt.outcome for attempt in self.attempts)
-        parts = [f"{count} {outcome}" for outcome, count in outcomes.items()]
+        parts = [f"{count} {outcome}" for outcome, count in outcomes.items()] or ["nothing"]
         parts += [f"unknown: {', '.join(self.unknown)}"] if self.unknown else []
-        return f"Ran({'; '.join(parts) or 'nothing'})"
+        return f"Ran({'; '.join(parts)})"
 
 
 def run_jobs(
@@ -114,10 +114,9 @@ def run_jobs(
         raise TypeError("queue_names is a list of names, not one name")
     if max_jobs < 1:
         raise ValueError("max_jobs must be at least 1")
-    name = None if task is None else task if isinstance(task, str) else task.module_path
     attempts: list[inline.Attempt] = []
     unknown: set[str] = set()
-    wanted = inline.Wanted(queue_names=queue_names, task_name=name)
+    wanted = inline.Wanted(queue_names=queue_names, task=task)
     groups = inline.aliases_by_database(backend)
     idle = 0
     # A job may enqueue on another database; so around until none has anything to do.
@@ -182,13 +181,12 @@ def enqueued(task: AnyTask | str | None = None) -> list[AnyTaskResult]:
     """Returns the jobs that have not been claimed (due, due later, or held), in the order they were enqueued."""
     from gristmill.models import Job, State
 
-    name = None if task is None else task if isinstance(task, str) else task.module_path
     found: list[Any] = []
     for database, aliases in inline.aliases_by_database(None).items():
         jobs = Job.objects.using(database).filter(
             backend__in=aliases, state__in=[State.READY, State.SCHEDULED, State.HELD]
         )
-        found += jobs if name is None else jobs.filter(task_name=name)
+        found += jobs if task is None else jobs.filter(task_name__in=inline.registry_names(task))
     found.sort(key=lambda job: job.id)
     return [task_backends[job.backend].get_result(job.id.hex) for job in found]
 

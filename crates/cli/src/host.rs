@@ -4,14 +4,16 @@
 //! time: the statements of a run are carried out by the other side, which calls the tasks too. Ends with its parent.
 
 use std::collections::HashSet;
+use std::future::ready;
 use std::io::{ErrorKind, Read, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gristmill_core::{Attempt, Claimed, Moment, Next, Outcome, WorkerId};
+use gristmill_core::{Attempt, Claimed, Moment, Next, Outcome, Progress, WorkerId};
 use gristmill_engine::inline::{self, Called, Caller, Go};
 use gristmill_pool::frame::{self, FromRunner, Key, Parser};
-use gristmill_store::{Answer, Bind, Connection, Dialect, Error, Result, Row, Session, Value};
+use gristmill_store::hosted::{Carrier, Hosted};
+use gristmill_store::{Answer, Bind, Dialect, Error, Result, Row, Session, Value};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -58,7 +60,7 @@ async fn serve(pipe: &Pipe, request: &Request) -> Result<inline::Left> {
         host: request.host.clone(),
         pid: request.pid,
     };
-    let session = Session::over(Box::new(Lent { dialect, pipe: pipe.clone() }));
+    let session = Session::over(Box::new(Hosted::new(dialect, Box::new(pipe.clone()))));
     inline::run(session, &mut pipe.clone(), &options).await
 }
 
@@ -156,60 +158,29 @@ fn unexpected(kind: u8) -> Error {
     Error::Refused(format!("a frame of kind {:?} that was not asked for", char::from(kind)))
 }
 
-/// The other side's connection.
-struct Lent {
-    dialect: Dialect,
-    pipe: Pipe,
-}
-
-impl Lent {
-    fn ask(&self, kind: u8, payload: &[u8]) -> Answer<'_, ()> {
-        let answer = self.pipe.lock().ask(kind, payload).map(drop);
-        Box::pin(std::future::ready(answer))
-    }
-}
-
-impl Connection for Lent {
-    fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
-        let statements: Vec<&str> = sql.split(";\n\n").map(str::trim).filter(|text| !text.is_empty()).collect();
-        let binds: Vec<serde_json::Value> = binds
-            .iter()
-            .map(|bind| match bind {
-                Bind::Null => serde_json::Value::Null,
-                Bind::Int(int) => json!(int),
-                Bind::Float(float) => json!(float),
-                Bind::Text(text) => json!(text),
-            })
-            .collect();
+impl Carrier for Pipe {
+    fn run<'a>(&'a mut self, statements: Vec<&'static str>, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
+        let binds: Vec<serde_json::Value> = binds.iter().map(Bind::as_json).collect();
         let script = json!({"statements": statements, "binds": binds}).to_string();
-        let answer = self.pipe.lock().ask(b'V', script.as_bytes());
-        Box::pin(std::future::ready(answer))
+        Box::pin(ready(self.lock().ask(b'V', script.as_bytes())))
     }
 
     fn begin(&mut self) -> Answer<'_, ()> {
-        let begun = self.pipe.lock().ask(b'(', &[]);
-        let answer = begun.and_then(|_| match self.dialect {
-            Dialect::Postgres => Ok(Vec::new()),
-            Dialect::Sqlite => {
-                let ended = include_str!("../../store/src/sqlite/ended.sql");
-                let ended = ended.replace("create temp table", "create temp table if not exists");
-                let script = json!({"statements": [ended], "binds": []}).to_string();
-                self.pipe.lock().ask(b'V', script.as_bytes())
-            }
-        });
-        Box::pin(std::future::ready(answer.map(drop)))
+        self.control(b'(')
     }
 
     fn commit(&mut self) -> Answer<'_, ()> {
-        self.ask(b')', &[])
+        self.control(b')')
     }
 
     fn rollback(&mut self) -> Answer<'_, ()> {
-        self.ask(b'~', &[])
+        self.control(b'~')
+    }
+}
+
+impl Pipe {
+    fn control(&self, kind: u8) -> Answer<'_, ()> {
+        Box::pin(ready(self.lock().ask(kind, &[]).map(drop)))
     }
 }
 
@@ -225,15 +196,31 @@ impl Caller for Pipe {
         output.write_all(&frame).and_then(|()| output.flush()).map_err(gone)?;
         drop(output);
         let key = Key::of(claimed);
+        let (mut progress, mut output) = (None, None);
         loop {
             let (kind, payload) = ends.answer()?;
-            match FromRunner::parse(kind, &payload).map_err(bad)? {
-                FromRunner::Ended(of, outcome) if of == key => {
-                    return Ok(Called::Ended { outcome, progress: None });
+            let outcome = match FromRunner::parse(kind, &payload).map_err(bad)? {
+                FromRunner::Progress(of, report) if of == key => {
+                    progress = Some(Progress {
+                        job: claimed.id,
+                        token: claimed.token,
+                        done: report.done,
+                        total: report.total,
+                        message: report.message,
+                        metadata: report.metadata,
+                    });
+                    continue;
                 }
+                FromRunner::Output(of, text) if of == key => {
+                    output = Some(text);
+                    continue;
+                }
+                FromRunner::Ended(of, outcome) | FromRunner::Cancelled(of, outcome) if of == key => outcome,
+                FromRunner::Incompatible(of, why) if of == key => Outcome::Incompatible { why },
                 FromRunner::Back(of, _) if of == key => return Ok(Called::Refused),
                 _ => return Err(unexpected(kind)),
-            }
+            };
+            return Ok(Called::Ended { outcome, output, progress });
         }
     }
 

@@ -55,6 +55,8 @@ pub enum Called {
     Ended {
         /// How it ended.
         outcome: Outcome,
+        /// What it logged.
+        output: Option<String>,
         /// What the handler said of itself last.
         progress: Option<Progress>,
     },
@@ -193,8 +195,8 @@ impl<C: Caller> Steps<'_, C> {
         if claimed.is_expired(&claimed.options()) {
             return self.end(Attempt::unstarted(claimed, Outcome::Expired)).await;
         }
-        let (outcome, progress) = match self.caller.call(&claimed, worker)? {
-            Called::Ended { outcome, progress } => (outcome, progress),
+        let (outcome, output, progress) = match self.caller.call(&claimed, worker)? {
+            Called::Ended { outcome, output, progress } => (outcome, output, progress),
             Called::Refused => {
                 self.end(Attempt::unstarted(claimed, Outcome::HandedBack)).await?;
                 return Ok(Go::Stop);
@@ -208,7 +210,7 @@ impl<C: Caller> Steps<'_, C> {
         // Called as soon as it was claimed; the caller's clock may stand still in between.
         let started_after = started.then_some(Duration::ZERO);
         let runner_pid = started.then_some(self.options.pid);
-        self.end(Attempt { claimed, started_after, runner_pid, outcome, output: None }).await
+        self.end(Attempt { claimed, started_after, runner_pid, outcome, output }).await
     }
 
     /// A job that was asked to end while it ran is cancelled, unless it was successful first.
