@@ -20,9 +20,9 @@ from gristmill.survey import QueueSeen, Survey, WorkerSeen, survey
 
 HELP = "Show workers, queues and recent failures."
 
-STATES = ("ready", "scheduled", "running", "successful", "failed")
+STATES = ("ready", "scheduled", "retrying", "held", "running", "successful", "failed", "cancelled")
 #: Shown only where there are any.
-RARE = ("retrying", "held")
+RARE = ("retrying", "held", "cancelled")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -122,7 +122,7 @@ def queue_lines(queues: list[QueueSeen], room: int | None = None) -> list[str]:
         return ["  there are no jobs"]
     with_backend = len({queue.backend for queue in queues}) > 1 or queues[0].backend != "default"
     with_state = any(queue.paused is not None for queue in queues)
-    states = [state for state in STATES[:2] + RARE + STATES[2:] if state not in RARE or any_in(queues, state)]
+    states = [state for state in STATES if state not in RARE or any_in(queues, state)]
     rows = [
         [
             *([queue.backend] if with_backend else []),
