@@ -114,6 +114,11 @@ impl Zygote {
         self.say(b'K', &serde_json::json!({"runner": runner}));
     }
 
+    /// Has it tell a runner that there is a cancel to read.
+    pub(crate) fn alert(&mut self, runner: u64) {
+        self.say(b'A', &serde_json::json!({"runner": runner}));
+    }
+
     /// Has it kill every runner at an instant, unless a later one comes first.
     pub(crate) fn vouch(&mut self, until: Instant) {
         let bytes = pack(b'L', &[&monotonic_nanoseconds(until).to_le_bytes()]);
