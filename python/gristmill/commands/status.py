@@ -13,8 +13,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from gristmill.aliases import gristmill_backends
 from gristmill.backend import GristmillBackend
-from gristmill.commands.aliases import chosen_backend, gristmill_aliases, migrated_connection
+from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.commands.tables import age, room_of, table, wrapped
 from gristmill.survey import QueueSeen, Survey, WorkerSeen, survey
 
@@ -52,9 +53,9 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def surveys_of(alias: str | None) -> list[Survey]:
     """Returns one survey for each database that the named alias, or all of Gristmill's, keep jobs on."""
-    if alias is None and not gristmill_aliases():
+    if alias is None and not gristmill_backends():
         raise CommandError("no alias in TASKS uses gristmill.backend.GristmillBackend")
-    backends = [chosen_backend(name) for name in ([alias] if alias else gristmill_aliases())]
+    backends = [chosen_backend(name) for name in ([alias] if alias else gristmill_backends())]
     by_database: dict[str, list[GristmillBackend]] = {}
     for backend in backends:
         by_database.setdefault(backend.database, []).append(backend)
