@@ -35,15 +35,13 @@ class Runner(Protocol):
     """What this needs of the runner."""
 
     descriptor: int
+    unsent: bytes
 
     def receive_now(self) -> None:
         """Reads what lies in the socket; raises WorkerGone."""
 
     def next_async(self) -> Attempt | None:
         """Takes and starts the next job if that is an async one."""
-
-    def say(self, attempt: Attempt, end: bytes) -> None:
-        """Says the frame that ends the attempt."""
 
     def flush(self) -> None:
         """Sends what has been said."""
@@ -101,6 +99,8 @@ class EventLoop:
     def _readable(self) -> None:
         self._guarded(self.runner.receive_now)
         self._start()
+        # What was given back, or never started.
+        self._guarded(self.runner.flush)
 
     def _start(self) -> None:
         self._guarded(self._start_all)
@@ -135,7 +135,7 @@ class EventLoop:
         except BaseException as error:
             # Ours, not the handler's; but whatever has started must end.
             end, _ = ends.fail(attempt, "error", error)
-        self.runner.say(attempt, ends.said_before(attempt, record) + end)
+        self.runner.unsent += ends.said_before(attempt, record) + end
         del self.running[attempt.key]
         if SyncToAsync.single_thread_executor._threads:
             # Its connections are that thread's, and nothing else runs there meanwhile.
