@@ -132,8 +132,12 @@ class Runner(Peer):
 
     def rest(self, key: bytes) -> list[tuple[str, Any]]:
         """Waits for the end of a job that has started; gives what was said of it until then, JSON read."""
+        return self.rest_until(key, "DFPKU")
+
+    def rest_until(self, key: bytes, kinds: str) -> list[tuple[str, Any]]:
+        """Waits for a frame of one of these kinds about a job; gives what was said of it until then, JSON read."""
         said: list[tuple[str, Any]] = []
-        while not said or said[-1][0] not in "DFPKU":
+        while not said or said[-1][0] not in kinds:
             frame = self.next()
             assert frame is not None, f"closed after {said}"
             kind, payload = frame
