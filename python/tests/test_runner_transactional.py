@@ -374,18 +374,16 @@ def test_an_answer_to_another_attempt_is_no_answer(runner: Runner) -> None:
     assert runner.rest(key) == [("U", "")]
 
 
+@pytest.mark.only_on_postgres
 def test_a_lost_connection_does_not_cost_the_next_job(runner: Runner, other: Runner) -> None:
-    if not ON_POSTGRES:
-        pytest.skip("SQLite has no connections to lose")
     other.run("terminate", [runner.run("backend_pid")])
     # The first may meet the closed connection, as in Django; not those after it.
     runner.all_of("made")
     assert runner.run("made") == []
 
 
+@pytest.mark.only_on_postgres
 def test_a_connection_interrupted_in_the_middle_is_not_used_again(runner: Runner) -> None:
-    if not ON_POSTGRES:
-        pytest.skip("SQLite's code is not interrupted by signals")
     began = time.monotonic()
     assert runner.fail("nap_in_the_database", options={"timeout": 0.1})["reason"] == "timeout"
     assert runner.fail("nap_in_the_database", options={"timeout": 0.1, **TRANSACTIONAL})["reason"] == "timeout"
@@ -393,9 +391,8 @@ def test_a_connection_interrupted_in_the_middle_is_not_used_again(runner: Runner
     assert runner.run("made") == []
 
 
+@pytest.mark.skipif(ON_POSTGRES, reason="PostgreSQL locks rows")
 def test_on_sqlite_writers_wait_for_each_other(zygote: Zygote, runner: Runner) -> None:
-    if ON_POSTGRES:
-        pytest.skip("PostgreSQL locks rows")
     busy, mode = runner.run("mode")
     assert busy >= 60_000
     assert mode == "IMMEDIATE"
