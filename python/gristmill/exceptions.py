@@ -34,3 +34,28 @@ class WorkerLost(AttemptError):
 
 class Interrupted(AttemptError):
     """The worker had to stop before the job was done."""
+
+
+class TimedOut(TimeoutError):
+    """Raised in a handler that has run longer than its `timeout`. Two seconds later its process is killed."""
+
+
+class Cancelled(BaseException):
+    """
+    Raised in a handler whose job someone cancels. Five seconds later its process is killed.
+
+    Not an Exception, so that `except Exception` lets it pass.
+    """
+
+
+class OutOfMemory(MemoryError):
+    """Recorded for a job whose process was killed over its `max_memory_mb`. Never raised."""
+
+
+class TransactionBroken(Exception):
+    """
+    A transactional handler returned, but its transaction was not whole any more, so its end could not be part of it.
+
+    It ran COMMIT or ROLLBACK itself, or went on after a database error that had already undone the transaction. Never
+    tried again by itself: part of what it did may have been kept.
+    """

@@ -48,12 +48,28 @@ impl Bands {
             .sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| (&a.deadline, a.id).cmp(&(&b.deadline, b.id))));
     }
 
-    /// Those to ask now: of the highest priority, the ones with the earliest marks.
-    pub(crate) fn next(&self) -> Vec<Band> {
-        let Some(highest) = self.known.iter().map(|band| band.priority).max() else { return Vec::new() };
-        let mut bands: Vec<&Band> = self.known.iter().filter(|band| band.priority == highest).collect();
+    /// Those to ask now, and for how many jobs at most: of the highest priority, the ones with the earliest marks.
+    /// `left` says how many more jobs of a queue may be held, `None` being no limit. A claim cannot divide what it
+    /// finds among limits, so each queue that has one is asked by itself.
+    pub(crate) fn next(&self, left: impl Fn(&str) -> Option<usize>) -> (Vec<Band>, usize) {
+        let left = |band: &Band| left(&band.lane.queue_name);
+        let open = || self.known.iter().filter(|band| left(band) != Some(0));
+        let Some(highest) = open().map(|band| band.priority).max() else { return (Vec::new(), 0) };
+        let mut bands: Vec<&Band> = open().filter(|band| band.priority == highest).collect();
         bands.sort_by(|a, b| (&a.deadline, a.id).cmp(&(&b.deadline, b.id)));
-        bands.into_iter().take(Session::BANDS_PER_CLAIM).cloned().collect()
+        let earliest = bands[0];
+        let limit = left(earliest);
+        if limit.is_some() {
+            bands.retain(|band| band.lane.queue_name == earliest.lane.queue_name);
+        } else {
+            bands.retain(|band| left(band).is_none());
+        }
+        (bands.into_iter().take(Session::BANDS_PER_CLAIM).cloned().collect(), limit.unwrap_or(usize::MAX))
+    }
+
+    /// Whether there is one to ask now.
+    pub(crate) fn any(&self, left: impl Fn(&str) -> Option<usize>) -> bool {
+        self.known.iter().any(|band| left(&band.lane.queue_name) != Some(0))
     }
 
     /// Takes in what a claim of at most `limit` jobs gave. Fewer than asked means that the asked bands are drained.
@@ -122,6 +138,10 @@ mod tests {
         bands
     }
 
+    fn no_limit(_queue: &str) -> Option<usize> {
+        None
+    }
+
     #[test]
     fn only_served_bands_are_kept() {
         let options = Options {
@@ -139,7 +159,7 @@ mod tests {
             band("mail", "unknown", 0, "1"),
             elsewhere,
         ];
-        assert_eq!(known(&options, found).next(), [served]);
+        assert_eq!(known(&options, found).next(no_limit).0, [served]);
     }
 
     #[test]
@@ -147,7 +167,7 @@ mod tests {
         let mut found: Vec<Band> =
             (0..12).rev().map(|n| band(&format!("q{n:02}"), "work", 5, &format!("{n:02}"))).collect();
         found.push(band("low", "work", 0, "00"));
-        let asked = known(&Options::default(), found).next();
+        let asked = known(&Options::default(), found).next(no_limit).0;
         let marks: Vec<&str> = asked.iter().map(|band| band.deadline.0.as_str()).collect();
         assert_eq!(marks, ["00", "01", "02", "03", "04", "05", "06", "07"]);
         assert!(asked.iter().all(|band| band.priority == 5));
@@ -158,8 +178,8 @@ mod tests {
         let (first, second) = (band("a", "work", 0, "1"), band("b", "work", 0, "1"));
         let mut bands = known(&Options::default(), vec![first.clone(), second.clone()]);
         let jobs = [job(&first, "1"), job(&first, "2")];
-        bands.claimed(&bands.next(), 2, &jobs);
-        let next = bands.next();
+        bands.claimed(&bands.next(no_limit).0, 2, &jobs);
+        let next = bands.next(no_limit).0;
         assert_eq!(next[0], second, "nothing of it came, so its mark stays and it is the earliest now");
         assert_eq!((next[1].deadline.0.as_str(), next[1].id), ("2", Some(jobs[1].id)));
     }
@@ -168,9 +188,29 @@ mod tests {
     fn a_claim_that_gives_fewer_than_asked_drains_the_bands_it_asked() {
         let (high, low) = (band("a", "work", 1, "1"), band("b", "work", 0, "1"));
         let mut bands = known(&Options::default(), vec![high.clone(), low.clone()]);
-        bands.claimed(&bands.next(), 2, &[job(&high, "1")]);
-        assert_eq!(bands.next(), [low]);
-        bands.claimed(&bands.next(), 2, &[]);
+        bands.claimed(&bands.next(no_limit).0, 2, &[job(&high, "1")]);
+        assert_eq!(bands.next(no_limit).0, [low]);
+        bands.claimed(&bands.next(no_limit).0, 2, &[]);
         assert!(bands.is_empty());
+    }
+
+    #[test]
+    fn a_queue_with_a_limit_is_asked_by_itself_and_not_at_all_when_it_is_reached() {
+        let (slow, other, mail) =
+            (band("slow", "work", 0, "1"), band("slow", "work", 0, "3"), band("mail", "work", 0, "2"));
+        let bands = known(&Options::default(), vec![slow.clone(), other.clone(), mail.clone()]);
+        let left = |n: usize| move |queue: &str| (queue == "slow").then_some(n);
+        assert_eq!(bands.next(left(2)), (vec![slow.clone(), other], 2));
+        assert_eq!(bands.next(left(0)), (vec![mail], usize::MAX));
+        let bands = known(&Options::default(), vec![slow]);
+        assert_eq!(bands.next(left(0)), (Vec::new(), 0));
+        assert!(bands.any(left(1)) && !bands.any(left(0)));
+    }
+
+    #[test]
+    fn a_queue_at_its_limit_does_not_hold_up_a_lower_priority() {
+        let (high, low) = (band("slow", "work", 9, "1"), band("mail", "work", 0, "1"));
+        let bands = known(&Options::default(), vec![high, low.clone()]);
+        assert_eq!(bands.next(|queue| (queue == "slow").then_some(0)).0, [low]);
     }
 }

@@ -1,62 +1,116 @@
-//! Keeps house beside the mill: promotes and rescues, each at its own pace, over one session.
+//! Keeps house beside the mill: promotes, rescues, settles and prunes, each at its own pace, over one session.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gristmill_store::Result;
+use gristmill_store::{Error, Result};
 use tokio::sync::{Notify, watch};
 
 use crate::link::{Link, is_fatal};
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
-use crate::{Options, Sessions, Standing, promoter, rescuer};
+use crate::{Options, Sessions, Standing, promoter, pruner, rescuer, settler};
+
+/// A round is never followed by the next one sooner, but to promote.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+/// A chore that the database refuses is tried again after this, and keeps no other waiting.
+const AFTER_A_REFUSAL: Duration = Duration::from_secs(5);
+/// The first look for what to forget comes within this, so that workers which live shortly prune too.
+const FIRST_PRUNE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Keeper<S> {
-    pub(crate) link: Link<S>,
-    pub(crate) options: Options,
-    pub(crate) standing: watch::Receiver<Standing>,
+    link: Link<S>,
+    options: Options,
+    standing: watch::Receiver<Standing>,
     /// Tells the mill to look.
-    pub(crate) hint: Arc<Notify>,
-    pub(crate) pulse: Pulse,
+    hint: Arc<Notify>,
+    pulse: Pulse,
+    promote_at: Instant,
+    rescue_at: Instant,
+    settle_at: Instant,
+    prune_at: Instant,
 }
 
 impl<S: Sessions> Keeper<S> {
+    pub(crate) fn new(
+        link: Link<S>,
+        options: Options,
+        standing: watch::Receiver<Standing>,
+        hint: Arc<Notify>,
+        pulse: Pulse,
+    ) -> Self {
+        let now = Instant::now();
+        let prune_at = now + FIRST_PRUNE.mul_f64(fastrand::f64());
+        let settle_at = now + settler::pause(0, options.lease);
+        Self { link, options, standing, hint, pulse, promote_at: now, rescue_at: now, settle_at, prune_at }
+    }
+
     /// Goes on for ever. An error is one that trying again cannot help.
     pub(crate) async fn run(mut self) -> Result<()> {
-        let mut promote_at = Instant::now();
-        let mut rescue_at = promote_at;
         loop {
             self.pulse.beat();
             self.link.rest().await;
-            let now = Instant::now();
-            if now >= promote_at {
-                match promoter::promote(&mut self.link).await {
-                    Ok(promoted) => {
-                        if promoted.moved > 0 {
-                            self.hint.notify_one();
-                        }
-                        promote_at = Instant::now() + promoter::pause(&promoted, self.options.poll_interval);
-                    }
-                    Err(error) if is_fatal(&error) => return Err(error),
-                    Err(_) => continue,
-                }
+            match self.round().await {
+                Ok(()) => {}
+                Err(error) if is_fatal(&error) => return Err(error),
+                // The link knows when to try again.
+                Err(_) => continue,
             }
-            // Only a registered worker judges others.
-            let standing = *self.standing.borrow();
-            if now >= rescue_at && standing.until.is_some() {
-                match rescuer::rescue(&mut self.link, standing.worker).await {
-                    Ok(rescued) => {
-                        if rescued > 0 {
-                            self.hint.notify_one();
-                        }
-                        rescue_at = Instant::now() + rescuer::pause(rescued, self.options.lease);
-                    }
-                    Err(error) if is_fatal(&error) => return Err(error),
-                    Err(_) => continue,
-                }
-            }
-            let next = promote_at.min(rescue_at.max(now + Duration::from_millis(100)));
             let now = Instant::now();
+            let others = self.rescue_at.min(self.settle_at).min(self.prune_at).max(now + SHORTEST_PAUSE);
+            let next = self.promote_at.min(others);
             tokio::time::sleep(next.saturating_duration_since(now).min(LONGEST_SLEEP)).await;
         }
+    }
+
+    // Each chore that is due, once: one batch of it, so that none keeps the others waiting.
+    async fn round(&mut self) -> Result<()> {
+        if Instant::now() >= self.promote_at {
+            let promoted = promoter::promote(&mut self.link).await;
+            let pause = |promoted: &_| promoter::pause(promoted, self.options.poll_interval);
+            if let Some(promoted) = put_off(promoted, &mut self.promote_at, pause)?
+                && promoted.moved > 0
+            {
+                self.hint.notify_one();
+            }
+        }
+        // Only a registered worker judges others, and touches what they left.
+        let standing = *self.standing.borrow();
+        if standing.until.is_none() {
+            return Ok(());
+        }
+        let lease = self.options.lease;
+        if Instant::now() >= self.rescue_at {
+            let rescued = rescuer::rescue(&mut self.link, standing.worker).await;
+            if let Some(rescued) = put_off(rescued, &mut self.rescue_at, |n| rescuer::pause(*n, lease))?
+                && rescued > 0
+            {
+                self.hint.notify_one();
+            }
+        }
+        if Instant::now() >= self.settle_at {
+            let settled = settler::settle(&mut self.link).await;
+            put_off(settled, &mut self.settle_at, |n| settler::pause(*n, lease))?;
+        }
+        let began = Instant::now();
+        if began >= self.prune_at {
+            let pruned = pruner::prune(&mut self.link, self.options.retention).await;
+            put_off(pruned, &mut self.prune_at, |n| pruner::pause(*n, began.elapsed()))?;
+        }
+        Ok(())
+    }
+}
+
+// Says when a chore comes next, by how it went. Unless the database was away: then it comes as soon as the link allows.
+fn put_off<T>(answer: Result<T>, at: &mut Instant, pause: impl FnOnce(&T) -> Duration) -> Result<Option<T>> {
+    match answer {
+        Ok(done) => {
+            *at = Instant::now() + pause(&done);
+            Ok(Some(done))
+        }
+        Err(Error::Refused(_)) => {
+            *at = Instant::now() + AFTER_A_REFUSAL;
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }

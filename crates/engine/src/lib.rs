@@ -2,13 +2,15 @@
 //!
 //! [`Worker::run`] starts four loops, each the owner of its own session: the *mill* claims, starts and
 //! finishes jobs; the *heartbeat* keeps the worker's row alive and the lease that all else depends on; the
-//! *keeper* promotes due jobs and rescues those of vanished workers; the *notifier* passes on wake-ups.
+//! *keeper* promotes due jobs, rescues those of vanished workers, settles cancels and prunes; the *notifier* passes on wake-ups.
 
+mod asides;
 mod bands;
 mod clock;
 pub mod events;
 pub mod executor;
 mod heartbeat;
+mod held;
 mod keeper;
 mod leaving;
 mod link;
@@ -18,8 +20,10 @@ mod notifier;
 pub mod options;
 mod plan;
 mod promoter;
+mod pruner;
 mod rescuer;
 mod sessions;
+mod settler;
 pub mod shutdown;
 #[cfg(test)]
 mod sim;

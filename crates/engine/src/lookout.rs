@@ -89,6 +89,11 @@ impl Lookout {
         }
     }
 
+    /// What is left is of queues at their limits. The end of a job opens one of them; until then others may get jobs.
+    pub(crate) fn at_its_limits(&mut self, now: Instant) {
+        self.poll_later(now);
+    }
+
     /// A survey or a claim failed. One that was refused comes to nothing however often it is tried.
     pub(crate) fn failed(&mut self, refused: bool, now: Instant) {
         self.hint = !refused;

@@ -5,31 +5,29 @@
 //! lease and a request to stop are taken in while the database is busy or away.
 
 mod answers;
+mod ends;
+mod orders;
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use gristmill_core::{Attempt, Claimed, JobId, Outcome, Token, WorkerId};
+use gristmill_core::{JobId, Token, WorkerId};
 use gristmill_store::Result;
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
+use crate::asides::Asides;
 use crate::bands::{Bands, Serves};
 use crate::events::Events;
+use crate::held::Held;
 use crate::leaving::{Act, Leaving};
 use crate::link::Link;
 use crate::lookout::Lookout;
-use crate::plan::{self, BUSY_BEFORE_CLEARING, Step, UNWRITTEN, View};
-use crate::turn::{Claim, Done, Order, carry_out};
+use crate::turn::{Done, carry_out};
 use crate::unwritten::Queue;
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
-use crate::{Ended, Event, Executor, Options, Sessions, Shutdown, Standing, clock};
-
-/// After a job that the executor gave back unasked: first and longest pause before the next claim. It doubles while
-/// nothing else ends, so that a job which no runner will start does not go round and round.
-const GIVEN_BACK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
+use crate::{Executor, Options, Sessions, Shutdown, Standing, clock};
 
 type Key = (JobId, Token);
 type UnderWay<S> = Pin<Box<dyn Future<Output = Done<S>> + Send>>;
@@ -61,8 +59,8 @@ pub(crate) struct Mill<E, S> {
     worker: WorkerId,
     fenced: bool,
     bands: Bands,
-    /// In the executor, and since when.
-    held: HashMap<Key, Instant>,
+    held: Held,
+    asides: Asides,
     unwritten: Queue,
     /// A fused turn was refused: finish and claim by themselves, so that neither is blamed for the other.
     apart: bool,
@@ -107,6 +105,8 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         let lookout = Lookout::new(options.poll_interval);
         Self {
             serves: Serves::new(&options, executor.tasks()),
+            held: Held::new(&options.queue_limits),
+            asides: Asides::default(),
             executor,
             options,
             link: Some(link),
@@ -118,7 +118,6 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             worker,
             fenced: true,
             bands: Bands::default(),
-            held: HashMap::new(),
             unwritten: Queue::new(),
             apart: false,
             allowance,
@@ -261,149 +260,6 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         };
         (self.executor, leftover)
     }
-
-    // --- what it asks the database -----------------------------------------------------------------------
-
-    /// The next use of the session, if it is free and there is any.
-    pub(crate) fn next_order(&mut self, now: Instant) -> Option<(Link<S>, WorkerId, Order)> {
-        if self.link.as_ref()?.not_before().is_some_and(|instant| now < instant) {
-            return None;
-        }
-        self.lookout.heed_poll(now);
-        let order = self.order(now)?;
-        Some((self.link.take()?, self.worker, order))
-    }
-
-    fn order(&mut self, now: Instant) -> Option<Order> {
-        if !self.unheld.is_empty() {
-            return Some(Order::HandBack(std::mem::take(&mut self.unheld)));
-        }
-        let order = match plan::next(self.view(now)) {
-            Step::Audit => {
-                self.in_doubt = false;
-                Order::Audit
-            }
-            Step::Survey => {
-                self.lookout.surveying();
-                Order::Survey { promote: self.looks_for_the_end() }
-            }
-            Step::Turn { finish, claim } => {
-                let attempts = self.unwritten.send(finish, now);
-                let claims = claim > 0 && !(self.apart && finish > 0);
-                let claim = claims.then(|| Claim { bands: self.bands.next(), limit: claim });
-                Order::Turn { attempts, claim }
-            }
-            Step::Idle(idle) => Order::Idle(idle),
-            Step::Wait => return None,
-        };
-        Some(order)
-    }
-
-    fn view(&self, now: Instant) -> View {
-        // Whoever works until all is done asks again when what it ran may have left something behind.
-        let unsure = self.looks_for_the_end() && self.holds_nothing() && self.lookout.is_stirred();
-        View {
-            in_doubt: self.in_doubt && !self.fenced,
-            ended: self.unwritten.due(now),
-            room: self.may_claim(now),
-            bands: !self.bands.is_empty(),
-            surveyed: self.lookout.since_survey(now),
-            hint: self.lookout.has_hint() || unsure,
-            idle_flag: self.lookout.idle_flag(),
-            busy: self.lookout.busy(now),
-        }
-    }
-
-    fn may_claim(&self, now: Instant) -> usize {
-        if self.claims_from.is_some_and(|instant| now < instant) {
-            return 0;
-        }
-        if self.fenced || self.leaving.has_begun() || self.unwritten.len() >= UNWRITTEN {
-            return 0;
-        }
-        let allowance = self.allowance.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
-        self.executor.room().min(allowance)
-    }
-
-    fn next_instant(&self, now: Instant) -> Instant {
-        let standing = *self.standing.borrow();
-        let busy_since = self.lookout.busy_since().filter(|_| self.lookout.idle_flag());
-        let [interrupt_at, leave_at] = self.leaving.instants();
-        let instants = [
-            standing.until,
-            interrupt_at,
-            leave_at,
-            self.link.as_ref().and_then(Link::not_before),
-            self.lookout.poll_at(),
-            self.claims_from,
-            busy_since.map(|since| since + BUSY_BEFORE_CLEARING),
-            self.unwritten.next_try(),
-        ];
-        // What is past was heeded, or waits for the order under way.
-        instants.into_iter().flatten().filter(|instant| *instant > now).min().unwrap_or(now + LONGEST_SLEEP)
-    }
-
-    // --- what its executor says --------------------------------------------------------------------------
-
-    /// Takes in what happened in the executor.
-    pub(crate) fn take_in(&mut self, happened: &mut Vec<Event>) {
-        for event in happened.drain(..) {
-            match event {
-                Event::Ended(ended) => self.ended(ended),
-                Event::Room | Event::Progress(_) => {}
-                Event::Broken(why) => {
-                    error!(target: "gristmill::mill", why, "broken");
-                    self.leaving.break_off(why);
-                }
-            }
-        }
-        self.tell_running();
-    }
-
-    fn ended(&mut self, ended: Ended) {
-        let Ended { claimed, started_after, runner_pid, outcome, output, written: _ } = ended;
-        let Some(since) = self.held.remove(&key(&claimed)) else {
-            warn!(target: "gristmill::mill", { job.id = %claimed.id, token = claimed.token.0 }, "ended, but was not held");
-            return;
-        };
-        self.found_nothing = false;
-        self.lookout.ended();
-        self.note_whether_given_back(&outcome);
-        match outcome {
-            Outcome::HandedBack => {
-                if let Some(left) = &mut self.allowance {
-                    *left += 1;
-                }
-            }
-            Outcome::Interrupted if self.leaving.is_in_haste() => self.stopped_under += 1,
-            _ => {}
-        }
-        let attempt = Attempt { claimed, started_after, runner_pid, outcome, output };
-        self.unwritten.push(attempt, Some(clock::now().saturating_duration_since(since)));
-    }
-
-    fn note_whether_given_back(&mut self, outcome: &Outcome) {
-        let unasked = *outcome == Outcome::HandedBack && !self.leaving.has_begun() && !self.fenced;
-        if !unasked {
-            self.given_back = 0;
-            return;
-        }
-        let pause = GIVEN_BACK.0.saturating_mul(1 << self.given_back.min(10)).min(GIVEN_BACK.1);
-        self.given_back = self.given_back.saturating_add(1);
-        self.claims_from = Some(clock::now() + pause);
-    }
-
-    fn tell_running(&self) {
-        let running = self.held.len() as u64;
-        self.events.update(|progress| {
-            progress.running = running;
-            progress.idle = progress.idle && running == 0;
-        });
-    }
-}
-
-fn key(claimed: &Claimed) -> Key {
-    (claimed.id, claimed.token)
 }
 
 async fn poll_under_way<S>(under_way: &mut Option<UnderWay<S>>) -> Done<S> {

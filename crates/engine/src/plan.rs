@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::asides::Aside;
+
 /// A survey is repeated this often while there is work: what a mark has passed over, and jobs of a higher
 /// priority, are found within it.
 pub(crate) const SURVEY_INTERVAL: Duration = Duration::from_millis(500);
@@ -32,6 +34,10 @@ pub(crate) struct View {
     pub(crate) idle_flag: bool,
     /// How long it has been busy without a pause.
     pub(crate) busy: Option<Duration>,
+    /// Something to do between two turns is due.
+    pub(crate) aside: Option<Aside>,
+    /// It may come before the ends that are due.
+    pub(crate) aside_first: bool,
 }
 
 /// One use of the session.
@@ -43,6 +49,8 @@ pub(crate) enum Step {
     Survey,
     /// Write so many ended attempts and claim so many jobs, in one commit.
     Turn { finish: usize, claim: usize },
+    /// Something between two turns.
+    Aside(Aside),
     /// Write the idle flag.
     Idle(bool),
     /// Nothing to do.
@@ -57,6 +65,11 @@ pub(crate) fn next(view: View) -> Step {
     }
     if may_claim && survey_is_due(view) {
         return Step::Survey;
+    }
+    if let Some(aside) = view.aside
+        && (view.ended == 0 || view.aside_first)
+    {
+        return Step::Aside(aside);
     }
     let claim = if may_claim && view.bands { view.room.min(TURN) } else { 0 };
     if view.ended > 0 || claim > 0 {
@@ -105,6 +118,14 @@ mod tests {
         let view = View { ended: 1, bands: true, hint: true, ..View::default() };
         assert_eq!(next(view), Step::Turn { finish: 1, claim: 0 });
         assert_eq!(next(View { ended: 0, ..view }), Step::Wait);
+    }
+
+    #[test]
+    fn ends_that_are_due_are_written_before_an_aside_but_do_not_put_it_off_for_ever() {
+        let view = View { ended: 3, aside: Some(Aside::Controls), ..View::default() };
+        assert_eq!(next(view), Step::Turn { finish: 3, claim: 0 });
+        assert_eq!(next(View { aside_first: true, ..view }), Step::Aside(Aside::Controls));
+        assert_eq!(next(View { ended: 0, ..view }), Step::Aside(Aside::Controls));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! One use of the mill's session, carried out beside the mill so that it never waits for the database.
 
-use gristmill_core::{Attempt, Band, Claimed, JobId, Token, WorkerId};
-use gristmill_store::Result;
+use gristmill_core::{Attempt, Band, Claimed, JobId, Progress, Token, WorkerId};
+use gristmill_store::{Error, Result};
 
 use crate::link::{Link, within};
+use crate::plan::TURN;
 use crate::{Sessions, promoter};
 
 /// What the mill asks.
@@ -11,8 +12,12 @@ use crate::{Sessions, promoter};
 pub(crate) enum Order {
     /// Look which bands have jobs; first move due ones to ready if `promote`.
     Survey { promote: bool },
-    /// Write the ends of attempts and claim, in one commit.
-    Turn { attempts: Vec<Attempt>, claim: Option<Claim> },
+    /// Write the ends of attempts and claim, in one commit; before that, the last that their handlers said.
+    Turn { said: Vec<Progress>, attempts: Vec<Attempt>, claim: Option<Claim> },
+    /// Write what running handlers said.
+    Progress(Vec<Progress>),
+    /// Ask which open attempts someone wants cancelled.
+    Controls,
     /// Write the idle flag.
     Idle(bool),
     /// Ask which open attempts the database thinks it has.
@@ -32,6 +37,8 @@ pub(crate) struct Claim {
 pub(crate) enum Answer {
     Surveyed(Vec<Band>),
     Turned { accepted: Vec<(JobId, Token)>, claimed: Vec<Claimed> },
+    Said,
+    Wanted(Vec<(JobId, Token)>),
     Idle,
     Owned(Vec<(JobId, Token)>),
     HandedBack(Vec<(JobId, Token)>),
@@ -53,6 +60,9 @@ pub(crate) async fn carry_out<S: Sessions>(mut link: Link<S>, worker: WorkerId, 
 }
 
 async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -> Result<Answer> {
+    if let Order::Turn { said, .. } | Order::Progress(said) = order {
+        say(link, said).await?;
+    }
     let deadline = link.deadline();
     let session = link.session().await?;
     match order {
@@ -62,11 +72,11 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
             }
             within(deadline, session.survey()).await.map(Answer::Surveyed)
         }
-        Order::Turn { attempts, claim: None } => {
+        Order::Turn { attempts, claim: None, .. } => {
             let accepted = within(deadline, session.finish(attempts)).await?;
             Ok(Answer::Turned { accepted, claimed: Vec::new() })
         }
-        Order::Turn { attempts, claim: Some(Claim { bands, limit }) } => {
+        Order::Turn { attempts, claim: Some(Claim { bands, limit }), .. } => {
             let limit = u32::try_from(*limit).unwrap_or(u32::MAX);
             let (accepted, claimed) = if attempts.is_empty() {
                 (Vec::new(), within(deadline, session.claim(worker, bands, limit)).await?)
@@ -75,8 +85,22 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
             };
             Ok(Answer::Turned { accepted, claimed })
         }
+        Order::Progress(_) => Ok(Answer::Said),
+        Order::Controls => within(deadline, session.controls(worker)).await.map(Answer::Wanted),
         Order::Idle(idle) => within(deadline, session.idle(worker, *idle)).await.map(|()| Answer::Idle),
         Order::Audit => within(deadline, session.owned(worker)).await.map(Answer::Owned),
         Order::HandBack(attempts) => within(deadline, session.hand_back(attempts)).await.map(Answer::HandedBack),
     }
+}
+
+// What is refused is left unsaid: it must not keep an end from being written. That session is spent, as always.
+async fn say<S: Sessions>(link: &mut Link<S>, said: &[Progress]) -> Result<()> {
+    let deadline = link.deadline();
+    for said in said.chunks(TURN) {
+        match within(deadline, link.session().await?.progress(said)).await {
+            refused @ Err(Error::Refused(_)) => drop(link.judge(refused)),
+            other => other?,
+        }
+    }
+    Ok(())
 }

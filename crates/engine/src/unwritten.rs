@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Attempt, JobId, Outcome, Reason, Token};
+use gristmill_core::{Attempt, JobId, Outcome, Progress, Reason, Token};
 use tracing::error;
 
 use crate::link::backoff;
@@ -20,6 +20,8 @@ pub(crate) struct Unwritten {
     pub(crate) attempt: Attempt,
     /// From its claim to its end; none when it never started.
     pub(crate) took: Option<Duration>,
+    /// The last that its handler said of itself: written before its end.
+    said: Option<Progress>,
     /// It was sent and no answer came: it may have been accepted.
     pub(crate) sent_before: bool,
     refusals: u32,
@@ -50,8 +52,9 @@ impl Queue {
         Self { waiting: VecDeque::new(), sending: Vec::new(), at_once: TURN }
     }
 
-    pub(crate) fn push(&mut self, attempt: Attempt, took: Option<Duration>) {
-        self.waiting.push_back(Unwritten { attempt, took, sent_before: false, refusals: 0, not_before: None });
+    pub(crate) fn push(&mut self, attempt: Attempt, took: Option<Duration>, said: Option<Progress>) {
+        let unwritten = Unwritten { attempt, took, said, sent_before: false, refusals: 0, not_before: None };
+        self.waiting.push_back(unwritten);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -85,6 +88,11 @@ impl Queue {
         }
         self.waiting = rest;
         self.sending.iter().map(|unwritten| unwritten.attempt.clone()).collect()
+    }
+
+    /// The last words of those that are being sent.
+    pub(crate) fn said(&self) -> Vec<Progress> {
+        self.sending.iter().filter_map(|unwritten| unwritten.said.clone()).collect()
     }
 
     /// The database answered: these are done with, accepted or not.
@@ -174,7 +182,7 @@ mod tests {
 
     fn queue(of: i64) -> Queue {
         let mut queue = Queue::new();
-        (0..of).for_each(|n| queue.push(ended(n), None));
+        (0..of).for_each(|n| queue.push(ended(n), None, None));
         queue
     }
 

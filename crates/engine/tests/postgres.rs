@@ -3,6 +3,7 @@
 
 mod claims;
 mod common;
+mod sweep;
 
 use std::sync::OnceLock;
 
@@ -26,4 +27,9 @@ impl Place {
         store.migrate().await.unwrap();
         (Self, store)
     }
+}
+
+#[tokio::test]
+async fn whichever_call_breaks_a_worker_gets_over_it() {
+    sweep::sweep(sweep::scenarios::some(), 8).await;
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Attempt, Band, Claimed, JobId, Lane, Lease, Moment, Outcome, WorkerId};
+use gristmill_core::{Attempt, Band, Claimed, Lane, Lease, Moment, Outcome, WorkerId};
 use gristmill_store::conformance::server::{Durability, Server};
 use gristmill_store::{NewJob, NewWorker, Session, Settings, Store};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -112,13 +112,8 @@ fn chunks(jobs: usize) -> impl Iterator<Item = Vec<NewJob>> {
 
 fn new_job() -> NewJob {
     NewJob {
-        id: JobId::new(),
-        lane: lane(),
-        priority: 0,
-        run_after: None,
-        args: r#"[12345, "https://example.org/photos/12345.jpg"]"#.into(),
         kwargs: r#"{"size": [640, 480]}"#.into(),
-        options_json: None,
+        ..NewJob::new(lane(), r#"[12345, "https://example.org/photos/12345.jpg"]"#)
     }
 }
 

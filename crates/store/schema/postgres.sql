@@ -346,6 +346,14 @@ table gristmill_schema
     applied_at timestamp with time zone not null default clock_timestamp()
     gristmill_schema_pkey PRIMARY KEY (version)
     CREATE UNIQUE INDEX gristmill_schema_pkey ON gristmill_schema USING btree (version)
+function gristmill_take_back_key
+begin
+    insert into gristmill_unique_key (key, job_id, until)
+    values (wanted, id, 'started')
+    on conflict do nothing;
+exception
+    when lock_not_available then null;
+end 
 table gristmill_unique_key
     key text not null
     job_id uuid not null

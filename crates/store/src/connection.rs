@@ -31,7 +31,7 @@ pub enum Bind<'a> {
     Text(std::borrow::Cow<'a, str>),
 }
 
-/// A value a statement gave back.
+/// A value a statement gave back; read from JSON null, a number, text or a boolean.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// SQL null.
@@ -42,6 +42,18 @@ pub enum Value {
     Float(f64),
     /// Text.
     Text(String),
+}
+
+impl Bind<'_> {
+    /// As JSON: null, a number or a string.
+    pub fn as_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Int(int) => (*int).into(),
+            Self::Float(float) => (*float).into(),
+            Self::Text(text) => text.as_ref().into(),
+        }
+    }
 }
 
 impl From<&str> for Bind<'_> {

@@ -1,9 +1,20 @@
 //! Statements that are carried out by someone else, on a connection and in a transaction of theirs: Python on Django's.
+//!
+//! A [`Script`] is one verb to be carried out far away. A [`Hosted`] connection puts a [`Carrier`] under all the verbs
+//! of a [`crate::Session`]: `Session::over(Box::new(Hosted::new(dialect, carrier)))`.
 
-use gristmill_core::Attempt;
+use std::time::SystemTime;
+
+use gristmill_core::{Attempt, Moment};
 use serde::Serialize;
 
-use crate::Dialect;
+use crate::connection::Answer;
+use crate::statement::split;
+use crate::verbs::finish::{FINISH, ends};
+use crate::{Bind, Connection, Dialect, Row};
+
+/// Where `finish.sql` of SQLite puts its attempts: every connection makes it once.
+pub(crate) const ENDED: &str = include_str!("sqlite/ended.sql");
 
 /// A verb as someone else is to carry it out: its statements in order, all with the same numbered binds.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +27,78 @@ pub struct Script {
 
 /// How to end one attempt in the handler's own transaction. The last statement gives the accepted attempt: no row (or,
 /// packed, an empty list) is a token that is not the job's any more, and the transaction has to be undone.
-pub fn finish(_dialect: Dialect, _attempt: &Attempt) -> Script {
-    Script { statements: Vec::new(), binds: Vec::new() }
+pub fn finish(dialect: Dialect, attempt: &Attempt) -> Script {
+    let made_once = (dialect == Dialect::Sqlite).then_some(ENDED);
+    let now = match dialect {
+        Dialect::Postgres => Bind::Null,
+        Dialect::Sqlite => Bind::Text(this_machines_clock().0.into()),
+    };
+    Script {
+        statements: made_once.into_iter().chain(split(FINISH.text(dialect))).collect(),
+        binds: [ends(std::slice::from_ref(attempt)), now].iter().map(Bind::as_json).collect(),
+    }
+}
+
+/// Carries statements to someone else's connection, inside whatever transaction is open there.
+///
+/// Text stays text: a carrier whose driver turns dates into objects of its own (as Django's does with SQLite's
+/// columns) turns them back, into UTC text.
+pub trait Carrier: Send {
+    /// Runs the statements one after another, all with the same binds, and gives all their rows.
+    fn run<'a>(&'a mut self, statements: Vec<&'static str>, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>>;
+    /// What a verb writes from here on is kept or undone together: a savepoint will do.
+    fn begin(&mut self) -> Answer<'_, ()>;
+    /// Keeps it.
+    fn commit(&mut self) -> Answer<'_, ()>;
+    /// Undoes it.
+    fn rollback(&mut self) -> Answer<'_, ()>;
+}
+
+/// A [`Connection`] that someone else keeps. It sets nothing there and controls no transaction but by asking.
+pub struct Hosted {
+    dialect: Dialect,
+    carrier: Box<dyn Carrier>,
+    /// The temporary table of `finish.sql` is there; a transaction that is undone takes it with it.
+    prepared: bool,
+}
+
+impl Hosted {
+    /// Over a carrier to a database that understands `dialect`.
+    pub fn new(dialect: Dialect, carrier: Box<dyn Carrier>) -> Self {
+        Self { dialect, carrier, prepared: dialect == Dialect::Postgres }
+    }
+}
+
+impl Connection for Hosted {
+    fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
+        Box::pin(async move {
+            if !self.prepared {
+                self.carrier.run(vec![ENDED], &[]).await?;
+                self.prepared = true;
+            }
+            self.carrier.run(split(sql).collect(), binds).await
+        })
+    }
+
+    fn begin(&mut self) -> Answer<'_, ()> {
+        self.carrier.begin()
+    }
+
+    fn commit(&mut self) -> Answer<'_, ()> {
+        self.carrier.commit()
+    }
+
+    fn rollback(&mut self) -> Answer<'_, ()> {
+        self.prepared = self.dialect == Dialect::Postgres;
+        self.carrier.rollback()
+    }
+}
+
+pub(crate) fn this_machines_clock() -> Moment {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Moment::from_unix_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }

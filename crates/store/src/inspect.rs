@@ -15,9 +15,9 @@ pub struct JobView {
     pub lane: Lane,
     /// -100 to 100.
     pub priority: i16,
-    /// `ready`, `scheduled`, `running`, `successful`, `failed`, `cancelled`, `poisoned`.
+    /// `ready`, `scheduled`, `held`, `running`, `successful`, `failed`, `cancelled`, `poisoned`.
     pub state: String,
-    /// Why it failed or is poisoned.
+    /// Why it failed, is poisoned or is held.
     pub reason: Option<String>,
     /// Its claims so far.
     pub token: Token,
@@ -72,6 +72,8 @@ pub struct AttemptView {
     pub exception_class_path: Option<String>,
     /// The exception's traceback.
     pub traceback: Option<String>,
+    /// What it printed and logged.
+    pub output: Option<String>,
 }
 
 static GET: Sql = sql!("get");
@@ -134,5 +136,6 @@ fn attempt(row: Row) -> Result<AttemptView> {
         return_value: fields.optional_text()?,
         exception_class_path: fields.optional_text()?,
         traceback: fields.optional_text()?,
+        output: fields.optional_text()?,
     })
 }

@@ -35,6 +35,10 @@ impl Fields {
         T::try_from(int).map_err(|_| refused(&format!("{int} is out of range")))
     }
 
+    pub(crate) fn bool(&mut self) -> Result<bool> {
+        self.int::<i64>().map(|int| int != 0)
+    }
+
     pub(crate) fn optional_text(&mut self) -> Result<Option<String>> {
         match self.next()? {
             Value::Null => Ok(None),
@@ -76,53 +80,54 @@ pub(crate) fn is_packed(statement: &str) -> bool {
 pub(crate) fn unpack(rows: Vec<Row>) -> Result<Vec<Row>> {
     let mut unpacked = Vec::new();
     for row in rows {
-        let packed: Vec<Vec<Packed>> =
+        let packed: Vec<Row> =
             serde_json::from_str(&Fields::of(row).text()?).map_err(|error| refused(&error.to_string()))?;
-        unpacked.extend(packed.into_iter().map(|row| row.into_iter().map(|Packed(value)| value).collect::<Row>()));
+        unpacked.extend(packed);
     }
     Ok(unpacked)
 }
 
-/// A value of a packed row.
-struct Packed(Value);
-
-impl<'de> Deserialize<'de> for Packed {
+impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(PackedVisitor)
+        deserializer.deserialize_any(ValueVisitor)
     }
 }
 
-struct PackedVisitor;
+struct ValueVisitor;
 
-impl Visitor<'_> for PackedVisitor {
-    type Value = Packed;
+impl Visitor<'_> for ValueVisitor {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("null, a number or text")
+        f.write_str("null, a number, text or a boolean")
     }
 
-    fn visit_unit<E>(self) -> std::result::Result<Packed, E> {
-        Ok(Packed(Value::Null))
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_i64<E>(self, int: i64) -> std::result::Result<Packed, E> {
-        Ok(Packed(Value::Int(int)))
+    fn visit_bool<E>(self, bool: bool) -> std::result::Result<Value, E> {
+        Ok(Value::Int(bool.into()))
     }
 
-    fn visit_u64<E: de::Error>(self, int: u64) -> std::result::Result<Packed, E> {
-        i64::try_from(int).map(|int| Packed(Value::Int(int))).map_err(E::custom)
+    fn visit_i64<E>(self, int: i64) -> std::result::Result<Value, E> {
+        Ok(Value::Int(int))
     }
 
-    fn visit_f64<E>(self, float: f64) -> std::result::Result<Packed, E> {
-        Ok(Packed(Value::Float(float)))
+    fn visit_u64<E: de::Error>(self, int: u64) -> std::result::Result<Value, E> {
+        i64::try_from(int).map(Value::Int).map_err(E::custom)
     }
 
-    fn visit_str<E>(self, text: &str) -> std::result::Result<Packed, E> {
-        Ok(Packed(Value::Text(text.to_owned())))
+    fn visit_f64<E>(self, float: f64) -> std::result::Result<Value, E> {
+        Ok(Value::Float(float))
     }
 
-    fn visit_string<E>(self, text: String) -> std::result::Result<Packed, E> {
-        Ok(Packed(Value::Text(text)))
+    fn visit_str<E>(self, text: &str) -> std::result::Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> std::result::Result<Value, E> {
+        Ok(Value::Text(text))
     }
 }
 

@@ -1,9 +1,8 @@
 //! One connection with the verbs, and the rules all verbs share: who begins a transaction, and what time it is.
 
-use std::time::SystemTime;
-
 use gristmill_core::Moment;
 
+use crate::hosted::this_machines_clock;
 use crate::life::Lives;
 use crate::statement::Sql;
 use crate::{Bind, Connection, Dialect, Error, Result, Row, row};
@@ -94,9 +93,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-fn this_machines_clock() -> Moment {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Moment::from_unix_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }

@@ -10,13 +10,14 @@ TABLES = [
     "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
+FUNCTIONS = ["drop function gristmill_place()", "drop function gristmill_take_back_key(uuid, text)"]
 
 
 class Migration(migrations.Migration):
     initial = True
 
     operations = [
-        RunStatements("0001_initial", drop={"postgres": [*DROP, "drop function gristmill_place()"], "sqlite": DROP}),
+        RunStatements("0001_initial", drop={"postgres": [*DROP, *FUNCTIONS], "sqlite": DROP}),
         migrations.SeparateDatabaseAndState(
             state_operations=[
                 migrations.CreateModel(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from asgiref.sync import sync_to_async
 from django.db import models
+from django.utils.functional import cached_property
 
 from gristmill.compat import TaskResultStatus
 from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.rows import ProgressRow
+from gristmill.models.workers import Action
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from gristmill.operations import Answer
 
 
 class State(models.TextChoices):
@@ -39,7 +48,13 @@ STATUS_OF_STATE = {
 
 
 class JobQuerySet(models.QuerySet["Job"]):
-    """Jobs by state. Each of these reads one table only."""
+    """
+    Jobs by state, each read from one table only; and what can be done to all jobs of a filter.
+
+    `cancel`, `hold`, `release` and `retry` read ids page by page and carry each thousand out by itself, in the
+    transaction that is open, else in one of its own. They leave out jobs in states that they do not change, and jobs
+    enqueued after they began.
+    """
 
     def scheduled(self) -> Self:
         """Jobs whose date has not come."""
@@ -68,6 +83,75 @@ class JobQuerySet(models.QuerySet["Job"]):
     def finished(self) -> Self:
         """Jobs that have ended, one way or another."""
         return self.filter(state__in=[State.SUCCESSFUL, State.FAILED, State.CANCELLED, State.POISONED])
+
+    def cancel(self, *, actor: str = "") -> Answer:
+        """Cancels those that do not run, and asks for those that do; see `gristmill.operations.cancel`."""
+        return self._operate("cancel", actor)
+
+    def hold(self, reason: str | None = None, *, actor: str = "") -> Answer:
+        """Keeps back those that are ready or scheduled; see `gristmill.operations.hold`."""
+        return self._operate("hold", actor, reason)
+
+    def release(self, *, actor: str = "") -> Answer:
+        """Lets those go that are held; see `gristmill.operations.release`."""
+        return self._operate("release", actor)
+
+    def retry(self, *, actor: str = "", successful: bool = False) -> Answer:
+        """
+        Runs those again that failed, were cancelled or poisoned; see `gristmill.operations.retry`.
+
+        Those that succeeded only if `successful` says so: a filter that is too wide would charge every card twice.
+        """
+        return (self if successful else self.failed())._operate("retry", actor)
+
+    async def acancel(self, *, actor: str = "") -> Answer:
+        """See `cancel`."""
+        return await sync_to_async(self.cancel)(actor=actor)
+
+    async def ahold(self, reason: str | None = None, *, actor: str = "") -> Answer:
+        """See `hold`."""
+        return await sync_to_async(self.hold)(reason, actor=actor)
+
+    async def arelease(self, *, actor: str = "") -> Answer:
+        """See `release`."""
+        return await sync_to_async(self.release)(actor=actor)
+
+    async def aretry(self, *, actor: str = "", successful: bool = False) -> Answer:
+        """See `retry`."""
+        return await sync_to_async(self.retry)(actor=actor, successful=successful)
+
+    def _operate(self, verb: str, actor: str, reason: str | None = None) -> Answer:
+        from gristmill.operations import Answer, operate
+
+        answer = Answer()
+        for outcomes in operate(self, verb, actor, reason):
+            answer.add(outcomes)
+        return answer
+
+
+_VERBS = [each for verb in ("cancel", "hold", "release", "retry") for each in (verb, f"a{verb}")]
+for _name in _VERBS:
+    # As Django marks delete(): no template calls it, and `Job.objects` has it only after all() or filter().
+    getattr(JobQuerySet, _name).alters_data = True
+    getattr(JobQuerySet, _name).queryset_only = True
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a job's handler said of itself last."""
+
+    done: float | None
+    total: float | None
+    message: str | None
+    metadata: dict[str, Any]
+    updated_at: datetime
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of it is done, from 0 to 1; None where the total is not known."""
+        if self.done is None or not self.total or self.total < 0:
+            return None
+        return min(max(self.done / self.total, 0.0), 1.0)
 
 
 class Job(models.Model):
@@ -139,6 +223,68 @@ class Job(models.Model):
         """Its ended attempts, oldest first, those of earlier generations included."""
         return Attempt.objects.using(self._state.db).filter(job_id=self.id).order_by("token")
 
+    @property
+    def actions(self) -> models.QuerySet[Action]:
+        """What people did to it, oldest first."""
+        return Action.objects.using(self._state.db).filter(job_id=self.id).order_by("acted_at", "id")
+
+    @cached_property
+    def progress(self) -> Progress | None:
+        """What its handler said of itself last, asked for once; None where it said nothing."""
+        row = ProgressRow.objects.using(self._state.db).filter(pk=self.id).first()
+        if row is None:
+            return None
+        metadata = json.loads(row.metadata) if row.metadata else {}
+        return Progress(row.done, row.total, row.message, metadata, row.updated_at)
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        """Reads it again, and its progress when it is next asked for."""
+        self.__dict__.pop("progress", None)
+        super().refresh_from_db(*args, **kwargs)
+
+    def cancel(self, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.cancel`. This object stays as it was read; `refresh_from_db()` shows the change."""
+        from gristmill import operations
+
+        return operations.cancel(self, actor=actor)
+
+    def hold(self, reason: str | None = None, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.hold`."""
+        from gristmill import operations
+
+        return operations.hold(self, reason, actor=actor)
+
+    def release(self, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.release`."""
+        from gristmill import operations
+
+        return operations.release(self, actor=actor)
+
+    def retry(self, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.retry`."""
+        from gristmill import operations
+
+        return operations.retry(self, actor=actor)
+
+    async def acancel(self, *, actor: str = "") -> Answer:
+        """See `cancel`."""
+        return await sync_to_async(self.cancel)(actor=actor)
+
+    async def ahold(self, reason: str | None = None, *, actor: str = "") -> Answer:
+        """See `hold`."""
+        return await sync_to_async(self.hold)(reason, actor=actor)
+
+    async def arelease(self, *, actor: str = "") -> Answer:
+        """See `release`."""
+        return await sync_to_async(self.release)(actor=actor)
+
+    async def aretry(self, *, actor: str = "") -> Answer:
+        """See `retry`."""
+        return await sync_to_async(self.retry)(actor=actor)
+
+
+for _name in _VERBS:
+    getattr(Job, _name).alters_data = True
 
 #: How an attempt ends that Django's `attempts` and `worker_ids` do not count.
 UNCOUNTED_OUTCOMES = ("expired", "handed back", "incompatible", "postponed")

@@ -2,6 +2,7 @@
 
 use gristmill_core::{Attempt, Band, Claimed, Outcome, WorkerId};
 use gristmill_store::{Error, Result};
+use tracing::info;
 
 use super::{Key, Mill};
 use crate::link::is_fatal;
@@ -15,10 +16,17 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         self.link = Some(link);
         match (order, answer) {
             (Order::Turn { claim, .. }, Ok(Answer::Turned { accepted, claimed })) => {
+                self.asides.turned();
                 self.written(&accepted);
                 if let Some(claim) = claim {
                     self.apart = false;
                     self.start(worker, &claim, claimed);
+                }
+            }
+            (_, Ok(Answer::Wanted(wanted))) => {
+                for (job, token) in self.held.cancel(wanted) {
+                    info!(target: "gristmill::mill", { job.id = %job, token = token.0 }, "cancelling");
+                    self.executor.cancel(job, token);
                 }
             }
             (_, Ok(Answer::Surveyed(found))) => self.surveyed(found),
@@ -51,34 +59,37 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.found_nothing = false;
             self.lookout.claimed();
         }
-        if self.bands.is_empty() {
-            self.lookout.drained(now);
-        }
         // The lease may have passed, or a stop been asked for, while the answer was on its way.
         let may_start = worker == self.worker && self.standing.borrow().holds(now) && !self.leaving.has_begun();
-        let room = if may_start { self.executor.room().min(claimed.len()) } else { 0 };
-        let mut claimed = claimed;
-        let surplus = claimed.split_off(room);
-        for job in &claimed {
-            self.events.claimed(job);
-            self.held.insert((job.id, job.token), now);
+        let room = if may_start { self.executor.room() } else { 0 };
+        let mut starting = Vec::with_capacity(claimed.len());
+        for job in claimed {
+            if is_expired(&job) {
+                self.unwritten.push(Attempt::unstarted(job, Outcome::Expired), None, None);
+            } else if starting.len() < room && self.held.take_in(&job, now) {
+                self.events.claimed(&job);
+                starting.push(job);
+            } else {
+                self.unwritten.push(Attempt::unstarted(job, Outcome::HandedBack), None, None);
+            }
         }
         if let Some(left) = &mut self.allowance {
-            *left = left.saturating_sub(claimed.len() as u64);
+            *left = left.saturating_sub(starting.len() as u64);
         }
-        if !claimed.is_empty() {
-            self.executor.start(claimed);
+        if !starting.is_empty() {
+            self.executor.start(starting);
         }
-        for job in surplus {
-            let attempt = Attempt::unstarted(job, Outcome::HandedBack);
-            self.unwritten.push(attempt, None);
+        if self.bands.is_empty() {
+            self.lookout.drained(now);
+        } else if !self.may_ask() {
+            self.lookout.at_its_limits(now);
         }
         self.tell_running();
     }
 
     fn surveyed(&mut self, found: Vec<Band>) {
         self.bands.surveyed(found, &self.serves);
-        let ready_hint = !self.bands.is_empty();
+        let ready_hint = self.may_ask();
         self.lookout.surveyed(ready_hint, clock::now());
         self.found_nothing = !ready_hint && self.holds_nothing();
         if self.options.once && !ready_hint {
@@ -96,7 +107,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         }
         self.claim_unanswered = false;
         self.unheld =
-            owned.into_iter().filter(|key| !self.held.contains_key(key) && !self.unwritten.contains(*key)).collect();
+            owned.into_iter().filter(|key| !self.held.contains(*key) && !self.unwritten.contains(*key)).collect();
     }
 
     fn failed(&mut self, order: Order, failure: Error) -> Result<()> {
@@ -123,8 +134,14 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             // What is refused is left alone until the next heartbeat asks again.
             Order::Audit | Order::HandBack(_) => self.in_doubt = !refused,
             Order::Survey { .. } => self.lookout.failed(refused, now),
-            Order::Idle(_) => {}
+            Order::Progress(said) => self.held.unsaid(said),
+            Order::Controls | Order::Idle(_) => {}
         }
         Ok(())
     }
+}
+
+// Too old to start: it never does.
+fn is_expired(job: &Claimed) -> bool {
+    job.options_json.is_some() && job.is_expired(&job.options())
 }

@@ -367,12 +367,9 @@ impl World {
         };
         NewJob {
             id: JobId(uuid(&mut self.rng, self.now)),
-            lane,
             priority: self.rng.i16(-1..=1),
             run_after,
-            args: "[]".into(),
-            kwargs: "{}".into(),
-            options_json: None,
+            ..NewJob::new(lane, "[]")
         }
     }
 

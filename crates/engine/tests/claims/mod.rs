@@ -1,5 +1,8 @@
 //! What a worker promises on every database, with an executor that does what each test says.
 
+mod options;
+mod wishes;
+
 use std::time::Duration;
 
 use crate::common::{

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use gristmill_core::{Claimed, JobId, Outcome, Reason, Token};
+use gristmill_core::{Advice, Claimed, JobId, Outcome, Progress, Reason, Token};
 use gristmill_engine::{Ended, Event, Executor};
 use tokio::sync::{Notify, watch};
 
@@ -43,6 +43,7 @@ struct State {
     deaf: bool,
     panics: bool,
     interrupts: usize,
+    cancels: Vec<(JobId, Token)>,
 }
 
 impl Fake {
@@ -61,14 +62,63 @@ impl Control {
 
     /// Ends a running job.
     pub fn end(&self, id: JobId, outcome: Outcome) {
+        self.end_as(id, |claimed| ended(claimed, outcome));
+    }
+
+    /// Ends a running job whose handler's own transaction has written the end.
+    pub fn end_written(&self, id: JobId, outcome: Outcome) {
+        self.end_as(id, |claimed| match ended(claimed, outcome) {
+            Event::Ended(ended) => Event::Ended(Ended { written: true, ..ended }),
+            other => other,
+        });
+    }
+
+    /// Ends a running job that has printed something.
+    pub fn end_printing(&self, id: JobId, outcome: Outcome, output: &str) {
+        self.end_as(id, |claimed| match ended(claimed, outcome) {
+            Event::Ended(ended) => Event::Ended(Ended { output: Some(output.into()), ..ended }),
+            other => other,
+        });
+    }
+
+    fn end_as(&self, id: JobId, event: impl FnOnce(Claimed) -> Event) {
         let mut state = self.0.state.lock().unwrap();
         let claimed = state.running.remove(&id).expect("the job runs");
+        state.events.push(event(claimed));
+        drop(state);
+        self.0.happened.notify_one();
+    }
+
+    /// Ends a job if it runs at the moment.
+    pub fn end_if_it_runs(&self, id: JobId, outcome: Outcome) {
+        let mut state = self.0.state.lock().unwrap();
+        let Some(claimed) = state.running.remove(&id) else { return };
         state.events.push(ended(claimed, outcome));
         drop(state);
         self.0.happened.notify_one();
     }
 
-    /// From now on it does not listen to recall and interrupt.
+    /// The claim of a running job.
+    pub fn claimed(&self, id: JobId) -> Claimed {
+        self.0.state.lock().unwrap().running.get(&id).expect("the job runs").clone()
+    }
+
+    /// A running job says how far it is.
+    pub fn progress(&self, id: JobId, done: f64) {
+        let mut state = self.0.state.lock().unwrap();
+        let token = state.running.get(&id).expect("the job runs").token;
+        let progress = Progress { job: id, token, done: Some(done), total: None, message: None, metadata: None };
+        state.events.push(Event::Progress(progress));
+        drop(state);
+        self.0.happened.notify_one();
+    }
+
+    /// What the engine has asked it to cancel, in order.
+    pub fn cancels(&self) -> Vec<(JobId, Token)> {
+        self.0.state.lock().unwrap().cancels.clone()
+    }
+
+    /// From now on it does not listen to recall, interrupt and cancel.
     pub fn turn_deaf(&self) {
         self.0.state.lock().unwrap().deaf = true;
     }
@@ -95,6 +145,18 @@ impl Control {
 
 pub fn success() -> Outcome {
     Outcome::Successful { return_value: "null".into() }
+}
+
+/// What a handler raises that may be tried again.
+pub fn error() -> Outcome {
+    let classes = ["builtins.ValueError", "builtins.Exception"].map(str::to_owned).to_vec();
+    Outcome::Failed {
+        reason: Reason::Error,
+        exception_class_path: "builtins.ValueError".into(),
+        traceback: "ValueError: no".into(),
+        classes,
+        advice: Advice::ByOptions,
+    }
 }
 
 fn ended(claimed: Claimed, outcome: Outcome) -> Event {
@@ -155,7 +217,21 @@ impl Executor for Fake {
         }
     }
 
-    fn cancel(&mut self, _job: JobId, _token: Token) {}
+    fn cancel(&mut self, job: JobId, token: Token) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.cancels.push((job, token));
+        let how = || Outcome::Cancelled { how: "asked".into() };
+        if !state.deaf {
+            if let Some(at) = state.prefetched.iter().position(|claimed| claimed.id == job) {
+                let claimed = state.prefetched.remove(at).unwrap();
+                state.events.push(ended(claimed, how()));
+            } else if let Some(claimed) = state.running.remove(&job) {
+                state.events.push(ended(claimed, how()));
+            }
+        }
+        drop(state);
+        self.shared.happened.notify_one();
+    }
 
     fn recall(&mut self) {
         let mut state = self.shared.state.lock().unwrap();

@@ -21,6 +21,10 @@ pub enum Fault {
     Before,
     /// It is carried out, and its answer is lost.
     Lost,
+    /// It is carried out, and its answer never comes: the caller's patience has to end by itself.
+    Late,
+    /// The database refuses it.
+    Refused,
 }
 
 /// What goes wrong.
@@ -30,6 +34,7 @@ pub struct Faults {
     lose: Mutex<Option<&'static str>>,
     refuse: Mutex<Option<&'static str>>,
     nth: Mutex<Option<(u64, Fault)>>,
+    spoils_opening: AtomicBool,
 }
 
 impl Faulty {
@@ -53,6 +58,17 @@ impl Faults {
     /// The `n`th call from now on, the first being 1, goes wrong.
     pub fn spoil_call(&self, n: u64, fault: Fault) {
         *self.nth.lock().unwrap() = Some((n, fault));
+    }
+
+    /// No call goes wrong from now on.
+    pub fn spoil_nothing(&self) {
+        *self.nth.lock().unwrap() = None;
+        *self.lose.lock().unwrap() = None;
+    }
+
+    /// From now on to open a connection counts as a call too.
+    pub fn count_opening(&self) {
+        self.spoils_opening.store(true, Ordering::SeqCst);
     }
 
     /// Whether the call to be spoilt has not come yet.
@@ -95,8 +111,15 @@ impl Faults {
 impl Sessions for Faulty {
     async fn open(&self) -> Result<Session> {
         self.faults.check()?;
+        if self.faults.spoils_opening.load(Ordering::SeqCst) {
+            match self.faults.count() {
+                Some(Fault::Late) => std::future::pending().await,
+                Some(_) => return Err(Error::Unavailable("planted failure to connect".into())),
+                None => {}
+            }
+        }
         let inner = self.store.open().await?.into_connection();
-        let connection = Leaky { inner, faults: Arc::clone(&self.faults), ran: Vec::new(), open: false, lost: false };
+        let connection = Leaky { inner, faults: Arc::clone(&self.faults), ran: Vec::new(), open: false, fault: None };
         Ok(Session::over(Box::new(connection)))
     }
 
@@ -115,27 +138,31 @@ struct Leaky {
     faults: Arc<Faults>,
     ran: Vec<&'static str>,
     open: bool,
-    lost: bool,
+    /// What becomes of the answer to the call that is under way.
+    fault: Option<Fault>,
 }
 
 impl Leaky {
     fn begin_call(&mut self) -> Result<()> {
         self.faults.check()?;
-        match self.faults.count() {
-            Some(Fault::Before) => return Err(Error::Unavailable("planted failure".into())),
-            Some(Fault::Lost) => self.lost = true,
-            None => {}
+        self.fault = self.faults.count();
+        match self.fault {
+            Some(Fault::Before) => Err(Error::Unavailable("planted failure".into())),
+            Some(Fault::Refused) => Err(Error::Refused("planted refusal".into())),
+            Some(Fault::Lost | Fault::Late) | None => Ok(()),
         }
-        Ok(())
     }
 
-    fn answer<T>(&mut self, answer: Result<T>) -> Result<T> {
+    async fn answer<T>(&mut self, answer: Result<T>) -> Result<T> {
         let ran = std::mem::take(&mut self.ran);
-        if self.faults.loses(&ran) || std::mem::take(&mut self.lost) {
-            Err(Error::Unavailable("planted loss of an answer".into()))
-        } else {
-            answer
+        let fault = self.fault.take();
+        if fault == Some(Fault::Late) {
+            return std::future::pending().await;
         }
+        if self.faults.loses(&ran) || fault == Some(Fault::Lost) {
+            return Err(Error::Unavailable("planted loss of an answer".into()));
+        }
+        answer
     }
 }
 
@@ -154,7 +181,7 @@ impl Connection for Leaky {
             }
             self.ran.push(sql);
             let answer = self.inner.run(sql, binds).await;
-            if self.open { answer } else { self.answer(answer) }
+            if self.open { answer } else { self.answer(answer).await }
         })
     }
 
@@ -175,7 +202,7 @@ impl Connection for Leaky {
                 return Err(outage);
             }
             let answer = self.inner.commit().await;
-            self.answer(answer)
+            self.answer(answer).await
         })
     }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use gristmill_core::{JobId, Lane, Lease, Moment};
 use gristmill_engine::{Ending, Figures, Options, Sessions, Shutdown, Standing, Stopper, Worker, shutdown};
-use gristmill_store::{NewJob, Store, Value};
-use tokio::sync::watch;
+use gristmill_store::{Connection, NewJob, Store, Value};
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-pub use executor::{CRASH, Control, FAIL, Fake, WAIT, WORK, success};
+pub use executor::{CRASH, Control, FAIL, Fake, WAIT, WORK, error, success};
 pub use faults::Faulty;
 
 /// Nothing that a test waits for takes longer.
@@ -22,13 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A database of its own.
 pub struct Database {
     pub store: Store,
+    /// What the test itself looks through.
+    window: Mutex<Option<Box<dyn Connection>>>,
     _place: crate::Place,
 }
 
 impl Database {
     pub async fn fresh() -> Self {
         let (place, store) = crate::Place::fresh().await;
-        Self { store, _place: place }
+        Self { store, window: Mutex::default(), _place: place }
     }
 
     /// Enqueues jobs of a task with these priorities; gives their ids in the same order.
@@ -43,7 +45,11 @@ impl Database {
     }
 
     pub async fn sql(&self, sql: &'static str) -> Vec<Vec<Value>> {
-        self.store.open().await.unwrap().into_connection().run(sql, &[]).await.unwrap()
+        let mut window = self.window.lock().await;
+        if window.is_none() {
+            *window = Some(self.store.open().await.unwrap().into_connection());
+        }
+        window.as_mut().unwrap().run(sql, &[]).await.unwrap()
     }
 
     /// How many jobs are in each state, as `"ready 2, successful 1"`.
@@ -98,8 +104,21 @@ impl Running {
         stopper: Stopper,
         shutdown: Shutdown,
     ) -> Self {
+        let deadline = Duration::from_secs(10);
+        Self::start_patiently(sessions, slots, prefetch, options, (stopper, shutdown), deadline)
+    }
+
+    /// A worker that waits so long for an answer of the database.
+    pub fn start_patiently<S: Sessions>(
+        sessions: &S,
+        slots: usize,
+        prefetch: usize,
+        options: Options,
+        (stopper, shutdown): (Stopper, Shutdown),
+        deadline: Duration,
+    ) -> Self {
         let (fake, control) = Fake::new(slots, prefetch);
-        let worker = Worker::new(sessions.clone(), fake, options);
+        let worker = Worker::new(sessions.clone(), fake, options).with_deadline(deadline);
         let (progress, standing) = (worker.progress(), worker.standing());
         let task = tokio::spawn(async move { worker.run(shutdown).await.unwrap() });
         Self { control, stopper, progress, standing, task }
@@ -150,15 +169,8 @@ pub fn until_done() -> Options {
 }
 
 pub fn job(task: &str, queue: &str, priority: i16) -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        lane: Lane { backend: "default".into(), queue_name: queue.into(), task_name: task.into() },
-        priority,
-        run_after: None,
-        args: "[]".into(),
-        kwargs: "{}".into(),
-        options_json: None,
-    }
+    let lane = Lane { backend: "default".into(), queue_name: queue.into(), task_name: task.into() };
+    NewJob { priority, ..NewJob::new(lane, "[]") }
 }
 
 /// The database's clock, moved.

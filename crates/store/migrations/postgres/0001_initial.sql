@@ -273,6 +273,17 @@ create trigger gristmill_job_place after insert on gristmill_job
     referencing new table as asked
     for each statement execute function gristmill_place();
 
+-- Gives a job its unique key back when it returns unstarted, if the key is free. Someone who is about to take the key may
+-- keep their transaction open for long; they get it, because an end of an attempt must not wait for them.
+create function gristmill_take_back_key(id uuid, wanted text) returns void language plpgsql set lock_timeout = '50ms' as $$
+begin
+    insert into gristmill_unique_key (key, job_id, until)
+    values (wanted, id, 'started')
+    on conflict do nothing;
+exception
+    when lock_not_available then null;
+end $$;
+
 -- What people read: every job once, with its state. The state is constant in each branch, so a filter on it reads one table.
 create view gristmill_jobs as
 select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'ready' as state, null::text as reason,

@@ -26,15 +26,7 @@ pub(super) fn lane(task_name: &str) -> Lane {
 }
 
 pub(super) fn job() -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        lane: lane("app.tasks.grind"),
-        priority: 0,
-        run_after: None,
-        args: "[1]".into(),
-        kwargs: "{}".into(),
-        options_json: None,
-    }
+    NewJob::new(lane("app.tasks.grind"), "[1]")
 }
 
 pub(super) fn jobs(count: usize) -> Vec<NewJob> {

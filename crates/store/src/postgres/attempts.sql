@@ -13,7 +13,8 @@ select
     reason,
     return_value,
     exception_class_path,
-    traceback
+    traceback,
+    output
 from gristmill_attempt
 where job_id = $1::uuid
 order by token

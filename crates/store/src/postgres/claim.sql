@@ -6,6 +6,7 @@
 -- Index: gristmill_ready_claim, a range scan from each band's mark; then primary keys.
 -- The worker's row is locked against being declared lost until this commits, so a lost worker never gets a job.
 -- Each band locks at most the limit; what another claim holds is skipped, so claims neither wait nor share.
+-- A paused queue gives nothing, asked once a band. A claimed job gives up the key that it had until it starts.
 -- A null id means that the job at the deadline itself is still to be claimed: no id is the nil one.
 with clock as materialized (
     select coalesce($2::timestamp at time zone 'utc', clock_timestamp()) as now
@@ -18,12 +19,22 @@ alive as materialized (
         and stopped_at is null
     for share
 ),
-picked as materialized (
-    select found.id
+open as materialized (
+    select band.*
     from alive
     cross join json_to_recordset($3::json) as band (
         backend text, queue_name text, task_name text, priority smallint, deadline timestamp, id uuid
     )
+    where not exists (
+        select
+        from gristmill_queue as paused
+        where paused.backend = band.backend
+            and paused.queue_name = band.queue_name
+    )
+),
+picked as materialized (
+    select found.id
+    from open as band
     cross join lateral (
         select ready.id, ready.deadline
         from gristmill_ready as ready
@@ -61,6 +72,13 @@ claimed as (
     from taken
     cross join clock
     returning *
+),
+unlocked as (
+    delete from gristmill_unique_key as held
+    using claimed
+    where held.job_id = claimed.id
+        and held.until = 'started'
+        and (held.expires_at is null or held.expires_at > claimed.claimed_at)
 )
 select
     claimed.id::text,

@@ -1,11 +1,14 @@
 -- Ends open attempts: each job leaves gristmill_running for where it goes next, and its attempt is written down.
 -- $1 attempts in order of id, so that two finishers lock in one order:
 --    [{id, token, outcome or null (it never started: no attempt is written), runner_pid, started_after_us, reason,
---      return_value, exception_class_path, traceback, next: result | ready | scheduled, state, state_reason, delay_us,
---      failures, crashes, losses, postpones, interruptions}]
+--      return_value, exception_class_path, traceback, output, next: result | ready | scheduled, state, state_reason,
+--      delay_us or due_at, retention_us or null, failures, crashes, losses, postpones, interruptions}]
 -- $2 now, or null for the server's clock
 -- Gives the accepted (id, token). A token that is not the running row's deletes nothing, so nothing follows.
--- Index: gristmill_running's primary key, one probe an attempt.
+-- Someone's wish to cancel wins over every end but success. The end of a job frees its unique key and settles the wish;
+-- a job that goes back without having started takes its key again, if nobody else has. An expired key is nobody's: whoever
+-- takes it over may hold its row until the end of a long transaction, so it is left alone.
+-- Index: primary keys and gristmill_unique_key_job, one probe an attempt.
 -- One statement: every insert takes what the delete gave, so a job is neither lost nor doubled.
 with clock as materialized (
     select coalesce($2::timestamp at time zone 'utc', clock_timestamp()) as now
@@ -14,8 +17,9 @@ ended as materialized (
     select *
     from json_to_recordset($1::json) as ended (
         id uuid, token bigint, outcome text, runner_pid integer, started_after_us double precision, reason text,
-        return_value text, exception_class_path text, traceback text,
-        next text, state text, state_reason text, delay_us double precision,
+        return_value text, exception_class_path text, traceback text, output text,
+        next text, state text, state_reason text, delay_us double precision, due_at timestamp,
+        retention_us double precision,
         failures integer, crashes integer, losses integer, postpones integer, interruptions integer
     )
 ),
@@ -29,8 +33,8 @@ freed as (
         running.deadline, running.token, running.generation, running.started_at as first_started_at,
         running.worker_id, running.claimed_at,
         ended.outcome, ended.runner_pid, ended.started_after_us, ended.reason,
-        ended.return_value, ended.exception_class_path, ended.traceback,
-        ended.next, ended.state, ended.state_reason, ended.delay_us,
+        ended.return_value, ended.exception_class_path, ended.traceback, ended.output,
+        ended.next, ended.state, ended.state_reason, ended.delay_us, ended.due_at, ended.retention_us,
         ended.failures, ended.crashes, ended.losses, ended.postpones, ended.interruptions
 ),
 -- The runner's machine measured how long after the claim the run started; the server's clock bounds it.
@@ -41,34 +45,42 @@ timed as materialized (
         case
             when freed.started_after_us is not null
             then least(freed.claimed_at + freed.started_after_us * interval '1 microsecond', clock.now)
-        end as started_at
+        end as started_at,
+        wish.token is not null as cancelled,
+        wish.token is not null or freed.next = 'result' as ends
     from freed
     cross join clock
+    left join gristmill_control as wish on wish.job_id = freed.id
+        and wish.token <= freed.token
+        and freed.state is distinct from 'successful'
 ),
 attempted as (
     insert into gristmill_attempt (
         job_id, token, generation, worker_id, runner_pid, claimed_at, started_at, ended_at,
-        outcome, reason, return_value, exception_class_path, traceback
+        outcome, reason, return_value, exception_class_path, traceback, output
     )
     select
         id, token, generation, worker_id, runner_pid, claimed_at,
         started_at, now,
-        outcome, reason, return_value, exception_class_path, traceback
+        outcome, reason, return_value, exception_class_path, traceback, output
     from timed
     where outcome is not null
 ),
 resulted as (
     insert into gristmill_result (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason
+        failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason, prune_at
     )
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
         failures, crashes, losses, postpones, interruptions,
         coalesce(first_started_at, started_at),
-        now, state, state_reason
+        now,
+        case when cancelled then 'cancelled' else state end,
+        case when not cancelled then state_reason end,
+        now + retention_us * interval '1 microsecond'
     from timed
-    where next = 'result'
+    where ends
 ),
 readied as (
     insert into gristmill_ready (
@@ -81,6 +93,7 @@ readied as (
         coalesce(first_started_at, started_at)
     from timed
     where next = 'ready'
+        and not ends
 ),
 scheduled as (
     insert into gristmill_scheduled (
@@ -88,11 +101,37 @@ scheduled as (
         failures, crashes, losses, postpones, interruptions, started_at
     )
     select
-        id, backend, queue_name, task_name, priority, now + delay_us * interval '1 microsecond', deadline, token, generation,
+        id, backend, queue_name, task_name, priority,
+        coalesce(due_at at time zone 'utc', now + delay_us * interval '1 microsecond'),
+        deadline, token, generation,
         failures, crashes, losses, postpones, interruptions,
         coalesce(first_started_at, started_at)
     from timed
     where next = 'scheduled'
+        and not ends
+),
+unlocked as (
+    delete from gristmill_unique_key as held
+    using timed
+    where timed.ends
+        and held.job_id = timed.id
+        and held.until <> 'pruned'
+        and (held.expires_at is null or held.expires_at > timed.now)
+),
+settled as (
+    delete from gristmill_control as wish
+    using timed
+    where timed.ends
+        and wish.job_id = timed.id
+),
+relocked as materialized (
+    select gristmill_take_back_key(job.id, job.unique_key)
+    from timed
+    join gristmill_job as job on job.id = timed.id
+    where not timed.ends
+        and (timed.outcome is null or timed.outcome = 'incompatible')
+        and job.unique_until = 'started'
 )
 select id::text, token
 from timed
+where (select count(*) from relocked) is not null

@@ -1,4 +1,5 @@
 -- Every band that has a ready job, after a given one and in order of the index, with its first job's deadline.
+-- A band of a paused queue is named too, so that a full page shows, and says so.
 -- $1 backend, $2 queue_name, $3 task_name, $4 priority of the last band already known
 -- $5 limit
 -- Index: gristmill_ready_claim, one probe a band: each step asks for the first row behind the whole band before it.
@@ -27,6 +28,12 @@ select
     queue_name,
     task_name,
     priority::bigint,
-    to_char(deadline at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US')
+    to_char(deadline at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US'),
+    exists (
+        select
+        from gristmill_queue as paused
+        where paused.backend = band.backend
+            and paused.queue_name = band.queue_name
+    )
 from band
 limit $5::bigint

@@ -5,8 +5,9 @@
 -- ?4 limit
 -- Index: gristmill_ready_claim, a range scan from each band's mark; then primary keys.
 -- SQLite has no lateral join: each band's next ids are gathered into a list by a scalar subquery and spread again.
--- Three statements, because none can delete and insert: between them a claimed job is in both tables, which is how
--- the second and the third know it. The jobs are answered as one packed row, in no order. A null id means that the job at the deadline itself is still to be claimed.
+-- A paused queue gives nothing, asked once a band. A claimed job gives up the key that it had until it starts.
+-- Several statements, because none can delete and insert: between them a claimed job is in both tables, which is how
+-- the later ones know it. The jobs are answered as one packed row, in no order. A null id means that the job at the deadline itself is still to be claimed.
 insert into gristmill_running (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
     failures, crashes, losses, postpones, interruptions, started_at, worker_id, claimed_at
@@ -36,6 +37,12 @@ cross join json_each((
 )) as found
 cross join gristmill_ready as ready
 where ready.id = found.value
+    and not exists (
+        select 1
+        from gristmill_queue as paused
+        where paused.backend = json_extract(band.value, '$.backend')
+            and paused.queue_name = json_extract(band.value, '$.queue_name')
+    )
     and exists (
         select 1
         from gristmill_worker
@@ -74,6 +81,17 @@ cross join gristmill_job as job
 where running.worker_id = ?1
     and ready.id = running.id
     and job.id = running.id;
+
+delete from gristmill_unique_key
+where job_id in (
+        select running.id
+        from gristmill_running as running
+        cross join gristmill_ready as ready
+        where running.worker_id = ?1
+            and ready.id = running.id
+    )
+    and until = 'started'
+    and (expires_at is null or expires_at > ?2);
 
 delete from gristmill_ready
 where id in (

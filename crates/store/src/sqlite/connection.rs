@@ -8,14 +8,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSync
 use sqlx::{ConnectOptions, Executor, Row as _, TypeInfo, ValueRef};
 
 use crate::connection::Answer;
+use crate::hosted::ENDED;
 use crate::settings::Synchronous;
 use crate::{Bind, Connection, Dialect, Error, Result, Row, Value};
 
 /// How long a statement waits for another writer: a transactional task may hold the file for a while.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Where `finish.sql` reads its attempts into; in memory, of this connection alone.
-const ENDED: &str = include_str!("ended.sql");
 
 /// One connection to a SQLite file.
 pub(crate) struct Sqlite(SqliteConnection);

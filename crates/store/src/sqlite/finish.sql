@@ -1,148 +1,126 @@
 -- Ends open attempts: each job leaves gristmill_running for where it goes next, and its attempt is written down.
 -- ?1 attempts:
 --    [{id, token, outcome or null (it never started: no attempt is written), runner_pid, started_after_us, reason,
---      return_value, exception_class_path, traceback, next: result | ready | scheduled, state, state_reason, delay_us,
---      failures, crashes, losses, postpones, interruptions}]
+--      return_value, exception_class_path, traceback, output, next: result | ready | scheduled, state, state_reason,
+--      delay_us or due_at, retention_us or null, failures, crashes, losses, postpones, interruptions}]
 -- ?2 now
--- Gives the accepted (id, token), packed into one row. Every statement finds its rows by the running row's own token, so a stale one
--- changes nothing anywhere.
--- The attempts are read out of their JSON once, into a temporary table that each connection makes when it opens:
--- reading them in each of the five statements is what a turn would spend most of its time on.
--- Index: gristmill_running's primary key, one probe an attempt. A cross join keeps the attempts outermost.
+-- Gives the accepted (id, token), packed into one row. A token that is not the running row's gets no row in
+-- gristmill_ended, and every statement after that reads there alone, so a stale one changes nothing anywhere.
+-- Someone's wish to cancel wins over every end but success. The end of a job frees its unique key and settles the wish;
+-- a job that goes back without having started takes its key again, if nobody else has. An expired key is nobody's.
+-- The attempts are read out of their JSON once: reading them in each statement is what a turn would spend its time on.
+-- Index: primary keys and gristmill_unique_key_job, one probe an attempt. A cross join keeps the attempts outermost.
 -- The runner measured how long after the claim the run started; the present bounds it, and the claim does, because
 -- SQLite computes with milliseconds.
 delete from temp.gristmill_ended;
 
 insert into temp.gristmill_ended (
-    id, token, outcome, runner_pid, started_after_us, reason, return_value, exception_class_path, traceback,
-    next, state, state_reason, delay_us, failures, crashes, losses, postpones, interruptions, now
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, first_started_at, worker_id, claimed_at,
+    outcome, runner_pid, started_at, reason, return_value, exception_class_path, traceback, output,
+    next, state, state_reason, due_at, prune_at, now
 )
 select
-    json_extract(ended.value, '$.id'),
-    json_extract(ended.value, '$.token'),
-    json_extract(ended.value, '$.outcome'),
-    json_extract(ended.value, '$.runner_pid'),
-    json_extract(ended.value, '$.started_after_us'),
-    json_extract(ended.value, '$.reason'),
-    json_extract(ended.value, '$.return_value'),
-    json_extract(ended.value, '$.exception_class_path'),
-    json_extract(ended.value, '$.traceback'),
-    json_extract(ended.value, '$.next'),
-    json_extract(ended.value, '$.state'),
-    json_extract(ended.value, '$.state_reason'),
-    json_extract(ended.value, '$.delay_us'),
+    running.id, running.backend, running.queue_name, running.task_name, running.priority, running.run_after,
+    running.deadline, running.token, running.generation,
     json_extract(ended.value, '$.failures'),
     json_extract(ended.value, '$.crashes'),
     json_extract(ended.value, '$.losses'),
     json_extract(ended.value, '$.postpones'),
     json_extract(ended.value, '$.interruptions'),
+    running.started_at,
+    running.worker_id,
+    running.claimed_at,
+    json_extract(ended.value, '$.outcome'),
+    json_extract(ended.value, '$.runner_pid'),
+    case
+        when json_extract(ended.value, '$.started_after_us') is not null
+        then min(?2, max(running.claimed_at, strftime('%Y-%m-%d %H:%M:%f', running.claimed_at,
+            printf('+%.6f seconds', json_extract(ended.value, '$.started_after_us') / 1000000.0)) || '000'))
+    end,
+    json_extract(ended.value, '$.reason'),
+    json_extract(ended.value, '$.return_value'),
+    json_extract(ended.value, '$.exception_class_path'),
+    json_extract(ended.value, '$.traceback'),
+    json_extract(ended.value, '$.output'),
+    iif(wish.token is null, json_extract(ended.value, '$.next'), 'result'),
+    iif(wish.token is null, json_extract(ended.value, '$.state'), 'cancelled'),
+    iif(wish.token is null, json_extract(ended.value, '$.state_reason'), null),
+    coalesce(
+        json_extract(ended.value, '$.due_at'),
+        strftime('%Y-%m-%d %H:%M:%f', ?2, printf('+%.6f seconds', json_extract(ended.value, '$.delay_us') / 1000000.0)) || '000'
+    ),
+    strftime('%Y-%m-%d %H:%M:%f', ?2, printf('+%.6f seconds', json_extract(ended.value, '$.retention_us') / 1000000.0)) || '000',
     ?2
-from json_each(?1) as ended;
+from json_each(?1) as ended
+cross join gristmill_running as running
+left join gristmill_control as wish on wish.job_id = running.id
+    and wish.token <= running.token
+    and json_extract(ended.value, '$.state') is not 'successful'
+where running.id = json_extract(ended.value, '$.id')
+    and running.token = json_extract(ended.value, '$.token');
+
+delete from gristmill_running
+where id in (select id from temp.gristmill_ended);
 
 insert into gristmill_attempt (
     job_id, token, generation, worker_id, runner_pid, claimed_at, started_at, ended_at,
-    outcome, reason, return_value, exception_class_path, traceback
+    outcome, reason, return_value, exception_class_path, traceback, output
 )
 select
-    running.id,
-    running.token,
-    running.generation,
-    running.worker_id,
-    ended.runner_pid,
-    running.claimed_at,
-    case
-        when ended.started_after_us is not null
-        then min(ended.now, max(running.claimed_at, strftime('%Y-%m-%d %H:%M:%f', running.claimed_at,
-            printf('+%.6f seconds', ended.started_after_us / 1000000.0)) || '000'))
-    end,
-    ended.now,
-    ended.outcome,
-    ended.reason,
-    ended.return_value,
-    ended.exception_class_path,
-    ended.traceback
-from temp.gristmill_ended as ended
-cross join gristmill_running as running
-where running.id = ended.id
-    and running.token = ended.token
-    and ended.outcome is not null;
+    id, token, generation, worker_id, runner_pid, claimed_at, started_at, now,
+    outcome, reason, return_value, exception_class_path, traceback, output
+from temp.gristmill_ended
+where outcome is not null;
 
 insert into gristmill_result (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason
+    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason, prune_at
 )
 select
-    running.id, running.backend, running.queue_name, running.task_name, running.priority, running.run_after,
-    running.deadline, running.token, running.generation,
-    ended.failures,
-    ended.crashes,
-    ended.losses,
-    ended.postpones,
-    ended.interruptions,
-    coalesce(running.started_at, attempt.started_at),
-    ended.now,
-    ended.state,
-    ended.state_reason
-from temp.gristmill_ended as ended
-cross join gristmill_running as running
-left join gristmill_attempt as attempt on attempt.job_id = running.id and attempt.token = running.token
-where running.id = ended.id
-    and running.token = ended.token
-    and ended.next = 'result';
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at),
+    now, state, state_reason, prune_at
+from temp.gristmill_ended
+where next = 'result';
 
 insert into gristmill_ready (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
     failures, crashes, losses, postpones, interruptions, started_at
 )
 select
-    running.id, running.backend, running.queue_name, running.task_name, running.priority, running.run_after,
-    running.deadline, running.token, running.generation,
-    ended.failures,
-    ended.crashes,
-    ended.losses,
-    ended.postpones,
-    ended.interruptions,
-    coalesce(running.started_at, attempt.started_at)
-from temp.gristmill_ended as ended
-cross join gristmill_running as running
-left join gristmill_attempt as attempt on attempt.job_id = running.id and attempt.token = running.token
-where running.id = ended.id
-    and running.token = ended.token
-    and ended.next = 'ready';
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at)
+from temp.gristmill_ended
+where next = 'ready';
 
 insert into gristmill_scheduled (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
     failures, crashes, losses, postpones, interruptions, started_at
 )
 select
-    running.id, running.backend, running.queue_name, running.task_name, running.priority,
-    strftime('%Y-%m-%d %H:%M:%f', ended.now,
-        printf('+%.6f seconds', ended.delay_us / 1000000.0)) || '000',
-    running.deadline, running.token, running.generation,
-    ended.failures,
-    ended.crashes,
-    ended.losses,
-    ended.postpones,
-    ended.interruptions,
-    coalesce(running.started_at, attempt.started_at)
-from temp.gristmill_ended as ended
-cross join gristmill_running as running
-left join gristmill_attempt as attempt on attempt.job_id = running.id and attempt.token = running.token
-where running.id = ended.id
-    and running.token = ended.token
-    and ended.next = 'scheduled';
+    id, backend, queue_name, task_name, priority, due_at, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at)
+from temp.gristmill_ended
+where next = 'scheduled';
 
-select json_group_array(json_array(running.id, running.token)) as packed
-from temp.gristmill_ended as ended
-cross join gristmill_running as running
-where running.id = ended.id
-    and running.token = ended.token;
+delete from gristmill_unique_key
+where job_id in (select id from temp.gristmill_ended where next = 'result')
+    and until <> 'pruned'
+    and (expires_at is null or expires_at > (select now from temp.gristmill_ended limit 1));
 
-delete from gristmill_running
-where id in (
-    select running.id
-    from temp.gristmill_ended as ended
-    cross join gristmill_running as running
-    where running.id = ended.id
-        and running.token = ended.token
-);
+insert into gristmill_unique_key (key, job_id, until)
+select job.unique_key, job.id, job.unique_until
+from temp.gristmill_ended as ended
+cross join gristmill_job as job
+where ended.next <> 'result'
+    and (ended.outcome is null or ended.outcome = 'incompatible')
+    and job.id = ended.id
+    and job.unique_until = 'started'
+on conflict do nothing;
+
+delete from gristmill_control
+where job_id in (select id from temp.gristmill_ended where next = 'result');
+
+select json_group_array(json_array(id, token)) as packed
+from temp.gristmill_ended;

@@ -1,7 +1,8 @@
 -- Puts open attempts that never started back to ready, as if they had not been claimed; their tokens stay spent.
+-- A job that is unique until it has started takes its key again, if nobody else has.
 -- ?1 attempts: [{id, token}]
 -- Gives the (id, token) that it put back. A token that is not the running row's changes nothing.
--- Index: gristmill_running's primary key, one probe an attempt.
+-- Index: primary keys, one probe an attempt.
 insert into gristmill_ready (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
     failures, crashes, losses, postpones, interruptions, started_at
@@ -14,6 +15,17 @@ from json_each(?1) as returned
 cross join gristmill_running as running
 where running.id = json_extract(returned.value, '$.id')
     and running.token = json_extract(returned.value, '$.token');
+
+insert into gristmill_unique_key (key, job_id, until)
+select job.unique_key, job.id, job.unique_until
+from json_each(?1) as returned
+cross join gristmill_running as running
+cross join gristmill_job as job
+where running.id = json_extract(returned.value, '$.id')
+    and running.token = json_extract(returned.value, '$.token')
+    and job.id = running.id
+    and job.unique_until = 'started'
+on conflict do nothing;
 
 delete from gristmill_running
 where id in (

@@ -27,15 +27,97 @@ pub struct NewJob {
     /// A JSON object of options.
     #[serde(rename = "options")]
     pub options_json: Option<String>,
+    /// Orders work of one priority; `None` is seven days after it is due.
+    pub deadline: Option<Moment>,
+    /// While a job holds this key, no other with it is made.
+    pub unique_key: Option<String>,
+    /// Until when it holds the key.
+    pub unique_until: UniqueUntil,
 }
+
+impl NewJob {
+    /// A job of a fresh id, due at once, with these positional arguments (a JSON array) and everything else the default.
+    pub fn new(lane: Lane, args: impl Into<String>) -> Self {
+        Self {
+            id: JobId::new(),
+            lane,
+            priority: 0,
+            run_after: None,
+            args: args.into(),
+            kwargs: "{}".into(),
+            options_json: None,
+            deadline: None,
+            unique_key: None,
+            unique_until: UniqueUntil::Started,
+        }
+    }
+}
+
+/// How long a job holds its unique key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UniqueUntil {
+    /// Until it is claimed; again when it comes back without having started.
+    #[default]
+    Started,
+    /// Until it has ended.
+    Finished,
+    /// Until it is forgotten.
+    Pruned,
+}
+
+/// What became of requests for jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    /// When, by the database's clock.
+    pub at: Moment,
+    /// The job that each request got, in their order, and whether it had been there: then it has the unique key, and
+    /// none was made.
+    pub jobs: Vec<(JobId, bool)>,
+}
+
+/// How often it looks again for who took a key while it looked.
+const LOOKS: usize = 10;
 
 static ENQUEUE: Sql = sql!("enqueue");
 
 impl Session {
-    /// Enqueues all of them in one transaction; gives back when, by the database's clock.
-    pub async fn enqueue(&mut self, jobs: &[NewJob]) -> Result<Moment> {
+    /// Enqueues all of them in one transaction; those whose unique key was being taken meanwhile, in the next.
+    pub async fn enqueue(&mut self, jobs: &[NewJob]) -> Result<Enqueued> {
+        let (at, mut got) = self.enqueue_once(jobs).await?;
+        for _ in 1..LOOKS {
+            let open: Vec<usize> = (0..got.len()).filter(|&at| got[at].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let again: Vec<NewJob> = open.iter().map(|&at| jobs[at].clone()).collect();
+            let (_, found) = self.enqueue_once(&again).await?;
+            for (at, found) in open.into_iter().zip(found) {
+                got[at] = found;
+            }
+        }
+        let jobs: Option<Vec<_>> = got.into_iter().collect();
+        // Nothing is lost: those that are there have their ids, and asking again for these is refused.
+        let jobs = jobs.ok_or_else(|| Error::Refused("a unique key changed hands again and again".into()))?;
+        Ok(Enqueued { at, jobs })
+    }
+
+    async fn enqueue_once(&mut self, jobs: &[NewJob]) -> Result<(Moment, Vec<Option<(JobId, bool)>>)> {
         let binds = [json(&jobs), self.now()];
-        let mut rows = self.carry_out(&ENQUEUE, &binds).await?;
-        Fields::of(rows.pop().ok_or_else(|| Error::Refused("enqueue gave no moment".into()))?).moment()
+        let rows = self.carry_out(&ENQUEUE, &binds).await?;
+        let (mut at, mut got) = (None, Vec::with_capacity(rows.len()));
+        for row in rows {
+            let mut fields = Fields::of(row);
+            at = Some(fields.moment()?);
+            let id: Option<JobId> = fields.optional_id()?;
+            let existing = fields.bool()?;
+            got.push(id.map(|id| (id, existing)));
+        }
+        // No job gives the moment alone.
+        got.truncate(jobs.len());
+        if got.len() < jobs.len() {
+            return Err(Error::Refused("enqueue gave too few jobs".into()));
+        }
+        Ok((at.ok_or_else(|| Error::Refused("enqueue gave no moment".into()))?, got))
     }
 }

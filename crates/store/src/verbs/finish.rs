@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use gristmill_core::{Attempt, Band, Claimed, Counts, JobId, Next, Outcome, Reason, Token, WorkerId, decide};
+use gristmill_core::{Attempt, Band, Claimed, Counts, JobId, Moment, Next, Outcome, Reason, Token, WorkerId, decide};
 use serde::Serialize;
 
 use crate::statement::{Sql, sql};
@@ -12,6 +12,9 @@ use crate::{Bind, Result, Session};
 
 /// Longer delays are cut to this, so that a date stays one that both databases can hold.
 const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
+
+/// A result is kept for that long at least, so that who waits for it finds it.
+pub(crate) const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 
 pub(crate) static FINISH: Sql = sql!("finish");
 static HAND_BACK: Sql = sql!("hand_back");
@@ -50,11 +53,7 @@ impl Session {
     }
 
     fn finish_binds(&self, attempts: &[Attempt]) -> [Bind<'static>; 2] {
-        let mut ended: Vec<Ended<'_>> = attempts.iter().map(Ended::of).collect();
-        // One order for all who finish, so that two of them never wait for each other; and each attempt ends once.
-        ended.sort_by_key(|ended| (ended.id, ended.token));
-        ended.dedup_by_key(|ended| (ended.id, ended.token));
-        [json(&ended), self.now()]
+        [ends(attempts), self.now()]
     }
 
     /// Puts open attempts that never started back to ready, uncharged, naming them by token only: for claims
@@ -66,6 +65,15 @@ impl Session {
         let rows = self.carry_out(&HAND_BACK, &[json(&returned)]).await?;
         rows.into_iter().map(id_and_token).collect()
     }
+}
+
+/// What `finish.sql` reads of these attempts.
+pub(crate) fn ends(attempts: &[Attempt]) -> Bind<'static> {
+    let mut ended: Vec<Ended<'_>> = attempts.iter().map(Ended::of).collect();
+    // One order for all who finish, so that two of them never wait for each other; and each attempt ends once.
+    ended.sort_by_key(|ended| (ended.id, ended.token));
+    ended.dedup_by_key(|ended| (ended.id, ended.token));
+    json(&ended)
 }
 
 #[derive(Serialize)]
@@ -93,6 +101,8 @@ struct Ended<'a> {
     exception_class_path: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceback: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Cow<'a, str>>,
     next: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
@@ -100,6 +110,10 @@ struct Ended<'a> {
     state_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_us: Option<u64>,
     #[serde(flatten)]
     counts: Counts,
 }
@@ -107,7 +121,8 @@ struct Ended<'a> {
 impl<'a> Ended<'a> {
     fn of(attempt: &'a Attempt) -> Self {
         let claimed = &attempt.claimed;
-        let (counts, next) = decide(claimed, &claimed.options(), &attempt.outcome);
+        let options = claimed.options();
+        let (counts, next) = decide(claimed, &options, &attempt.outcome);
         let mut ended = Self {
             id: claimed.id,
             token: claimed.token,
@@ -118,10 +133,13 @@ impl<'a> Ended<'a> {
             return_value: None,
             exception_class_path: None,
             traceback: None,
+            output: attempt.output.as_deref().map(storable),
             next: "ready",
             state: None,
             state_reason: None,
             delay_us: None,
+            due_at: None,
+            retention_us: options.retention.map(|kept| micros(seconds(kept).max(SHORTEST_RETENTION))),
             counts,
         };
         match &attempt.outcome {
@@ -149,7 +167,11 @@ impl<'a> Ended<'a> {
                 ended.next = "scheduled";
                 ended.delay_us = Some(micros(delay));
             }
-            Next::ScheduledAt(_) => todo!("the column due_at"),
+            Next::ScheduledAt(moment) => {
+                ended.next = "scheduled";
+                ended.due_at = storable_moment(&moment);
+                ended.delay_us = ended.due_at.is_none().then(|| micros(seconds(options.postpone_delay)));
+            }
         }
         ended
     }
@@ -159,7 +181,21 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.min(LONGEST_DELAY).as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Seconds from a job's options; what is too long for a duration is cut like every other.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(LONGEST_DELAY)
+}
+
+/// A date from a handler as both databases take it, normal even where it named the 31st of February; `None` for what
+/// is no date with a year of four digits.
+fn storable_moment(moment: &Moment) -> Option<Moment> {
+    let sane = moment.0.len() <= 26 && moment.0.find('-') == Some(4) && moment.0.as_bytes()[..4].is_ascii();
+    let latest = Moment("9999-12-31 23:59:59.999999".into());
+    let normal = Moment::from_unix_micros(moment.unix_micros().filter(|_| sane)?);
+    Some(normal.clamp(Moment::earliest(), latest))
+}
+
 /// PostgreSQL stores every character but NUL, and storing a failure must never fail.
-fn storable(text: &str) -> Cow<'_, str> {
+pub(super) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\\0").into() } else { text.into() }
 }

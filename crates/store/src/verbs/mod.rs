@@ -16,7 +16,7 @@ use gristmill_core::{JobId, Token};
 use serde::Serialize;
 
 use crate::row::Fields;
-use crate::{Bind, Result, Row};
+use crate::{Bind, Error, Result, Row};
 
 /// A list as one bind.
 fn json<T: Serialize>(list: &T) -> Bind<'static> {
@@ -26,4 +26,10 @@ fn json<T: Serialize>(list: &T) -> Bind<'static> {
 fn id_and_token(row: Row) -> Result<(JobId, Token)> {
     let mut fields = Fields::of(row);
     Ok((fields.id()?, Token(fields.int()?)))
+}
+
+/// The one number that a verb gives.
+fn count(mut rows: Vec<Row>) -> Result<u64> {
+    let row = rows.pop().ok_or_else(|| Error::Refused("a verb gave no count".into()))?;
+    Fields::of(row).int()
 }

@@ -2,7 +2,12 @@
 
 use gristmill_core::{JobId, Token};
 
-use crate::{Result, Session};
+use crate::row::Fields;
+use crate::statement::{Sql, split, sql};
+use crate::verbs::finish::storable;
+use crate::verbs::json;
+use crate::verbs::prune::PRUNE;
+use crate::{Bind, Dialect, Result, Row, Session};
 
 /// What was done to one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,36 +20,77 @@ pub struct Acted {
     pub done: String,
 }
 
+static CANCEL: Sql = sql!("cancel");
+static HOLD: Sql = sql!("hold");
+static RELEASE: Sql = sql!("release");
+static RETRY: Sql = sql!("retry");
+static PAUSE: Sql = sql!("pause");
+static RESUME: Sql = sql!("resume");
+
+/// The statements of a verb that people's programs carry out on a connection of their own: `cancel`, `hold`, `release`,
+/// `retry`, `pause`, `resume`, `prune`. Each file says what its binds are.
+pub fn operation(dialect: Dialect, name: &str) -> Option<Vec<&'static str>> {
+    let sql = match name {
+        "cancel" => &CANCEL,
+        "hold" => &HOLD,
+        "release" => &RELEASE,
+        "retry" => &RETRY,
+        "pause" => &PAUSE,
+        "resume" => &RESUME,
+        "prune" => &PRUNE,
+        _ => return None,
+    };
+    Some(split(sql.text(dialect)).collect())
+}
+
 impl Session {
     /// Cancels jobs that do not run, and asks for those that do. A job that is missing from the answer has ended, or is
     /// being moved at this moment: ask again.
-    pub async fn cancel(&mut self, _jobs: &[JobId], _actor: &str) -> Result<Vec<Acted>> {
-        Ok(Vec::new())
+    pub async fn cancel(&mut self, jobs: &[JobId], actor: &str) -> Result<Vec<Acted>> {
+        let binds = [json(&jobs), text(actor), self.now()];
+        self.act(&CANCEL, &binds).await
     }
 
-    /// Keeps back jobs that are ready or scheduled.
-    pub async fn hold(&mut self, _jobs: &[JobId], _actor: &str, _reason: Option<&str>) -> Result<Vec<Acted>> {
-        Ok(Vec::new())
+    /// Keeps back jobs that are ready or scheduled. Others are missing from the answer.
+    pub async fn hold(&mut self, jobs: &[JobId], actor: &str, reason: Option<&str>) -> Result<Vec<Acted>> {
+        let binds = [json(&jobs), text(actor), reason.map_or(Bind::Null, text), self.now()];
+        self.act(&HOLD, &binds).await
     }
 
-    /// Lets held jobs go: ready, or scheduled when their date is still to come.
-    pub async fn release(&mut self, _jobs: &[JobId], _actor: &str) -> Result<Vec<Acted>> {
-        Ok(Vec::new())
+    /// Lets held jobs go: ready, or scheduled when their date is still to come. Others are missing from the answer.
+    pub async fn release(&mut self, jobs: &[JobId], actor: &str) -> Result<Vec<Acted>> {
+        let binds = [json(&jobs), text(actor), self.now()];
+        self.act(&RELEASE, &binds).await
     }
 
-    /// Begins a new generation of jobs that have ended: fresh counts, a greater token, ready at once. One whose unique
-    /// key another job holds now is refused.
-    pub async fn retry(&mut self, _jobs: &[JobId], _actor: &str) -> Result<Vec<Acted>> {
-        Ok(Vec::new())
+    /// Begins a new generation of jobs that have ended: fresh counts, ready at once, a greater token at the next claim.
+    /// One whose unique key another job holds now is refused. Jobs that have not ended are missing from the answer.
+    pub async fn retry(&mut self, jobs: &[JobId], actor: &str) -> Result<Vec<Acted>> {
+        let binds = [json(&jobs), text(actor), self.now()];
+        self.act(&RETRY, &binds).await
     }
 
     /// Pauses a queue: its jobs are not claimed any more. What runs goes on.
-    pub async fn pause(&mut self, _backend: &str, _queue_name: &str, _reason: &str) -> Result<()> {
-        Ok(())
+    pub async fn pause(&mut self, backend: &str, queue_name: &str, reason: &str) -> Result<()> {
+        let binds = [backend.into(), queue_name.into(), text(reason), self.now()];
+        self.carry_out(&PAUSE, &binds).await.map(drop)
     }
 
     /// Ends a pause. False: it was not paused.
-    pub async fn resume(&mut self, _backend: &str, _queue_name: &str) -> Result<bool> {
-        Ok(false)
+    pub async fn resume(&mut self, backend: &str, queue_name: &str) -> Result<bool> {
+        Ok(!self.carry_out(&RESUME, &[backend.into(), queue_name.into()]).await?.is_empty())
     }
+
+    async fn act(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Acted>> {
+        self.carry_out(sql, binds).await?.into_iter().map(acted).collect()
+    }
+}
+
+fn text(given: &str) -> Bind<'static> {
+    storable(given).into_owned().into()
+}
+
+fn acted(row: Row) -> Result<Acted> {
+    let mut fields = Fields::of(row);
+    Ok(Acted { id: fields.id()?, token: Token(fields.int()?), done: fields.text()? })
 }

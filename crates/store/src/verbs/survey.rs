@@ -14,12 +14,12 @@ const PAGES: usize = 20;
 static SURVEY: Sql = sql!("survey");
 
 impl Session {
-    /// Every band that has a ready job, marked at its first one. Costs one index probe a band, however many
+    /// Every band that has a ready job and whose queue is not paused, marked at its first one. Costs one index probe a band, however many
     /// jobs are in it.
     pub async fn survey(&mut self) -> Result<Vec<Band>> {
-        let mut bands: Vec<Band> = Vec::new();
+        let mut found: Vec<(Band, bool)> = Vec::new();
         for _ in 0..PAGES {
-            let (lane, priority) = bands.last().map_or_else(before_all, |last| (last.lane.clone(), last.priority));
+            let (lane, priority) = found.last().map_or_else(before_all, |(last, _)| (last.lane.clone(), last.priority));
             let given = [
                 lane.backend.into(),
                 lane.queue_name.into(),
@@ -29,12 +29,12 @@ impl Session {
             ];
             let page = self.carry_out(&SURVEY, &given).await?;
             let full = page.len() == PAGE;
-            bands.extend(page.into_iter().map(band).collect::<Result<Vec<_>>>()?);
+            found.extend(page.into_iter().map(band).collect::<Result<Vec<_>>>()?);
             if !full {
                 break;
             }
         }
-        Ok(bands)
+        Ok(found.into_iter().filter(|(_, is_paused)| !is_paused).map(|(band, _)| band).collect())
     }
 }
 
@@ -42,12 +42,14 @@ fn before_all() -> (Lane, i16) {
     (Lane { backend: String::new(), queue_name: String::new(), task_name: String::new() }, i16::MIN)
 }
 
-fn band(row: Row) -> Result<Band> {
+/// A band, and whether its queue is paused.
+fn band(row: Row) -> Result<(Band, bool)> {
     let mut fields = Fields::of(row);
-    Ok(Band {
+    let band = Band {
         lane: Lane { backend: fields.text()?, queue_name: fields.text()?, task_name: fields.text()? },
         priority: fields.int()?,
         deadline: fields.moment()?,
         id: None,
-    })
+    };
+    Ok((band, fields.bool()?))
 }

@@ -1,0 +1,48 @@
+-- Lets held jobs go: ready, or scheduled when their date is still to come.
+-- ?1 job ids, as a list
+-- ?2 actor
+-- ?3 now, or null for this machine's clock
+-- Gives (id, token, released). A job that is missing is not held.
+-- Index: primary keys, one probe a job.
+-- Between the statements a released job is in both places, which is how the later ones know it. The clock may move on between
+-- them, so who is not ready is scheduled.
+insert into gristmill_ready (
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, started_at
+)
+select
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, started_at
+from gristmill_waiting
+where id in (select replace(lower(value), '-', '') from json_each(?1))
+    and held
+    and ?2 is not null
+    and (run_after is null or run_after <= coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'));
+
+insert into gristmill_scheduled (
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, started_at
+)
+select
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, started_at
+from gristmill_waiting as waiting
+where waiting.id in (select replace(lower(value), '-', '') from json_each(?1))
+    and waiting.held
+    and not exists (select 1 from gristmill_ready as ready where ready.id = waiting.id);
+
+insert into gristmill_action (id, job_id, verb, token, actor, acted_at)
+select lower(hex(randomblob(16))), id, 'release', token, ?2, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')
+from gristmill_waiting
+where id in (select replace(lower(value), '-', '') from json_each(?1))
+    and held;
+
+select id, token, 'released'
+from gristmill_waiting
+where id in (select replace(lower(value), '-', '') from json_each(?1))
+    and held
+order by id;
+
+delete from gristmill_waiting
+where id in (select replace(lower(value), '-', '') from json_each(?1))
+    and held;
