@@ -23,15 +23,13 @@ TABLES = (JobRow, ReadyRow, ScheduledRow, UniqueKeyRow)
 DATE = datetime(2030, 1, 2, 3, 4, 5, 678901, timezone.utc)
 
 
-def every_row(job_id):
-    """All columns of all rows that an enqueue writes, with the job's own id left out."""
-    return {
-        model.__name__: [
-            {name: value for name, value in row.items() if name not in ("id", "job_id")}
-            for row in model.objects.values()
-        ]
-        for model in TABLES
-    }
+def every_row():
+    """All columns of all rows that an enqueue writes, but for the job's own id."""
+    return {model.__name__: [without_id(row) for row in model.objects.values()] for model in TABLES}
+
+
+def without_id(row):
+    return {name: value for name, value in row.items() if name not in ("id", "job_id")}
 
 
 def asked(task, args, kwargs, now):

@@ -113,7 +113,7 @@ def test_the_project_may_set_defaults_and_the_command_line_wins(handed_over, set
 QUEUE_SETTINGS = {
     "RETENTION": timedelta(days=3),
     "QUEUES": {
-        "mail": {"processes": 2, "prefetch": False, "poll_interval": 0.5, "retention": 60, "defaults": {"priority": 5}},
+        "mail": {"processes": 2, "prefetch": False, "poll_interval": 0.5, "retention": 60, "defaults": {"timeout": 5}},
         "default": {"prefetch": True},
         "reports": {"processes": 1, "prefetch": False, "poll_interval": 0.1},
     },
