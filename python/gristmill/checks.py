@@ -74,10 +74,10 @@ def check_queues(backend: GristmillBackend) -> Iterator[CheckMessage]:
     queues = backend.options.get("QUEUES", {})
     for name, entry in queues.items() if isinstance(queues, dict) else ():
         if backend.queues and name not in backend.queues:
-            yield Error(
+            yield Warning(
                 f"{where}['QUEUES'] is about a queue {name!r} that the backend does not have.",
                 hint=f"TASKS['{backend.alias}']['QUEUES'] names {', '.join(map(repr, sorted(backend.queues)))}.",
-                id="gristmill.E008",
+                id="gristmill.W003",
             )
         defaults = entry.get("defaults", {}) if isinstance(entry, dict) else {}
         # What is no dictionary at all has been named among the settings of queues.
@@ -96,7 +96,7 @@ def check_transactional(backend: GristmillBackend) -> Iterator[CheckMessage]:
             yield Error(
                 transactional_elsewhere(task.module_path, given, database) + ".",
                 hint="Your router sends the app gristmill to that database.",
-                id="gristmill.E009",
+                id="gristmill.E008",
             )
 
 

@@ -82,7 +82,7 @@ def test_the_app_must_be_installed(monkeypatch):
             "gristmill.E007",
             "['defaults']: timeout must be",
         ),
-        ({"QUEUES": {"mial": {}}}, "gristmill.E008", "is about a queue 'mial' that the backend does not have"),
+        ({"QUEUES": {"mial": {}}}, "gristmill.W003", "is about a queue 'mial' that the backend does not have"),
         ({"DATABASE": "nowhere"}, "gristmill.E005", "names 'nowhere', which is not in DATABASES"),
     ],
 )
@@ -99,7 +99,7 @@ def pay(order_id):
 def test_a_transactional_task_whose_queue_is_routed_elsewhere_is_named(monkeypatch):
     monkeypatch.setattr(registry, "tasks", {"default": {pay.task_name: pay}})
 
-    message = check()["gristmill.E009"]
+    message = check()["gristmill.E008"]
 
     assert message.msg.startswith("tests.test_checks.pay: transactional=True, but the queue's tables are on database")
     assert message.hint == "Your router sends the app gristmill to that database."
