@@ -128,7 +128,6 @@ impl Ends {
                 let rows: Vec<Vec<serde_json::Value>> = serde_json::from_slice(&payload).map_err(bad)?;
                 Ok(rows.into_iter().map(|row| row.into_iter().map(value).collect()).collect())
             }
-            (b'!', payload) => Err(Error::Refused(String::from_utf8_lossy(&payload).into_owned())),
             (kind, _) => Err(unexpected(kind)),
         }
     }
