@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.apps import apps
 from django.db import connection, connections
 from django.test.utils import override_settings
 
+import gristmill
+from gristmill import Exponential
 from gristmill.checks import check_tables
 from gristmill.compat import task_backends
 
@@ -20,7 +24,16 @@ def check(**params):
 
 def test_a_good_configuration_is_silent():
     worker = {"processes": 4, "grace": 60, "queue": ["mail"], "reload": False}
-    options = {"DATABASE": "other", "CLOCK": "django", "MAX_JSON_BYTES": 1000, "WORKER": worker}
+    queue = {"processes": 2, "prefetch": False, "poll_interval": 0.5, "retention": 0, "defaults": {"timeout": 5}}
+    options = {
+        "DATABASE": "other",
+        "CLOCK": "django",
+        "MAX_JSON_BYTES": 1000,
+        "WORKER": worker,
+        "RETENTION": timedelta(days=3),
+        "DEFAULTS": {"max_attempts": None, "backoff": Exponential(), "retry_on": ["shop.errors.Busy"]},
+        "QUEUES": {"mail": queue},
+    }
 
     assert check() == {}
     assert check(OPTIONS=options, QUEUES=[]) == {}
@@ -47,11 +60,42 @@ def test_the_app_must_be_installed(monkeypatch):
         ({"WORKER": {"queue": "mail"}}, "gristmill.E004", "'queue' must be a list of queue names, not 'mail'"),
         ({"WORKER": {"label": ""}}, "gristmill.E004", "'label' must be 1 to 200 printable characters"),
         ({"WORKER": []}, "gristmill.E004", "must be a dictionary"),
+        ({"RETENTION": "long"}, "gristmill.E007", "must be a number of seconds from 0 up"),
+        (
+            {"DEFAULTS": {"max_attempt": 1}},
+            "gristmill.E008",
+            "unknown option 'max_attempt'; a default may be given for",
+        ),
+        ({"DEFAULTS": {"name": "a"}}, "gristmill.E008", "unknown option 'name'"),
+        ({"DEFAULTS": {"timeout": -1}}, "gristmill.E008", "timeout must be a number of seconds above 0"),
+        ({"DEFAULTS": {"backoff": len}}, "gristmill.E008", "a function is given to a task itself"),
+        ({"DEFAULTS": 3}, "gristmill.E008", "must be a dictionary of task options, not 3"),
+        ({"QUEUES": ["mail"]}, "gristmill.E009", "must be a dictionary, not ['mail']"),
+        ({"QUEUES": {"mial": {}}}, "gristmill.E009", "is about a queue 'mial' that the backend does not have"),
+        ({"QUEUES": {"default": {"process": 1}}}, "gristmill.E009", "['QUEUES']['default']: unknown key 'process'"),
+        ({"QUEUES": {"default": {"processes": 0}}}, "gristmill.E009", "'processes' must be a whole number from 1"),
+        ({"QUEUES": {"default": {"prefetch": 1}}}, "gristmill.E009", "'prefetch' must be True or False, not 1"),
+        ({"QUEUES": {"default": {"poll_interval": 0}}}, "gristmill.E009", "'poll_interval' must be a number of"),
+        ({"QUEUES": {"default": {"retention": "x"}}}, "gristmill.E009", "'retention' must be a number of seconds"),
+        ({"QUEUES": {"default": {"defaults": {"timeout": 0}}}}, "gristmill.E009", "'defaults': timeout must be"),
         ({"DATABASE": "nowhere"}, "gristmill.E005", "names 'nowhere', which is not in DATABASES"),
     ],
 )
 def test_wrong_options_are_named(options, code, text):
     assert text in check(OPTIONS=options)[code].msg
+
+
+@gristmill.task(transactional=True)
+def pay(order_id):
+    return order_id
+
+
+@override_settings(DATABASE_ROUTERS=["tests.test_enqueue.Router"])
+def test_a_transactional_task_whose_queue_is_routed_elsewhere_is_named():
+    message = check()["gristmill.E010"]
+
+    assert message.msg.startswith("tests.test_checks.pay: transactional=True, but the queue's tables are on database")
+    assert message.hint == "Your router sends the app gristmill to that database."
 
 
 def test_an_unsupported_database_is_named(monkeypatch):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gristmill.commands.durations import MOST_DAYS, seconds_of
+from gristmill.option_rules import default_errors
 
 
 class Number(NamedTuple):
@@ -130,8 +131,8 @@ def queue_errors(options: dict[str, Any]) -> Iterator[str]:
             yield f"{where}['prefetch'] must be True or False, not {wanted['prefetch']!r}"
         if wanted.get("retention") is not None and not is_retention(wanted["retention"]):
             yield f"{where}['retention'] must be {RETENTION_BOUNDS}, not {wanted['retention']!r}"
-        if not isinstance(wanted.get("defaults", {}), dict):
-            yield f"{where}['defaults'] must be a dictionary of task options, not {wanted['defaults']!r}"
+        for sentence in default_errors({} if wanted.get("defaults") is None else wanted["defaults"]):
+            yield f"{where}['defaults']: {sentence}"
 
 
 def queue_settings(options: dict[str, Any], served: list[str] | None, excluded: list[str]) -> dict[str, Any]:

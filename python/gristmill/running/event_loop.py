@@ -21,7 +21,7 @@ from gristmill.running import capture, ends
 from gristmill.running.attempt import Attempt
 from gristmill.running.hygiene import tidy_connections
 from gristmill.running.limits import LONGEST, memory_reason
-from gristmill.running.progress import context_of
+from gristmill.running.progress import Context
 from gristmill.running.signals import announce_async
 from gristmill.running.transactional import WorkerGone
 
@@ -48,8 +48,8 @@ class Runner(Protocol):
     def flush(self) -> None:
         """Sends what has been said."""
 
-    def write(self, data: bytes) -> None:
-        """Sends at once."""
+    def context_of(self, attempt: Attempt) -> Context:
+        """Makes a handler's context."""
 
 
 class EventLoop:
@@ -186,7 +186,7 @@ class EventLoop:
 
     async def _call(self, attempt: Attempt) -> Any:
         call, result = attempt.call, attempt.result
-        first = (context_of(attempt, self.runner.write),) if call.task.takes_context else ()
+        first = (self.runner.context_of(attempt),) if call.task.takes_context else ()
         timer = None
         if attempt.limits is not None and attempt.limits[0]:
             late = TimedOut(f"it ran longer than its timeout of {attempt.limits[0]:g} s")

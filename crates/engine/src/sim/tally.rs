@@ -24,11 +24,20 @@ pub(super) struct Tally {
     pub(super) late_orders: u64,
     pub(super) stale_refused: u64,
     pub(super) handed_back_unheld: u64,
+    pub(super) cancels_heard: u64,
+    pub(super) written_ends: u64,
+    pub(super) undone_ends: u64,
+    pub(super) settled: u64,
+    pub(super) pruned: u64,
+    pub(super) held: u64,
+    pub(super) retried: u64,
+    pub(super) pauses_of_queues: u64,
+    pub(super) kept_by_key: u64,
 }
 
 impl Tally {
     /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 12] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 21] {
         [
             ("runner crash", self.runner_crashes),
             ("runner killed at the fence", self.guard_kills),
@@ -42,6 +51,15 @@ impl Tally {
             ("delayed answer", self.delayed_answers),
             ("late order", self.late_orders),
             ("stale end refused", self.stale_refused),
+            ("cancel heard of", self.cancels_heard),
+            ("end written by its handler", self.written_ends),
+            ("end undone by its handler", self.undone_ends),
+            ("cancel settled", self.settled),
+            ("job pruned", self.pruned),
+            ("job held", self.held),
+            ("job retried", self.retried),
+            ("queue paused", self.pauses_of_queues),
+            ("job kept by its key", self.kept_by_key),
         ]
     }
 
@@ -63,10 +81,20 @@ impl Tally {
         self.late_orders += other.late_orders;
         self.stale_refused += other.stale_refused;
         self.handed_back_unheld += other.handed_back_unheld;
+        self.cancels_heard += other.cancels_heard;
+        self.written_ends += other.written_ends;
+        self.undone_ends += other.undone_ends;
+        self.settled += other.settled;
+        self.pruned += other.pruned;
+        self.held += other.held;
+        self.retried += other.retried;
+        self.pauses_of_queues += other.pauses_of_queues;
+        self.kept_by_key += other.kept_by_key;
     }
 
     pub(super) fn count_runners(&mut self, supervisor: &Supervisor) {
-        let (crashes, killed) = supervisor.runners.faults();
+        let (crashes, killed, cancels) = supervisor.runners.faults();
+        self.cancels_heard += cancels;
         self.runner_crashes += crashes;
         self.guard_kills += killed;
     }

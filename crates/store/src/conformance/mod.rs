@@ -4,17 +4,24 @@
 //! them, each on a database of its own. A database that someone else's connection leads to is asked through a
 //! [`Fixture`] of its own.
 
+mod cancel;
 mod claim;
 mod enqueue;
 mod finish;
+mod hold;
 mod life;
+mod pause;
+mod progress;
+mod prune;
 mod rescue;
+mod retry;
 pub mod runner;
 mod scene;
 mod schema;
 #[cfg(feature = "postgres")]
 pub mod server;
 mod turn;
+mod unique;
 mod wake_ups;
 
 use std::future::Future;
@@ -61,6 +68,13 @@ pub fn questions() -> Vec<Question> {
         turn::questions(),
         rescue::questions(),
         life::questions(),
+        cancel::questions(),
+        hold::questions(),
+        retry::questions(),
+        unique::questions(),
+        pause::questions(),
+        progress::questions(),
+        prune::questions(),
         wake_ups::questions(),
     ]
     .into_iter()
