@@ -367,7 +367,11 @@ impl Oracle {
         for id in &gone {
             let age = now - self.ended[id];
             if age < self.asked[id].kept {
-                return Err(format!("job {id} was forgotten {} s after its end, not {} s", age / 1_000_000, self.asked[id].kept / 1_000_000));
+                return Err(format!(
+                    "job {id} was forgotten {} s after its end, not {} s",
+                    age / 1_000_000,
+                    self.asked[id].kept / 1_000_000
+                ));
             }
             self.ended.remove(id);
             self.asked.remove(id);
