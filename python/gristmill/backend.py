@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from django.core import checks
@@ -17,7 +18,7 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from gristmill.bulk import Call, Enqueued, enqueue_many
+from gristmill.bulk import ROWS_PER_STATEMENT, Call, Enqueued, enqueue_many
 from gristmill.compat import (
     AnyTask,
     BaseTaskBackend,
@@ -123,7 +124,7 @@ class GristmillBackend(BaseTaskBackend):
                 key = prepared.key_maker.key(args, kwargs)
                 answer = insert_unique(self, connection, with_key(job, prepared, key), prepared.unique, now)
                 if isinstance(answer, str):
-                    return cast("JobResult[P, R]", self.existing_result(answer))
+                    return cast("JobResult[P, R]", self.existing_results([answer])[answer])
                 inserted = answer
                 wake_after_commit(connection)
         enqueued_at, run_after, _ = inserted
@@ -150,11 +151,15 @@ class GristmillBackend(BaseTaskBackend):
         task_enqueued.send(type(self), task_result=result)
         return cast("JobResult[P, R]", result)
 
-    def existing_result(self, job_id: str) -> JobResult[..., Any]:
-        """Returns the result of a job that an enqueue met."""
-        result = self.get_result(job_id)
-        object.__setattr__(result, "existing", True)
-        return result
+    def existing_results(self, job_ids: Iterable[str]) -> dict[str, JobResult[..., Any]]:
+        """Returns the results of jobs that an enqueue met, by their ids."""
+        from gristmill.models import Job
+
+        wanted, found = iter(job_ids), {}
+        while some := list(islice(wanted, ROWS_PER_STATEMENT)):
+            for job in Job.objects.using(self.database).filter(pk__in=some):
+                found[job.id.hex] = result_of(job, existing=True)
+        return found
 
     def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
         """Adds a job for each of `calls`, all or none; see `gristmill.bulk.enqueue_many`."""

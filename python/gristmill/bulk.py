@@ -169,13 +169,14 @@ def _insert_unique(
     ordered = sorted(by_key)
     now = enqueued._enqueued_at
     taken = insert_with_keys(connection, now, [by_key[key] for key in ordered])
-    held: dict[int, JobResult[..., Any]] = {}
+    holders: dict[int, str] = {}
     for key in ordered:
         if by_key[key].id not in taken:
-            answer = insert_unique(backend, connection, by_key[key], prepared.unique, now)
+            answer = insert_unique(backend, connection, by_key[key], prepared.unique, now, taken=True)
             if isinstance(answer, str):
-                held[places[key]] = backend.existing_result(answer)
-    enqueued.settle(first, held)
+                holders[places[key]] = answer
+    found = backend.existing_results(holders.values())
+    enqueued.settle(first, {place: found[job_id] for place, job_id in holders.items()})
 
 
 def _rows(
@@ -205,7 +206,7 @@ def _rows(
         options_json=prepared.options_json,
     )
     for number, asked in enumerate(calls):
-        one = asked if isinstance(asked, Call) else Call(_arguments(asked, number), {})
+        one = as_call(asked, number)
         args = encode(one.args, where=f"calls[{number}].args", max_bytes=limit)
         kwargs = encode(one.kwargs, where=f"calls[{number}].kwargs", max_bytes=limit) if one.kwargs else "{}"
         job_id = new_id().hex
@@ -214,12 +215,15 @@ def _rows(
         yield job if keys is None else with_key(job, prepared, keys.key(*one))
 
 
-def _arguments(asked: Sequence[Any], number: int) -> tuple[Any, ...]:
+def as_call(asked: Call | Sequence[Any], number: int) -> Call:
+    """Returns what was asked in one form; raises TypeError, naming its number, for what is neither."""
+    if isinstance(asked, Call):
+        return asked
     if not isinstance(asked, (tuple, list)):
         raise TypeError(
             f"calls[{number}]: give a tuple of arguments, such as (7,), or call(7, size=3); not {type(asked).__name__}"
         )
-    return tuple(asked)
+    return Call(tuple(asked), {})
 
 
 def _now(backend: GristmillBackend, connection: BaseDatabaseWrapper) -> datetime:

@@ -6,6 +6,7 @@ import django
 
 if TYPE_CHECKING or django.VERSION >= (6, 0):
     from django.tasks import TaskContext, TaskResult, TaskResultStatus, task, task_backends
+    from django.tasks.backends import dummy, immediate
     from django.tasks.backends.base import BaseTaskBackend
     from django.tasks.base import Task, TaskError
     from django.tasks.exceptions import InvalidTask, InvalidTaskBackend, TaskResultDoesNotExist, TaskResultMismatch
@@ -22,6 +23,7 @@ else:
             "install the backport with: pip install 'gristmill[django52]'"
         ) from error
     from django_tasks import TaskContext, TaskResult, TaskResultStatus, exceptions, task, task_backends
+    from django_tasks.backends import dummy, immediate
     from django_tasks.backends.base import BaseTaskBackend
     from django_tasks.base import Task, TaskError
     from django_tasks.exceptions import TaskResultDoesNotExist, TaskResultMismatch
@@ -70,6 +72,8 @@ __all__ = [
     "TaskResultDoesNotExist",
     "TaskResultMismatch",
     "TaskResultStatus",
+    "dummy",
+    "immediate",
     "normalize_json",
     "task",
     "task_backends",

@@ -49,17 +49,25 @@ class Holder(NamedTuple):
 
 
 def insert_unique(
-    backend: GristmillBackend, connection: BaseDatabaseWrapper, job: NewJob, unique: Unique, now: datetime | None
+    backend: GristmillBackend,
+    connection: BaseDatabaseWrapper,
+    job: NewJob,
+    unique: Unique,
+    now: datetime | None,
+    *,
+    taken: bool = False,
 ) -> Inserted | str:
     """
     Inserts a job with a key, or settles with the one that has it, whose id is returned (32 hex digits).
 
-    Needs an open transaction. Raises UniqueContention when the key went from hand to hand all the while.
+    Needs an open transaction. `taken` says that the key has just been asked for in vain. Raises UniqueContention when
+    the key went from hand to hand all the while.
     """
-    for _ in range(TRIES):
-        inserted = insert(connection, job, now)
-        if inserted is not None:
-            return inserted
+    for attempt in range(TRIES):
+        if attempt or not taken:
+            inserted = insert(connection, job, now)
+            if inserted is not None:
+                return inserted
         # Asked only now: it decides whether a key has run out and whether a job is due.
         moment = now or database_now(connection)
         holder = _holder(connection, job, moment)
@@ -93,16 +101,21 @@ def _holder(connection: BaseDatabaseWrapper, job: NewJob, moment: datetime) -> H
         place = cursor.fetchone()
         hex_id = job_id if isinstance(job_id, str) else job_id.hex
         if place is not None:
-            run_after = from_utc(place[1]) if isinstance(place[1], str) else place[1]
-            return Holder(hex_id, place[0], run_after, place[2] is not None)
+            return Holder(hex_id, place[0], _read(dialect, place[1]), place[2] is not None)
         if until == "started":
             return None
         cursor.execute("select 'running' from gristmill_running where id = %s", [job_id])
         place = cursor.fetchone()
         if place is None and until == "pruned":
-            cursor.execute("select 'result' from gristmill_result where id = %s", [job_id])
+            # Kept from being pruned under the caller's eyes, and from nothing else.
+            lock = " for share" if dialect == "postgres" else ""
+            cursor.execute(f"select 'result' from gristmill_result where id = %s{lock}", [job_id])
             place = cursor.fetchone()
     return None if place is None else Holder(hex_id, place[0], None, True)
+
+
+def _read(dialect: str, stored: Any) -> datetime | None:
+    return from_utc(stored) if dialect == "sqlite" and stored is not None else stored
 
 
 def _lock_statement(dialect: str) -> str:
@@ -128,6 +141,7 @@ def _settle(
             with connection.cursor() as cursor:
                 cursor.execute("select deadline from gristmill_job where id = %s", [holder.id])
                 ((deadline,),) = cursor.fetchall()
+            deadline = _read(dialect_of(connection), deadline)
             _place_again(connection, holder, moment, run_after, deadline, None)
             backend.wake(connection)
         return
@@ -176,7 +190,7 @@ def _place_again(
     holder: Holder,
     moment: datetime,
     run_after: datetime | None,
-    deadline: Any,
+    deadline: datetime | None,
     priority: int | None,
 ) -> None:
     """Puts a locked job where its new date belongs; one that is held stays held."""
@@ -187,9 +201,7 @@ def _place_again(
         deadline = (run_after or moment) + USUAL_DEADLINE
     stamp = "%s::timestamptz" if dialect == "postgres" else "%s"
     values = {"run_after": stamp, "deadline": stamp, "priority": "priority" if priority is None else "%s"}
-    if isinstance(deadline, datetime):
-        deadline = bound(dialect, deadline)
-    binds = ([] if priority is None else [priority]) + [bound(dialect, run_after), deadline]
+    binds = ([] if priority is None else [priority]) + [bound(dialect, run_after), bound(dialect, deadline)]
     with connection.cursor() as cursor:
         if place == holder.place:
             changes = ", ".join(f"{name} = {values[name]}" for name in ("priority", "run_after", "deadline"))

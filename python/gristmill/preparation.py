@@ -79,10 +79,12 @@ def _prepared(backend: GristmillBackend, task: AnyTask) -> Prepared:
 
 def project_defaults(backend: GristmillBackend, queue_name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Returns the checked defaults of the queue and of the backend; raises ImproperlyConfigured for wrong ones."""
-    queues = backend.options.get("QUEUES") or {}
+    queue = (backend.options.get("QUEUES") or {}).get(queue_name) or {}
     where = f"TASKS['{backend.alias}']['OPTIONS']"
+    kept = {} if queue.get("retention") is None else {"retention": queue["retention"]}
+    defaults = _checked(f"{where}['QUEUES']['{queue_name}']['defaults']", queue.get("defaults") or {})
     return (
-        _checked(f"{where}['QUEUES']['{queue_name}']['defaults']", queues.get(queue_name, {}).get("defaults") or {}),
+        {**_checked(f"{where}['QUEUES']['{queue_name}']", kept), **defaults},
         _checked(f"{where}['DEFAULTS']", backend.options.get("DEFAULTS") or {}),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import FunctionType
 from typing import Any, ClassVar, NoReturn
 
@@ -103,7 +104,7 @@ def remote(
     options = TaskOptions().changed(given, str(name))
     task_backends[backend]
     return RemoteTask(
-        func=stand_in(name, f"task {name} lives elsewhere; it can be enqueued, but not called here"),
+        func=stand_in(name),
         priority=priority,
         queue_name=queue_name,
         backend=backend,
@@ -115,7 +116,7 @@ def placeholder(name: str, *, backend: str) -> RemoteTask:
     """Returns a task for a name that nobody registers here: it can be shown and compared, but calling it raises."""
     task = object.__new__(RemoteTask)
     values = {
-        "func": stand_in(name, f"task {name} is not registered here; is the app that defines it in INSTALLED_APPS?"),
+        "func": stand_in(name),
         "backend": backend,
         "priority": 0,
         "queue_name": "default",
@@ -128,12 +129,16 @@ def placeholder(name: str, *, backend: str) -> RemoteTask:
     return task
 
 
-def stand_in(name: str, message: str) -> Any:
-    """Returns a function of that path which only raises UnknownTask."""
+@lru_cache(maxsize=1024)
+def stand_in(name: str) -> Any:
+    """Returns a function of that path which only raises UnknownTask; the same for the same name, to compare by."""
     module, _, qualname = name.rpartition(".")
 
     def unknown(*args: Any, **kwargs: Any) -> NoReturn:
-        raise UnknownTask(message)
+        raise UnknownTask(
+            f"task {name} is not registered here: its code lives elsewhere, or the app that defines it is not in "
+            "INSTALLED_APPS"
+        )
 
     function = FunctionType(unknown.__code__, unknown.__globals__, qualname or name, None, unknown.__closure__)
     function.__module__, function.__qualname__ = module, qualname or name

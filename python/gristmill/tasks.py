@@ -87,6 +87,10 @@ class Task(TaskBase[P, R]):
         assign(self, "options", options.changed(given, where))
         self.__post_init__()
 
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Returns itself: nothing of a task can change."""
+        return self
+
     def __post_init__(self) -> None:
         """Validates as Django does, then what the options ask of each other, then registers."""
         super().__post_init__()
@@ -107,7 +111,7 @@ class Task(TaskBase[P, R]):
         database = self.get_backend().options.get("DATABASE")
         wanted = "default" if options.transactional is True else options.transactional
         if database and database != wanted:
-            raise InvalidTask(transactional_elsewhere(where, wanted, database))
+            raise InvalidTask(transactional_elsewhere(where, options.transactional, database))
 
     @property
     def task_name(self) -> str:
