@@ -1,7 +1,7 @@
 //! A zygote and its runners that say what the test has them say.
 
 use std::collections::{HashSet, VecDeque};
-use std::io::{IoSliceMut, Read, Write};
+use std::io::{ErrorKind, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use gristmill_core::{Claimed, Counts, JobId, Lane, Moment, Outcome, Progress, Token};
 use gristmill_engine::executor::{Ended, Event};
+use rustix::io::retry_on_intr;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -120,7 +121,9 @@ impl Fake {
             let mut ancillary = RecvAncillaryBuffer::new(&mut space);
             let mut data = [0; 4096];
             let mut slices = [IoSliceMut::new(&mut data)];
-            let count = recvmsg(&self.zygote, &mut slices, &mut ancillary, RecvFlags::empty()).unwrap().bytes;
+            let received =
+                retry_on_intr(|| recvmsg(&self.zygote, &mut slices, &mut ancillary, RecvFlags::empty())).unwrap();
+            let count = received.bytes;
             assert!(count > 0, "the actor has gone");
             for message in ancillary.drain() {
                 if let RecvAncillaryMessage::ScmRights(descriptors) = message {
@@ -258,7 +261,13 @@ impl Fake {
 
 impl Runner {
     pub(super) fn say(&mut self, kind: u8, parts: &[&[u8]]) {
-        self.socket.write_all(&pack(kind, parts).unwrap()).unwrap();
+        self.say_at_once(&[(kind, parts)]);
+    }
+
+    /// Several frames that are read together.
+    pub(super) fn say_at_once(&mut self, frames: &[(u8, &[&[u8]])]) {
+        let bytes: Vec<u8> = frames.iter().flat_map(|(kind, parts)| pack(*kind, parts).unwrap()).collect();
+        self.socket.write_all(&bytes).unwrap();
     }
 
     /// The next frame that it is sent.
@@ -268,7 +277,10 @@ impl Runner {
                 return (kind.into(), payload.to_vec());
             }
             let mut data = [0; 4096];
-            let count = self.socket.read(&mut data).expect("nothing was sent");
+            let count = match self.socket.read(&mut data) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.expect("something is sent"),
+            };
             assert!(count > 0, "the actor has gone");
             self.parser.feed(&data[..count]);
         }

@@ -1,9 +1,9 @@
 //! A transactional job's end is written by its own handler's transaction, or not at all.
 
-use gristmill_core::Outcome;
+use gristmill_core::{Outcome, Reason};
 use serde_json::{Value, json};
 
-use super::fake::{Fake, null};
+use super::fake::{Fake, claim, null};
 use crate::frame::Key;
 
 /// One whose handler has returned, and that has been told what to write.
@@ -63,6 +63,44 @@ fn a_postponement_is_written_in_the_transaction_too() {
     let ended = fake.ended();
     assert!(ended.written);
     assert_eq!(ended.outcome, Outcome::Postponed { until: gristmill_core::Until::Default, why: "busy".into() });
+}
+
+#[test]
+fn a_commit_cannot_come_before_what_was_to_be_committed() {
+    let mut fake = Fake::start(1, |_| {});
+    let (key, _) = fake.job("sync", &json!({"transactional": true}));
+    fake.runners[0].runs(key);
+    let key_bytes = key.bytes();
+    let end: &[&[u8]] = &[&key_bytes, br#"{"kind": "D", "value": "null"}"#];
+    fake.runners[0].say_at_once(&[(b'T', end), (b'K', &[&key_bytes])]);
+    fake.is_killed(0);
+    assert!(matches!(fake.end_of(key), Outcome::Crashed { .. }));
+}
+
+#[test]
+fn a_runner_that_is_to_be_killed_is_not_told_what_to_write() {
+    let mut fake = Fake::start(1, |_| {});
+    let (key, _) = fake.job("sync", &json!({"transactional": true, "timeout": 0.001}));
+    fake.runners[0].runs(key);
+    fake.told(b'K');
+    fake.runners[0].say(b'T', &[&key.bytes(), br#"{"kind": "D", "value": "null"}"#]);
+    fake.has_settled(0, key);
+    fake.runners[0].was_told_no_more();
+    fake.dies(0, true);
+    assert!(matches!(fake.end_of(key), Outcome::Failed { reason: Reason::Timeout, .. }));
+}
+
+#[test]
+fn an_async_handler_in_a_transaction_runs_as_a_sync_one() {
+    let mut fake = Fake::start(1, |_| {});
+    let first = fake.start_job(claim("async"));
+    fake.runners[0].runs(first);
+    let (second, _) = fake.job("async", &json!({"transactional": true}));
+    fake.has_settled(0, first);
+    fake.runners[0].was_told_no_more();
+    fake.runners[0].returns(first);
+    assert_eq!(fake.end_of(first), null());
+    fake.runners[0].runs(second);
 }
 
 #[test]
