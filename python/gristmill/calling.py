@@ -38,7 +38,8 @@ def call(attempt: Attempt, guard: Guard) -> Made:
         return unstarted(guard, ends.fail(attempt, "error", attempt.problem)[0])
     misfit: str | None = f"task {attempt.request['task']} is not registered here"
     if attempt.is_known:
-        misfit = attempt.call.misfit(attempt.result.args, attempt.result.kwargs)
+        args, kwargs = attempt.result.args, attempt.result.kwargs
+        misfit = attempt.call.misfit((len(args), *kwargs) if kwargs else len(args), args, kwargs)
     if misfit is not None:
         return unstarted(guard, pack_job(INCOMPATIBLE, attempt.job, attempt.token, misfit.encode()))
     if attempt.asks_for_its_past:

@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import connections, router, transaction
 from django.utils import timezone
 
-from gristmill.compat import task_backends
+from gristmill.aliases import gristmill_backends
 from gristmill.moments import utc_text
 from gristmill.statements import Row, carry_out
 from gristmill.wake import wake_after_commit
@@ -107,11 +107,9 @@ def unpacked(rows: Iterable[Row]) -> list[Row]:
 
 def now_bind(database: str) -> str | None:
     """Returns the moment to act at: Django's where its clock counts on this database, else None for the server's."""
-    from gristmill.backend import GristmillBackend
-
-    for backend in task_backends.all():
-        if isinstance(backend, GristmillBackend) and backend.database == database and backend.uses_django_clock():
-            return utc_text(timezone.now())
+    backends = gristmill_backends().values()
+    if any(backend.database == database and backend.uses_django_clock() for backend in backends):
+        return utc_text(timezone.now())
     # SQLite has no server: its clock is this machine's.
     return utc_text(datetime.now(dt_timezone.utc)) if connections[database].vendor == "sqlite" else None
 

@@ -13,7 +13,7 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from gristmill import registry
 from gristmill.compat import task_backends
-from gristmill.option_rules import QUEUE_KEYS, default_errors, queue_errors, value_errors
+from gristmill.option_rules import default_errors
 from gristmill.schema import DIALECTS, is_in_memory, tables_exist, unsupported
 from gristmill.task_options import NOT_GIVEN, NOTHING
 from gristmill.tasks import transactional_elsewhere
@@ -41,8 +41,7 @@ def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage
 
 def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
     """Checks the names and values of OPTIONS."""
-    from gristmill.commands.worker_options import option_errors, queue_errors
-    from gristmill.option_rules import default_errors
+    from gristmill.commands.worker_options import option_errors
 
     where = f"TASKS['{backend.alias}']['OPTIONS']"
     for name in sorted(set(backend.options) - OPTIONS):
@@ -62,48 +61,26 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
             )
     for sentence in option_errors(backend.options.get("WORKER", {})):
         yield Error(f"{where}['WORKER']: {sentence}.", id="gristmill.E004")
-    for sentence in default_errors(backend.options.get("DEFAULTS") or {}):
-        yield Error(f"{where}['DEFAULTS']: {sentence}.", id="gristmill.E004")
-    for sentence in queue_errors(backend.options):
-        yield Error(f"{where}{sentence}.", id="gristmill.E004")
 
 
 def check_queues(backend: GristmillBackend) -> Iterator[CheckMessage]:
-    """Checks RETENTION, DEFAULTS and QUEUES."""
+    """Checks DEFAULTS, those of each queue, and that the queues exist."""
     where = f"TASKS['{backend.alias}']['OPTIONS']"
-    for sentence in value_errors("retention", backend.options.get("RETENTION", 0)):
-        yield Error(
-            f"{where}['RETENTION'] {sentence}.",
-            hint="How long workers keep the results of finished jobs, such as timedelta(days=14).",
-            id="gristmill.E007",
-        )
+    hint = "They are options for tasks that do not say otherwise, such as {'max_attempts': 3}."
     for sentence in default_errors(backend.options.get("DEFAULTS", {})):
-        yield Error(
-            f"{where}['DEFAULTS']: {sentence}.",
-            hint="It holds options of tasks that do not say otherwise, such as {'max_attempts': 3}.",
-            id="gristmill.E008",
-        )
+        yield Error(f"{where}['DEFAULTS']: {sentence}.", hint=hint, id="gristmill.E007")
     queues = backend.options.get("QUEUES", {})
-    if not isinstance(queues, dict):
-        yield Error(
-            f"{where}['QUEUES'] must be a dictionary, not {queues!r}.",
-            hint="The names of the queues stand in QUEUES beside OPTIONS; here are their settings, by name.",
-            id="gristmill.E009",
-        )
-        return
-    for name, entry in queues.items():
+    for name, entry in queues.items() if isinstance(queues, dict) else ():
         if backend.queues and name not in backend.queues:
-            yield Error(
+            yield Warning(
                 f"{where}['QUEUES'] is about a queue {name!r} that the backend does not have.",
                 hint=f"TASKS['{backend.alias}']['QUEUES'] names {', '.join(map(repr, sorted(backend.queues)))}.",
-                id="gristmill.E009",
+                id="gristmill.W003",
             )
-        for sentence in queue_errors(entry):
-            yield Error(
-                f"{where}['QUEUES'][{name!r}]: {sentence}.",
-                hint=f"The keys are {', '.join(sorted(QUEUE_KEYS))}.",
-                id="gristmill.E009",
-            )
+        defaults = entry.get("defaults", {}) if isinstance(entry, dict) else {}
+        # What is no dictionary at all has been named among the settings of queues.
+        for sentence in default_errors(defaults) if isinstance(defaults, dict) else ():
+            yield Error(f"{where}['QUEUES'][{name!r}]['defaults']: {sentence}.", hint=hint, id="gristmill.E007")
 
 
 def check_transactional(backend: GristmillBackend) -> Iterator[CheckMessage]:
@@ -117,7 +94,7 @@ def check_transactional(backend: GristmillBackend) -> Iterator[CheckMessage]:
             yield Error(
                 transactional_elsewhere(task.module_path, given, database) + ".",
                 hint="Your router sends the app gristmill to that database.",
-                id="gristmill.E010",
+                id="gristmill.E008",
             )
 
 

@@ -204,36 +204,3 @@ def default_errors(given: Any) -> Iterable[str]:
             continue
         if name == "backoff" and not retries.is_shape(value):
             yield "backoff must be Exponential(…), Linear(…) or Constant(…) here; a function is given to a task itself"
-
-
-def value_errors(option: str, value: Any) -> Iterable[str]:
-    """Yields what is wrong with the value of one option, as the end of a sentence."""
-    try:
-        RULES[option](value)
-    except ValueError as error:
-        yield f"{error}; got {value!r}"
-
-
-#: What OPTIONS["QUEUES"] may say of one queue.
-QUEUE_KEYS = frozenset({"defaults", "poll_interval", "prefetch", "processes", "retention"})
-
-
-def queue_errors(given: Any) -> Iterable[str]:
-    """Yields one sentence for each thing that is wrong with the settings of one queue."""
-    if not isinstance(given, dict):
-        yield f"must be a dictionary, not {given!r}"
-        return
-    for name in sorted(set(given) - QUEUE_KEYS, key=str):
-        yield f"unknown key {name!r}"
-    processes, poll_interval = given.get("processes", 1), given.get("poll_interval", 1)
-    if type(processes) is not int or not 1 <= processes <= 1024:
-        yield f"'processes' must be a whole number from 1 to 1,024, not {processes!r}"
-    if not isinstance(given.get("prefetch", True), bool):
-        yield f"'prefetch' must be True or False, not {given['prefetch']!r}"
-    number = isinstance(poll_interval, (int, float)) and not isinstance(poll_interval, bool)
-    if not number or not 0.01 <= poll_interval <= 3600:
-        yield f"'poll_interval' must be a number of seconds from 0.01 to 3,600, not {poll_interval!r}"
-    for sentence in value_errors("retention", given.get("retention", 0)):
-        yield f"'retention' {sentence}"
-    for sentence in default_errors(given.get("defaults", {})):
-        yield f"'defaults': {sentence}"

@@ -87,7 +87,7 @@ class Runner:
         data, self.unsent = self.unsent, b""
         if self.is_shared:
             self.write(data)
-        else:
+        elif data:
             self._send(data)
 
     def write(self, data: bytes) -> None:
@@ -164,7 +164,10 @@ class Runner:
         if attempt.is_async:
             if self.event_loop is None:
                 self.event_loop = EventLoop(self)
+            # Its jobs have records of their own.
+            capture.serve_sync(None)
             self.event_loop.run()
+            capture.serve_sync(self.record)
             return
         self.queue.popleft()
         if attempt.is_known and attempt.problem is None and attempt.asks_for_its_past:
@@ -213,12 +216,13 @@ class Runner:
 
     def _run(self, attempt: Attempt) -> None:
         """Runs a sync job that has started; its end is left in `unsent`."""
+        if attempt.problem is None:
+            announce(task_started, attempt.call.sender, attempt.result)
+        if self.record.used:
+            self.record.clear()
         if attempt.problem is not None:
             self.fail(attempt, "error", attempt.problem)
             return
-        announce(task_started, attempt.call.sender, attempt.result)
-        if self.record.used:
-            self.record.clear()
         if attempt.is_transactional:
             transactional.run(self, attempt)
         else:

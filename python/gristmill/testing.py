@@ -167,12 +167,17 @@ class Clock:
 @contextmanager
 def clock(moment: datetime | None = None) -> Iterator[Clock]:
     """
-    Stops `timezone.now()` at a moment (else at the present), and gives the clock to move it.
+    Stops `timezone.now()` at a moment (else at the present, in whole milliseconds), and gives the clock to move it.
+
+    SQLite computes dates in milliseconds, so between them a retry's date may be half of one later than asked for.
 
     Code that asks `datetime.now()` or `time.time()`, or that has imported `now` by itself, goes on by the real
     clock; freezegun and time-machine stop those too, and `run_jobs()` goes by them as well.
     """
-    stopped = Clock(timezone.now() if moment is None else moment)
+    if moment is None:
+        moment = timezone.now()
+        moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    stopped = Clock(moment)
     with mock.patch.object(timezone, "now", lambda: stopped.now):
         yield stopped
 

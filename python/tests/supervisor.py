@@ -97,6 +97,12 @@ class Runner(Peer):
 
     def send(self, task: str, arguments: Any = (), *, token: int = 1, **changes: Any) -> bytes:
         """Sends it one job; gives the job's key."""
+        key, frame = self.key_of(task, arguments, token=token, **changes)
+        self.socket.sendall(frame)
+        return key
+
+    def key_of(self, task: str, arguments: Any = (), *, token: int = 1, **changes: Any) -> tuple[bytes, bytes]:
+        """Makes a job; gives its key and the frame that sends it."""
         job = uuid.uuid4()
         request = {
             "args": list(arguments),
@@ -116,8 +122,7 @@ class Runner(Peer):
             "attempt": 1,
         }
         key = JOB.pack(job.bytes, token)
-        self.socket.sendall(pack(ord("R"), key + json.dumps({**request, **changes}).encode()))
-        return key
+        return key, pack(ord("R"), key + json.dumps({**request, **changes}).encode())
 
     def start(self, task: str, arguments: Any = (), **changes: Any) -> bytes:
         """Sends it one job and waits for its start; gives the job's key."""
@@ -127,8 +132,12 @@ class Runner(Peer):
 
     def rest(self, key: bytes) -> list[tuple[str, Any]]:
         """Waits for the end of a job that has started; gives what was said of it until then, JSON read."""
+        return self.rest_until(key, "DFPKU")
+
+    def rest_until(self, key: bytes, kinds: str) -> list[tuple[str, Any]]:
+        """Waits for a frame of one of these kinds about a job; gives what was said of it until then, JSON read."""
         said: list[tuple[str, Any]] = []
-        while not said or said[-1][0] not in "DFPKU":
+        while not said or said[-1][0] not in kinds:
             frame = self.next()
             assert frame is not None, f"closed after {said}"
             kind, payload = frame

@@ -59,7 +59,7 @@ def counting(context):
 
 def make(function, **options):
     """A task of the backend under test that no other test can know."""
-    return gristmill.task(name=f"backends.{function.__name__}", **options)(function)
+    return gristmill.task(name=f"backends-{function.__name__}", **options)(function)
 
 
 @pytest.mark.django_db

@@ -290,6 +290,15 @@ def test_a_queues_defaults_come_before_the_projects_and_after_the_tasks_own(defa
 
 
 @pytest.mark.django_db
+def test_a_queues_retention_is_kept_with_its_jobs(defaults):
+    defaults(QUEUES={"mail": {"retention": timedelta(hours=1)}})
+
+    assert persisted(add) is None
+    assert persisted(add.using(queue_name="mail")) == '{"retention":3600.0}'
+    assert persisted(add.using(queue_name="mail", retention=5)) == '{"retention":5.0}'
+
+
+@pytest.mark.django_db
 def test_a_task_follows_settings_that_change_under_it(defaults):
     assert persisted(add) is None
 

@@ -14,7 +14,7 @@ import functools, threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from django.utils import timezone as django_timezone, translation
-from gristmill.compat import task_finished
+from gristmill.compat import task_backends, task_finished
 from gristmill.postpone import Postpone
 
 HERE = Path(__file__).parent.parent
@@ -100,6 +100,21 @@ def use_a_pool():
     import multiprocessing
     with multiprocessing.get_context("fork").Pool(2) as pool:
         return pool.map(abs, [-1, -2])
+
+@task(takes_context=True)
+def past(context):
+    result = context.task_result
+    return [context.attempt, result.worker_ids, [error.exception_class_path for error in result.errors]]
+
+def get_result(result_id):
+    from dataclasses import make_dataclass
+    from gristmill.compat import TaskError, TaskResultStatus
+    status = TaskResultStatus.RUNNING if (HERE / "is running").exists() else TaskResultStatus.READY
+    ids = ["b" * 32, "c" * 32, *(["a" * 32] if status == TaskResultStatus.RUNNING else [])]
+    errors = [TaskError(exception_class_path="gristmill.exceptions.RunnerCrashed", traceback="")]
+    return make_dataclass("Stored", ["status", "worker_ids", "errors"])(status, ids, errors)
+
+task_backends["default"].get_result = get_result
 
 def note(sender, task_result, **kwargs):
     finished.append([task_result.task.name, task_result.status])
@@ -317,3 +332,14 @@ def test_a_task_that_closes_every_descriptor_costs_its_runner_alone(zygote: Zygo
 def test_a_task_may_have_processes_of_its_own(runner: Runner) -> None:
     assert runner.run("use_a_pool") == [1, 2]
     assert runner.run("two", [1, 2]) == [1, 2]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_later_claim_asks_the_backend_for_what_was_before(runner: Runner, zygote: Zygote, is_running: bool) -> None:
+    (zygote.folder / "is running").unlink(missing_ok=True)
+    if is_running:
+        (zygote.folder / "is running").touch()
+    worker_ids = ["b" * 32, "c" * 32, "a" * 32]
+    # The worker does not count what a later end has reset.
+    assert runner.run("past", token=4, attempt=2) == [3, worker_ids, ["gristmill.exceptions.RunnerCrashed"]]
+    assert runner.run("past", token=1, attempt=1) == [1, ["a" * 32], []]

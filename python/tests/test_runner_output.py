@@ -1,8 +1,9 @@
 """What handlers print and say of themselves: captured, bounded, and never in the way."""
 
+import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -264,17 +265,12 @@ def test_threads_may_report(runner: Runner) -> None:
     assert told and all(kind == "G" for kind, _ in told)
 
 
-def test_nobody_needs_to_read_the_real_stream(tmp_path: Any) -> None:
-    import os
-
-    zygote = Zygote(tmp_path, TASKS)
-    zygote.hello()
+def test_nobody_needs_to_read_the_real_stream(tmp_path: Path) -> None:
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
     with pytest.raises(BlockingIOError):
         while True:
             os.write(writes, b"x" * 4096)
-    zygote.close()
     full = Zygote(tmp_path, TASKS, errors=writes)
     full.hello()
     runner = full.spawn()

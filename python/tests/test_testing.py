@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -308,3 +312,39 @@ def test_in_a_pytest_function_with_its_clock_stopped(frozen: datetime) -> None:
     run_jobs()
     result.refresh()
     assert (result.enqueued_at, result.finished_at) == (frozen, frozen)
+
+
+def test_a_clock_stops_at_a_whole_millisecond_and_moves_when_told() -> None:
+    with clock() as now:
+        start = django_timezone.now()
+        assert start.microsecond % 1000 == 0
+        assert django_timezone.now() == start
+        assert now.advance(timedelta(minutes=5)) == django_timezone.now() == start + timedelta(minutes=5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fork_has_a_host_of_its_own_and_leaves_its_parents_alone() -> None:
+    run_jobs()
+    (idle,) = host._idle
+    child = os.fork()
+    if not child:
+        # Nothing of pytest's or the database's is to run in here.
+        status = 1
+        with contextlib.suppress(BaseException), host.borrowed() as own:
+            status = 0 if own.process.pid != idle.process.pid else 2
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert idle.is_alive()
+    worked.note.enqueue("tea")
+    assert run_jobs().successful == 1
+    assert host._idle == [idle]
+
+
+def test_no_host_outlives_the_process_that_started_it() -> None:
+    script = "from gristmill.host import Host; print(Host().process.pid, flush=True); import os; os._exit(0)"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    deadline = time.monotonic() + 10
+    while os.path.exists(f"/proc/{said.stdout.strip()}/exe"):
+        assert time.monotonic() < deadline, "it still runs"
+        time.sleep(0.01)

@@ -64,6 +64,11 @@ impl Backoff {
     }
 }
 
+/// Whether a runner runs a job beside others. A transaction is no place to wait in.
+fn is_async(held: &Held, async_tasks: &HashSet<String>) -> bool {
+    !held.asks.transactional && async_tasks.contains(&held.claimed.lane.task_name)
+}
+
 struct Closing {
     done: oneshot::Sender<()>,
     kill_at: Option<Instant>,
@@ -206,7 +211,7 @@ impl Actor {
     fn take_on(&mut self, jobs: Vec<Claimed>) {
         for job in jobs {
             let mut held = Held::new(job);
-            held.is_async = self.async_tasks.contains(&held.claimed.lane.task_name);
+            held.is_async = is_async(&held, &self.async_tasks);
             if self.closing.is_none() {
                 self.queue.push_back(held);
             } else {

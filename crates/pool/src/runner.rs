@@ -45,7 +45,7 @@ pub(crate) struct Runner {
     /// A job has ended since its memory was last looked at.
     pub(crate) to_measure: bool,
     /// When its memory was last looked at.
-    pub(crate) measured: Option<Instant>,
+    pub(crate) measured: Instant,
     stream: UnixStream,
     parser: Parser,
     unsent: VecDeque<Unsent>,
@@ -82,7 +82,7 @@ impl Runner {
             closed: None,
             kill_asked: None,
             to_measure: false,
-            measured: None,
+            measured: Instant::now(),
             stream,
             parser: Parser::default(),
             unsent: VecDeque::new(),

@@ -79,10 +79,11 @@ class Attempt:
     reporter: Reporter | None = None
     # Why it cannot be run: what was stored makes no sense.
     problem: Exception | None = None
-    # Of an async job: what it prints, what is to end it, and whether its handler is running.
+    # Of an async job: what it prints, what is to end it, whether its handler runs, and whether its end has been said.
     record: Record
     ending: BaseException | None = None
     calling = False
+    is_said = False
 
     call: Call
     request: dict[str, Any]

@@ -83,6 +83,7 @@ pub(super) struct Oracle {
     alive: HashSet<JobId>,
     /// Ended and not forgotten, and when.
     ended: HashMap<JobId, i64>,
+    ends: u64,
     /// Someone wants these to end.
     wishes: HashSet<JobId>,
     /// Someone holds these.
@@ -134,7 +135,7 @@ impl Oracle {
         self.wishes.remove(&id);
         self.alive.insert(id);
         if let Some(asked) = self.asked.get_mut(&id) {
-            asked.generation += 1;
+            asked.retried();
         }
         self.ended.remove(&id).map(drop).ok_or_else(|| format!("job {id} was retried and had not ended"))
     }
@@ -152,6 +153,10 @@ impl Oracle {
         sorted(self.alive.iter())
     }
 
+    pub(super) fn open_ids(&self) -> Vec<JobId> {
+        sorted(self.open.keys())
+    }
+
     pub(super) fn ended_ids(&self) -> Vec<JobId> {
         sorted(self.ended.keys())
     }
@@ -162,6 +167,29 @@ impl Oracle {
 
     pub(super) fn alive(&self) -> usize {
         self.alive.len()
+    }
+
+    pub(super) fn ends(&self) -> u64 {
+        self.ends
+    }
+
+    /// All wishes to cancel were carried out that concern jobs which do not run.
+    pub(super) fn settled(&self) -> Result<(), String> {
+        let waits = |id: &&JobId| self.alive.contains(*id) && !self.open.contains_key(*id);
+        match self.wishes.iter().find(waits) {
+            Some(id) => Err(format!("job {id} was to be cancelled and waits to run again")),
+            None => Ok(()),
+        }
+    }
+
+    /// Once every job has ended, nobody holds a key and no wish is open.
+    pub(super) async fn nothing_is_left(&self, database: &Shared) -> Result<(), String> {
+        let left = "select (select count(*) from gristmill_unique_key), (select count(*) from gristmill_control)";
+        let rows = database.ask(left, &[]).await;
+        match (int(&rows[0][0]), int(&rows[0][1])) {
+            (0, 0) => Ok(()),
+            (keys, wishes) => Err(format!("every job has ended, and {keys} keys and {wishes} wishes are left")),
+        }
     }
 
     /// A handler's first instruction is about to run.
@@ -304,6 +332,7 @@ impl Oracle {
             (false, "cancelled") => return Err(format!("job {id} ended cancelled, and nobody wanted that")),
             (false, _) => {}
         }
+        self.ends += 1;
         self.ended.insert(*id, row.at.expect("a moment"));
         Ok(())
     }
@@ -336,10 +365,9 @@ impl Oracle {
                 let open = self.open.get(&id);
                 return Err(format!("job {id} was ended with token {token}; the open one is {open:?}"));
             }
-            let cut_short = ["crashed", "lost", "interrupted"].contains(&outcome);
-            if cut_short && self.asked[&id].runs_once && places.get(&id) != Some(&"result") {
-                return Err(format!("job {id} must not run twice, was {outcome}, and is {:?}", places.get(&id)));
-            }
+            let place = places.get(&id).copied().unwrap_or("nowhere");
+            let asked = self.asked.get_mut(&id).ok_or_else(|| format!("nobody asked for job {id}"))?;
+            asked.attempted(outcome, place).map_err(|why| format!("job {id} {why}"))?;
         }
         Ok(())
     }

@@ -17,12 +17,12 @@ impl World {
         self.shared.set_weather(Weather::default());
         match self.rng.u32(0..300) {
             0..80 => self.enqueue().await?,
-            80..86 => self.cancel().await?,
-            86..90 => self.hold().await?,
-            90..98 => self.release().await?,
-            98..110 => self.retry().await?,
-            110 => self.pause_a_queue().await,
-            111..114 => self.resume_queues().await,
+            80..90 => self.cancel().await?,
+            90..94 => self.hold().await?,
+            94..102 => self.release().await?,
+            102..114 => self.retry().await?,
+            114 => self.pause_a_queue().await,
+            115..118 => self.resume_queues().await,
             _ => {}
         }
         self.shared.set_weather(self.weather_now());
@@ -107,7 +107,8 @@ impl World {
     }
 
     async fn cancel(&mut self) -> Result<(), String> {
-        let ids = self.some_of(self.oracle.alive_ids());
+        let ids = if self.rng.bool() { self.oracle.alive_ids() } else { self.oracle.open_ids() };
+        let ids = self.some_of(ids);
         for Acted { id, done, .. } in self.session().await.cancel(&ids, "someone").await.expect("cancels") {
             assert!(done == "cancelled" || done == "asked", "{done}");
             self.oracle.cancelled(id);

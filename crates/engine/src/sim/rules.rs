@@ -13,12 +13,14 @@ pub(super) struct Asked {
     pub(super) expires_at: Option<i64>,
     max_attempts: Option<u32>,
     max_postpones: Option<u32>,
-    pub(super) runs_once: bool,
+    runs_once: bool,
     pub(super) key: Option<String>,
     until: UniqueUntil,
     /// How long after its end it must not be forgotten, in microseconds.
     pub(super) kept: i64,
     pub(super) generation: i64,
+    /// Attempts that have failed in this generation, as the oracle counts them.
+    failed: u32,
 }
 
 /// What a job has been through in this generation.
@@ -51,7 +53,27 @@ impl Asked {
                 .map_or(RETENTION_SECONDS * 1_000_000, micros)
                 .max(SHORTEST_RETENTION_SECONDS * 1_000_000),
             generation: 1,
+            failed: 0,
         }
+    }
+
+    pub(super) fn retried(&mut self) {
+        self.generation += 1;
+        self.failed = 0;
+    }
+
+    /// An attempt has ended, and this is where the job is now.
+    pub(super) fn attempted(&mut self, outcome: &str, place: &str) -> Result<(), String> {
+        let cut_short = ["crashed", "lost", "interrupted"].contains(&outcome);
+        if cut_short && self.runs_once && place != "result" {
+            return Err(format!("must not run twice, was {outcome} and is {place}"));
+        }
+        self.failed += u32::from(outcome == "failed");
+        let most = self.max_attempts.unwrap_or(u32::MAX);
+        if self.failed > most || (self.failed == most && place != "result") {
+            return Err(format!("may fail {most} times, has failed {} times and is {place}", self.failed));
+        }
+        Ok(())
     }
 
     /// Whether it may keep another job with its key from being made, where it is.

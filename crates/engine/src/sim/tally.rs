@@ -10,7 +10,7 @@ pub(super) struct Tally {
     pub(super) steps: u64,
     pub(super) virtual_seconds: f64,
     pub(super) jobs: u64,
-    pub(super) ended: u64,
+    pub(super) ends: u64,
     pub(super) runner_crashes: u64,
     pub(super) guard_kills: u64,
     pub(super) supervisor_crashes: u64,
@@ -37,7 +37,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 21] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 20] {
         [
             ("runner crash", self.runner_crashes),
             ("runner killed at the fence", self.guard_kills),
@@ -54,7 +54,6 @@ impl Tally {
             ("cancel heard of", self.cancels_heard),
             ("end written by its handler", self.written_ends),
             ("end undone by its handler", self.undone_ends),
-            ("cancel settled", self.settled),
             ("job pruned", self.pruned),
             ("job held", self.held),
             ("job retried", self.retried),
@@ -67,7 +66,7 @@ impl Tally {
         self.steps += other.steps;
         self.virtual_seconds += other.virtual_seconds;
         self.jobs += other.jobs;
-        self.ended += other.ended;
+        self.ends += other.ends;
         self.runner_crashes += other.runner_crashes;
         self.guard_kills += other.guard_kills;
         self.supervisor_crashes += other.supervisor_crashes;
@@ -102,10 +101,10 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} steps, {} of {} jobs ended", self.steps, self.ended, self.jobs)?;
+        write!(f, "{} steps, {} jobs, {} ends", self.steps, self.jobs, self.ends)?;
         for (fault, count) in self.faults() {
             write!(f, ", {fault} {count}")?;
         }
-        write!(f, ", handed back unheld {}", self.handed_back_unheld)
+        write!(f, ", handed back unheld {}, cancels settled {}", self.handed_back_unheld, self.settled)
     }
 }

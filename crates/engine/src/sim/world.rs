@@ -96,6 +96,7 @@ impl World {
         #[allow(clippy::cast_precision_loss)]
         let seconds = (self.now - GENESIS) as f64 / 1e6;
         self.tally.virtual_seconds = seconds;
+        self.tally.ends = self.oracle.ends();
 
         verdict
     }
@@ -115,6 +116,7 @@ impl World {
             }
             self.step().await?;
         }
+        self.oracle.nothing_is_left(&self.shared).await?;
         self.oracle.sweep(&self.shared).await
     }
 
@@ -251,6 +253,7 @@ impl World {
                 self.tally.settled += settled;
                 self.tell(n, &format!("settles {settled}"));
                 self.oracle.look(&self.shared, &[], &[]).await?;
+                self.oracle.settled()?;
             }
             None => self.oracle.look(&self.shared, &[], &[]).await?,
         }

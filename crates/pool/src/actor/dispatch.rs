@@ -123,7 +123,7 @@ impl Actor {
     #[expect(clippy::cast_precision_loss, reason = "only compared")]
     fn beside(&self, runner: &Runner) -> Option<f64> {
         let fits = runner.is_async() && !runner.is_taken_alone() && runner.len() < self.config.concurrency;
-        (fits && runner.reads() && runner.answers()).then_some(runner.len() as f64)
+        (fits && runner.answers()).then_some(runner.len() as f64)
     }
 
     fn soonest_free(&self) -> Option<usize> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gristmill_engine::executor::Event;
 
-use super::Actor;
+use super::{Actor, is_async};
 use crate::frame::{BadFrame, FromZygote, Key};
 use crate::pool::Said;
 use crate::runner::{Killed, News, To};
@@ -42,7 +42,7 @@ impl Actor {
                 tracing::info!(zygote.pid = zygote.pid, tasks = hello.tasks.len(), "the project is imported anew");
                 self.async_tasks = hello.async_tasks.into_iter().collect();
                 for held in &mut self.queue {
-                    held.is_async = self.async_tasks.contains(&held.claimed.lane.task_name);
+                    held.is_async = is_async(held, &self.async_tasks);
                 }
                 self.tell(Said::Tasks(hello.tasks));
             }

@@ -60,7 +60,7 @@ impl Actor {
         if measured_next(runner).is_none_or(|at| at > now) {
             return;
         }
-        runner.measured = Some(now);
+        runner.measured = now;
         let after_jobs = std::mem::take(&mut runner.to_measure);
         let Some(used) = runner.pid.and_then(resident) else { return };
         let limited = runner.started().iter().filter_map(|running| Some((running.held.asks.memory?, running.held.key)));
@@ -95,7 +95,7 @@ fn measured_next(runner: &Runner) -> Option<Instant> {
     } else {
         return None;
     };
-    Some(runner.measured.map_or_else(Instant::now, |last| last + every))
+    Some(runner.measured + every)
 }
 
 /// Bytes of a process's memory that are resident.

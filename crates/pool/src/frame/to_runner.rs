@@ -26,10 +26,11 @@ pub fn run(claimed: &Claimed, worker_id: &str) -> Result<Vec<u8>, TooLong> {
     text_member(&mut json, "worker_id", Some(worker_id));
     json.extend_from_slice(
         format!(
-            ",\"token\":{},\"priority\":{},\"attempt\":{}}}",
+            ",\"token\":{},\"priority\":{},\"attempt\":{},\"failures\":{}}}",
             claimed.token,
             claimed.priority,
-            claimed.attempt_number()
+            claimed.attempt_number(),
+            claimed.counts.failures
         )
         .as_bytes(),
     );
