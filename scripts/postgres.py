@@ -54,13 +54,13 @@ def server(*, durable: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def own_server(*, durable: bool = False) -> Iterator[Server]:
-    """A server that nobody else uses, so that it may be stopped and started again."""
+def own_server(*, durable: bool = False, **settings: str) -> Iterator[Server]:
+    """A server that nobody else uses, so that it may be stopped and started again, or has settings of its own."""
     sweep()
     user = unprivileged_user()
     with folder(user) as home:
         binaries = runnable(find_binaries() or wheel_binaries(), user, home)
-        own = Server(binaries, home / "data", user, DURABLE if durable else FORGETFUL)
+        own = Server(binaries, home / "data", user, {**(DURABLE if durable else FORGETFUL), **settings})
         try:
             own.start()
             yield own

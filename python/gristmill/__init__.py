@@ -3,11 +3,15 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from gristmill.bulk import call
-from gristmill.compat import task
+from gristmill.decorators import options, task
+from gristmill.postpone import Postpone
+from gristmill.remote import remote
+from gristmill.retries import Constant, Exponential, Linear
+from gristmill.uniqueness import Unique
 
 try:
     __version__ = version("gristmill")
 except PackageNotFoundError:  # run from a source tree
     __version__ = "0+source"
 
-__all__ = ["call", "task"]
+__all__ = ["Constant", "Exponential", "Linear", "Postpone", "Unique", "call", "options", "remote", "task"]

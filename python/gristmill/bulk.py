@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from django.db import DatabaseError, connections, transaction
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from gristmill.compat import AnyTask, AnyTaskResult, TaskResult, TaskResultStatus, task_enqueued
+from gristmill.compat import AnyTask, TaskResult, TaskResultStatus, task_enqueued
 from gristmill.ids import new_id
+from gristmill.insert import NewJob
+from gristmill.insert_many import ROWS_PER_STATEMENT, insert_jobs, insert_with_keys
 from gristmill.json_rule import encode
-from gristmill.moments import database_now, utc_text
+from gristmill.moments import database_now
 
 if TYPE_CHECKING:
     from gristmill.backend import GristmillBackend
-
-#: Rows of one statement: enough that the round trip is nothing, few enough that binds stay small.
-ROWS_PER_STATEMENT = 1_000
+    from gristmill.preparation import Prepared
+    from gristmill.results import JobResult
 
 
 class Call(NamedTuple):
@@ -36,11 +36,24 @@ def call(*args: Any, **kwargs: Any) -> Call:
     return Call(args, kwargs)
 
 
-class Enqueued(Sequence[AnyTaskResult]):
-    """The results of a bulk enqueue, in the order of the calls; each is built when it is looked at."""
+class Enqueued(Sequence["JobResult[..., Any]"]):
+    """
+    The results of a bulk enqueue, in the order of the calls; each is built when it is looked at.
 
-    def __init__(self, task: AnyTask, backend: str, enqueued_at: datetime, jobs: list[tuple[str, Call]]) -> None:
+    The result of a call that met a job with its unique key is that job's, with `existing` true.
+    """
+
+    def __init__(
+        self,
+        task: AnyTask,
+        backend: str,
+        enqueued_at: datetime,
+        jobs: list[tuple[str, Call]],
+        existing: dict[int, JobResult[..., Any]] | None = None,
+    ) -> None:
         self._task, self._backend, self._enqueued_at, self._jobs = task, backend, enqueued_at, jobs
+        # By position.
+        self._existing = existing or {}
 
     @property
     def ids(self) -> list[str]:
@@ -51,14 +64,21 @@ class Enqueued(Sequence[AnyTaskResult]):
         return len(self._jobs)
 
     @overload
-    def __getitem__(self, index: int) -> AnyTaskResult: ...
+    def __getitem__(self, index: int) -> JobResult[..., Any]: ...
     @overload
     def __getitem__(self, index: slice) -> Enqueued: ...
-    def __getitem__(self, index: int | slice) -> AnyTaskResult | Enqueued:
+    def __getitem__(self, index: int | slice) -> JobResult[..., Any] | Enqueued:
         if isinstance(index, slice):
-            return Enqueued(self._task, self._backend, self._enqueued_at, self._jobs[index])
-        job_id, (args, kwargs) = self._jobs[index]
-        return TaskResult(
+            places = range(len(self._jobs))[index]
+            existing = {place: self._existing[old] for place, old in enumerate(places) if old in self._existing}
+            return Enqueued(self._task, self._backend, self._enqueued_at, self._jobs[index], existing)
+        index = range(len(self._jobs))[index]
+        return self._existing.get(index) or self._new(*self._jobs[index])
+
+    def _new(self, job_id: str, asked: Call, *, existing: bool = False) -> JobResult[..., Any]:
+        from gristmill.results import JobResult
+
+        return JobResult(
             task=self._task,
             id=job_id,
             status=TaskResultStatus.READY,
@@ -66,12 +86,27 @@ class Enqueued(Sequence[AnyTaskResult]):
             started_at=None,
             finished_at=None,
             last_attempted_at=None,
-            args=list(args),
-            kwargs=kwargs,
+            args=list(asked.args),
+            kwargs=asked.kwargs,
             backend=self._backend,
             errors=[],
             worker_ids=[],
+            existing=existing,
         )
+
+    def settle(self, first: dict[int, int], held: dict[int, JobResult[..., Any]]) -> None:
+        """Notes what unique calls met: the call whose key they repeat, or a job that was there before."""
+        for place, result in held.items():
+            self._jobs[place] = (result.id, self._jobs[place][1])
+            self._existing[place] = result
+        for place, of in first.items():
+            known = self._existing.get(of)
+            self._existing[place] = known or self._new(*self._jobs[of], existing=True)
+            self._jobs[place] = (self._existing[place].id, self._jobs[place][1])
+
+    def made(self) -> Iterator[JobResult[..., Any]]:
+        """Yields the results of the jobs that were made here."""
+        return (self[place] for place in range(len(self)) if place not in self._existing)
 
 
 def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
@@ -80,9 +115,12 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
 
     All of them or none, in the caller's transaction or one of its own, with one moment of enqueue. Errors name the
     call: `calls[17].args[0]: set is not JSON`. The signal `task_enqueued` is sent once a job where something other
-    than Django's own log line listens.
+    than Django's own log line listens. Of calls with one unique key the first makes the job.
     """
+    from gristmill.preparation import prepared_for
+
     backend.validate_task(task)
+    prepared = prepared_for(backend, task)
     connection = connections[backend.database]
     if not connection.in_atomic_block:
         backend.refuse_other_transactions(connection)
@@ -93,37 +131,99 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
             from gristmill.tasks import unchecked_copy
 
             task = unchecked_copy(task, run_after=enqueued_at + task.run_after)
-        rows = _rows(backend, calls, jobs)
-        while chunk := list(islice(rows, ROWS_PER_STATEMENT)):
-            _insert(backend, connection, task, enqueued_at, chunk)
+        enqueued = Enqueued(task, backend.alias, enqueued_at, jobs)
+        rows = _rows(backend, task, prepared, enqueued_at, calls, jobs)
+        if prepared.key_maker is None:
+            insert_jobs(connection, enqueued_at, rows)
+        else:
+            _insert_unique(backend, connection, prepared, enqueued, rows)
         if jobs:
             backend.wake(connection)
-    enqueued = Enqueued(task, backend.alias, enqueued_at, jobs)
     if _someone_listens():
-        for result in enqueued:
+        for result in enqueued.made():
             task_enqueued.send(type(backend), task_result=result)
     return enqueued
 
 
+def _insert_unique(
+    backend: GristmillBackend,
+    connection: BaseDatabaseWrapper,
+    prepared: Prepared,
+    enqueued: Enqueued,
+    rows: Iterable[NewJob],
+) -> None:
+    """Inserts what has a key of its own: all keys in their order first, then what others hold, in that order too."""
+    from gristmill.conflict import insert_unique
+
+    # Place of the first call of each key, and of those that repeat it.
+    places: dict[str, int] = {}
+    first: dict[int, int] = {}
+    by_key: dict[str, NewJob] = {}
+    for place, row in enumerate(rows):
+        assert row.key is not None
+        if row.key in places:
+            first[place] = places[row.key]
+        else:
+            places[row.key] = place
+            by_key[row.key] = row
+    ordered = sorted(by_key)
+    now = enqueued._enqueued_at
+    taken = insert_with_keys(connection, now, [by_key[key] for key in ordered])
+    holders: dict[int, str] = {}
+    for key in ordered:
+        if by_key[key].id not in taken:
+            answer = insert_unique(backend, connection, by_key[key], prepared.unique, now, taken=True)
+            if isinstance(answer, str):
+                holders[places[key]] = answer
+    found = backend.existing_results(holders.values())
+    enqueued.settle(first, {place: found[job_id] for place, job_id in holders.items()})
+
+
 def _rows(
-    backend: GristmillBackend, calls: Iterable[Call | Sequence[Any]], jobs: list[tuple[str, Call]]
-) -> Iterator[tuple[str, str, str]]:
-    limit = backend.max_json_bytes
+    backend: GristmillBackend,
+    task: AnyTask,
+    prepared: Prepared,
+    enqueued_at: datetime,
+    calls: Iterable[Call | Sequence[Any]],
+    jobs: list[tuple[str, Call]],
+) -> Iterator[NewJob]:
+    from gristmill.preparation import with_key
+
+    limit, keys = backend.max_json_bytes, prepared.key_maker
+    deadline = prepared.deadline
+    if isinstance(deadline, timedelta):
+        deadline = enqueued_at + deadline
+    like = NewJob(
+        id="",
+        backend=backend.alias,
+        queue_name=task.queue_name,
+        task_name=prepared.task_name,
+        priority=int(task.priority),
+        run_after=task.run_after,
+        deadline=deadline,
+        args_json="[]",
+        kwargs_json="{}",
+        options_json=prepared.options_json,
+    )
     for number, asked in enumerate(calls):
-        one = asked if isinstance(asked, Call) else Call(_arguments(asked, number), {})
+        one = as_call(asked, number)
         args = encode(one.args, where=f"calls[{number}].args", max_bytes=limit)
         kwargs = encode(one.kwargs, where=f"calls[{number}].kwargs", max_bytes=limit) if one.kwargs else "{}"
         job_id = new_id().hex
         jobs.append((job_id, one))
-        yield job_id, args, kwargs
+        job = like._replace(id=job_id, args_json=args, kwargs_json=kwargs)
+        yield job if keys is None else with_key(job, prepared, keys.key(*one))
 
 
-def _arguments(asked: Sequence[Any], number: int) -> tuple[Any, ...]:
+def as_call(asked: Call | Sequence[Any], number: int) -> Call:
+    """Returns what was asked in one form; raises TypeError, naming its number, for what is neither."""
+    if isinstance(asked, Call):
+        return asked
     if not isinstance(asked, (tuple, list)):
         raise TypeError(
             f"calls[{number}]: give a tuple of arguments, such as (7,), or call(7, size=3); not {type(asked).__name__}"
         )
-    return tuple(asked)
+    return Call(tuple(asked), {})
 
 
 def _now(backend: GristmillBackend, connection: BaseDatabaseWrapper) -> datetime:
@@ -131,31 +231,6 @@ def _now(backend: GristmillBackend, connection: BaseDatabaseWrapper) -> datetime
     if backend.uses_django_clock():
         return timezone.now()
     return database_now(connection)
-
-
-def _insert(
-    backend: GristmillBackend,
-    connection: BaseDatabaseWrapper,
-    task: AnyTask,
-    enqueued_at: datetime,
-    rows: list[tuple[str, str, str]],
-) -> None:
-    from gristmill.backend import raise_if_tables_missing
-
-    options = backend.options_json(task)
-    shared: list[Any] = [backend.alias, task.queue_name, task.module_path, int(task.priority)]
-    try:
-        with connection.cursor() as cursor:
-            if connection.vendor == "sqlite":
-                run_after = utc_text(task.run_after) if task.run_after else None
-                tail = [*shared, run_after, utc_text(enqueued_at), options]
-                cursor.executemany(SQLITE, [(*row, *tail) for row in rows])
-            else:
-                ids, args, kwargs = (list(column) for column in zip(*rows, strict=True))
-                cursor.execute(POSTGRES, [*shared, task.run_after, enqueued_at, options, ids, args, kwargs])
-    except DatabaseError as error:
-        raise_if_tables_missing(error, connection)
-        raise
 
 
 def _someone_listens() -> bool:
@@ -166,16 +241,4 @@ def _someone_listens() -> bool:
     return bool(task_enqueued.receivers) and logging.getLogger(framework).isEnabledFor(logging.DEBUG)
 
 
-# The trigger gristmill_job_place puts each job in its place.
-SQLITE = (
-    "insert into gristmill_job "
-    "(id, args, kwargs, backend, queue_name, task_name, priority, run_after, enqueued_at, options) "
-    "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-)
-
-POSTGRES = (
-    "insert into gristmill_job "
-    "(backend, queue_name, task_name, priority, run_after, enqueued_at, options, id, args, kwargs) "
-    "select %s, %s, %s, %s::smallint, %s::timestamptz, %s::timestamptz, %s::text, id, args, kwargs "
-    "from unnest(%s::uuid[], %s::text[], %s::text[]) as one(id, args, kwargs)"
-)
+__all__ = ["ROWS_PER_STATEMENT", "Call", "Enqueued", "call", "enqueue_many"]

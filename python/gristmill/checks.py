@@ -11,13 +11,19 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
+from gristmill import registry
 from gristmill.compat import task_backends
+from gristmill.option_rules import default_errors
 from gristmill.schema import DIALECTS, is_in_memory, tables_exist, unsupported
+from gristmill.task_options import NOT_GIVEN, NOTHING
+from gristmill.tasks import transactional_elsewhere
 
 if TYPE_CHECKING:
     from gristmill.backend import GristmillBackend
 
-OPTIONS = frozenset({"CLOCK", "DATABASE", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "WORKER"})
+OPTIONS = frozenset(
+    {"CLOCK", "DATABASE", "DEFAULTS", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION", "WORKER"}
+)
 
 
 def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage]:
@@ -30,12 +36,12 @@ def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage
                 id="gristmill.E001",
             )
         ]
-    return [*check_options(backend), *check_database(backend)]
+    return [*check_options(backend), *check_queues(backend), *check_database(backend), *check_transactional(backend)]
 
 
 def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
     """Checks the names and values of OPTIONS."""
-    from gristmill.commands.worker import option_errors
+    from gristmill.commands.worker_options import option_errors
 
     where = f"TASKS['{backend.alias}']['OPTIONS']"
     for name in sorted(set(backend.options) - OPTIONS):
@@ -55,6 +61,41 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
             )
     for sentence in option_errors(backend.options.get("WORKER", {})):
         yield Error(f"{where}['WORKER']: {sentence}.", id="gristmill.E004")
+
+
+def check_queues(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Checks DEFAULTS, those of each queue, and that the queues exist."""
+    where = f"TASKS['{backend.alias}']['OPTIONS']"
+    hint = "They are options for tasks that do not say otherwise, such as {'max_attempts': 3}."
+    for sentence in default_errors(backend.options.get("DEFAULTS", {})):
+        yield Error(f"{where}['DEFAULTS']: {sentence}.", hint=hint, id="gristmill.E007")
+    queues = backend.options.get("QUEUES", {})
+    for name, entry in queues.items() if isinstance(queues, dict) else ():
+        if backend.queues and name not in backend.queues:
+            yield Warning(
+                f"{where}['QUEUES'] is about a queue {name!r} that the backend does not have.",
+                hint=f"TASKS['{backend.alias}']['QUEUES'] names {', '.join(map(repr, sorted(backend.queues)))}.",
+                id="gristmill.W003",
+            )
+        defaults = entry.get("defaults", {}) if isinstance(entry, dict) else {}
+        # What is no dictionary at all has been named among the settings of queues.
+        for sentence in default_errors(defaults) if isinstance(defaults, dict) else ():
+            yield Error(f"{where}['QUEUES'][{name!r}]['defaults']: {sentence}.", hint=hint, id="gristmill.E007")
+
+
+def check_transactional(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Checks that transactional tasks write where a router has put the queue; where OPTIONS says it, import does."""
+    if backend.options.get("DATABASE"):
+        return
+    database = backend.database
+    for task in registry.tasks.get(backend.alias, {}).values():
+        given = getattr(task, "options", NOTHING).transactional
+        if given is not NOT_GIVEN and given and database != ("default" if given is True else given):
+            yield Error(
+                transactional_elsewhere(task.module_path, given, database) + ".",
+                hint="Your router sends the app gristmill to that database.",
+                id="gristmill.E008",
+            )
 
 
 def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:

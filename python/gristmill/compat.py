@@ -6,6 +6,7 @@ import django
 
 if TYPE_CHECKING or django.VERSION >= (6, 0):
     from django.tasks import TaskContext, TaskResult, TaskResultStatus, task, task_backends
+    from django.tasks.backends import dummy, immediate
     from django.tasks.backends.base import BaseTaskBackend
     from django.tasks.base import Task, TaskError
     from django.tasks.exceptions import InvalidTask, InvalidTaskBackend, TaskResultDoesNotExist, TaskResultMismatch
@@ -22,6 +23,7 @@ else:
             "install the backport with: pip install 'gristmill[django52]'"
         ) from error
     from django_tasks import TaskContext, TaskResult, TaskResultStatus, exceptions, task, task_backends
+    from django_tasks.backends import dummy, immediate
     from django_tasks.backends.base import BaseTaskBackend
     from django_tasks.base import Task, TaskError
     from django_tasks.exceptions import TaskResultDoesNotExist, TaskResultMismatch
@@ -35,11 +37,25 @@ else:
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from django.tasks import TaskResult as ResultBase
+    from django.tasks.base import Task as TaskBase
+
     AnyTask: TypeAlias = Task[..., Any]
     AnyTaskResult: TypeAlias = TaskResult[..., Any]
 else:
     # Neither Django's classes nor the backport's take the same parameters at run time.
     AnyTask, AnyTaskResult = Task, TaskResult
+
+    class _Subscriptable:
+        """A class to inherit from under the parameters that type checkers know of it."""
+
+        def __init__(self, real):
+            self.real = real
+
+        def __getitem__(self, parameters):
+            return self.real
+
+    TaskBase, ResultBase = _Subscriptable(Task), _Subscriptable(TaskResult)
 
 __all__ = [
     "AnyTask",
@@ -47,13 +63,17 @@ __all__ = [
     "BaseTaskBackend",
     "InvalidTask",
     "InvalidTaskBackend",
+    "ResultBase",
     "Task",
+    "TaskBase",
     "TaskContext",
     "TaskError",
     "TaskResult",
     "TaskResultDoesNotExist",
     "TaskResultMismatch",
     "TaskResultStatus",
+    "dummy",
+    "immediate",
     "normalize_json",
     "task",
     "task_backends",

@@ -12,6 +12,10 @@ class OutsideTransaction(TransactionManagementError):
     """A transaction is open, but on another database than the queue's, so the job would not be part of it."""
 
 
+class UniqueContention(RuntimeError):
+    """A unique key went from job to job while an enqueue wanted it; enqueueing again is likely to succeed."""
+
+
 class UnknownTask(LookupError):
     """A job names a task that no installed app registers here; its result can be read, but not run."""
 
@@ -30,3 +34,28 @@ class WorkerLost(AttemptError):
 
 class Interrupted(AttemptError):
     """The worker had to stop before the job was done."""
+
+
+class TimedOut(TimeoutError):
+    """Raised in a handler that has run longer than its `timeout`. Two seconds later its process is killed."""
+
+
+class Cancelled(BaseException):
+    """
+    Raised in a handler whose job someone cancels. Five seconds later its process is killed.
+
+    Not an Exception, so that `except Exception` lets it pass.
+    """
+
+
+class OutOfMemory(MemoryError):
+    """Recorded for a job whose process was killed over its `max_memory_mb`. Never raised."""
+
+
+class TransactionBroken(Exception):
+    """
+    A transactional handler returned, but its transaction was not whole any more, so its end could not be part of it.
+
+    It ran COMMIT or ROLLBACK itself, or went on after a database error that had already undone the transaction. Never
+    tried again by itself: part of what it did may have been kept.
+    """

@@ -28,12 +28,15 @@ def describe(error: BaseException) -> tuple[str, str]:
 
 def class_path(error: BaseException) -> str:
     """Returns `module.qualname` of an exception's class."""
-    kind = type(error)
+    return path_of(type(error))[:MAX_CLASS_PATH]
+
+
+def path_of(kind: type) -> str:
+    """Returns `module.qualname` of a class, whatever it says of itself."""
     try:
-        path = storable(f"{kind.__module__}.{kind.__qualname__}")
+        return storable(f"{kind.__module__}.{kind.__qualname__}")
     except Exception:
-        path = "builtins.BaseException"
-    return path[:MAX_CLASS_PATH]
+        return "builtins.BaseException"
 
 
 def formatted(error: BaseException) -> str:

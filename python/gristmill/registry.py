@@ -8,20 +8,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gristmill.compat import Task
 
-# By TASKS alias, then by module path.
+# By TASKS alias, then by name: the module path, unless a task has a name of its own, and every alias.
 tasks: dict[str, dict[str, Task[..., Any]]] = {}
 _loaded = False
 
 
 def register(task: Task[..., Any]) -> None:
     """
-    Makes a task known under its module path.
+    Makes a task known under its name and its aliases.
 
     The first of a name stays, so that a copy made by `using()` does not replace what the decorator made. A function
-    made inside another one has no path that could be found again, and is left out.
+    made inside another one has no path that could be found again, and is left out. Raises InvalidTask, naming both,
+    where two functions claim one name.
     """
-    if "<locals>" not in task.func.__qualname__:
-        tasks.setdefault(task.backend, {}).setdefault(task.module_path, task)
+    if "<locals>" in task.func.__qualname__:
+        return
+    of_alias = tasks.setdefault(task.backend, {})
+    # Django's own tasks have neither a name of their own nor aliases.
+    for name in (getattr(task, "task_name", task.module_path), *getattr(task, "aliases", ())):
+        known = of_alias.get(name) or next((others[name] for others in tasks.values() if name in others), None)
+        if known is not None and known.func is not task.func and known.module_path != task.module_path:
+            from gristmill.compat import InvalidTask
+
+            raise InvalidTask(f"the task name {name!r} is claimed by both {known.module_path} and {task.module_path}")
+        of_alias.setdefault(name, task)
 
 
 def load() -> None:
@@ -50,5 +60,5 @@ def get(backend: str, name: str) -> Task[..., Any] | None:
 
 
 def names() -> list[str]:
-    """Returns every known name, sorted: `using(backend=…)` lets any alias enqueue any task."""
+    """Returns every known name, aliases included, sorted: `using(backend=…)` lets any alias enqueue any task."""
     return sorted({name for of_alias in tasks.values() for name in of_alias})

@@ -1,72 +1,44 @@
 """
-Runs jobs, one after the other: reads them from the worker's socket, calls their tasks, says how each ended.
+Runs jobs: reads them from the worker's socket, calls their tasks, says how each ended.
 
 A fork of the zygote; Django and the project's tasks are there already. What is said on the socket, and how a recall
-is settled by order alone, is told in `docs/design/wire.md`.
+is settled by order alone, is told in `docs/design/wire.md`. What a single job may need is in `gristmill.running`.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import logging
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import fields
-from datetime import datetime, timezone
-from functools import lru_cache
-from inspect import iscoroutinefunction
-from json import JSONDecoder, dumps
-from typing import Any, NamedTuple, TypeVar
+from json import dumps
+from typing import Any
 
-from django.conf import settings
 from django.db import connections
-from django.utils import timezone as django_timezone
 
-from gristmill import registry
-from gristmill.compat import (
-    Task,
-    TaskContext,
-    TaskError,
-    TaskResult,
-    TaskResultStatus,
-    task_backends,
-    task_finished,
-    task_started,
-)
-from gristmill.failure import class_path, describe
-from gristmill.frame import JOB, MAX_LENGTH, STARTED, Parser, pack, pack_job
-from gristmill.json_rule import MAX_BYTES, encode
-
-logger = logging.getLogger("gristmill")
-# json.loads() without its questions about encodings and hooks.
-decode = JSONDecoder().decode
+from gristmill.compat import task_finished, task_started
+from gristmill.frame import JOB, STARTED, Parser, pack, pack_job
+from gristmill.postpone import Postpone
+from gristmill.running import capture, ends, transactional
+from gristmill.running.attempt import KEY, Attempt, decode
+from gristmill.running.event_loop import EventLoop
+from gristmill.running.hygiene import Hygiene, drop_connections, prepare_connections, tidy_connections
+from gristmill.running.limits import Guard
+from gristmill.running.progress import Context, context_of
+from gristmill.running.signals import announce
+from gristmill.running.transactional import WorkerGone
 
 CHUNK = 256 * 1024
-KEY = JOB.size
-RUN, RECALL, QUIT = b"RCQ"
-STARTED_KIND, DONE, FAILED, BACK = b"SDFB"
-RUNNING, SUCCESSFUL = TaskResultStatus.RUNNING, TaskResultStatus.SUCCESSFUL
-# A result of this kind is its own JSON value; no need to read back what was written.
-SCALARS = frozenset({type(None), bool, int, float, str})
-
-
-class WorkerGone(Exception):
-    """The other end of the socket is closed: there is nobody left to work for."""
-
-
-class Call(NamedTuple):
-    """What calling a task takes; made once for each way in which it is enqueued."""
-
-    task: Task[..., Any]
-    function: Callable[..., Any]
-    sender: type
-    max_bytes: int
+RUN, RECALL, QUIT, CANCEL, WRITE = b"RCQXW"
+STARTED_KIND, BACK, INCOMPATIBLE = b"SBI"
+# Seconds for the worker to say how a transactional job is to be ended.
+PATIENCE = 60
 
 
 class Runner:
@@ -81,28 +53,70 @@ class Runner:
         # Recalls of jobs that are not in the queue: of the one about to start, or too late.
         self.recalled: set[bytes] = set()
         self.unsent = b""
+        # Several threads may send: from the first context on.
+        self.is_shared = False
+        self.sending = threading.Lock()
+        self.main_thread = threading.get_ident()
         self.quitting = False
+        # The sync job that runs, and what it prints.
+        self.current: bytes | None = None
+        self.record = capture.Record()
+        self.script: bytes | None = None
+        self.guard = Guard(self.receive_now)
+        self.event_loop: EventLoop | None = None
+        capture.serve_sync(self.record)
+        self.guard.install()
+        self.hygiene = Hygiene()
 
     def run(self) -> None:
         """Serves until told to quit and nothing is left to run; raises WorkerGone."""
         self.unsent = pack(ord("H"), dumps({"pid": os.getpid()}).encode())
         while True:
             while self.queue:
-                self._run(self.queue.popleft())
+                self._run_next()
             if self.unsent:
-                self._send()
+                self.flush()
             if self.quitting:
                 return
             self._receive(0)
             # Connections may have gone stale while this process was idle.
             tidy_connections()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Sends what has been said."""
         data, self.unsent = self.unsent, b""
+        if self.is_shared:
+            self.write(data)
+        elif data:
+            self._send(data)
+
+    def write(self, data: bytes) -> None:
+        """Sends at once, also from a handler or one of its threads: these may be interrupted, but not the frame."""
+        guard = self.guard
+        holds = guard.armed and threading.get_ident() == self.main_thread
+        if holds:
+            guard.held += 1
+        try:
+            with self.sending:
+                self._send(data)
+        finally:
+            if holds:
+                guard.held -= 1
+
+    def _send(self, data: bytes) -> None:
         # A task may have closed this descriptor, and it may be a database's by now.
         if os.fstat(self.descriptor).st_ino != self.inode:
             raise WorkerGone
         self.connection.sendall(data)
+
+    def context_of(self, attempt: Attempt) -> Context:
+        """Makes a handler's context, by which it may send from any of its threads."""
+        self.is_shared = True
+        return context_of(attempt, self.write)
+
+    def receive_now(self) -> None:
+        """Reads what lies in the socket without waiting; raises WorkerGone."""
+        self._receive(socket.MSG_DONTWAIT)
 
     def _receive(self, flags: int) -> None:
         size = CHUNK
@@ -121,6 +135,10 @@ class Runner:
                     self._recall(payload)
                 elif kind == QUIT:
                     self.quitting = True
+                elif kind == CANCEL:
+                    self._cancel(payload)
+                elif kind == WRITE:
+                    self.script = payload
             flags = socket.MSG_DONTWAIT
 
     def _recall(self, key: bytes) -> None:
@@ -131,84 +149,168 @@ class Runner:
                 return
         self.recalled.add(key)
 
+    def _cancel(self, key: bytes) -> None:
+        if key == self.current:
+            self.guard.cancel()
+        elif self.event_loop is not None:
+            self.event_loop.cancel(key)
+
     def _back(self, key: bytes, why: str = "") -> None:
         job, token = JOB.unpack(key)
         self.unsent += pack_job(BACK, job, token, why.encode())
 
-    def _run(self, payload: bytes) -> None:
-        """Runs one job; its end is left in `unsent`."""
-        key = payload[:KEY]
-        job, token = JOB.unpack(key)
-        call = result = problem = None
-        try:
-            request = decode(payload[KEY:].decode())
-            call = call_of(request["backend"], request["task"], request["queue_name"], request["priority"])
-            if call is None:
-                self._back(key, f"task {request['task']} is not registered here")
-                return
-            result = result_of(request, call.task)
-        except Exception as error:
-            problem = error
+    def _run_next(self) -> None:
+        attempt = Attempt(self.queue[0])
+        if attempt.is_async:
+            if self.event_loop is None:
+                self.event_loop = EventLoop(self)
+            # Its jobs have records of their own.
+            capture.serve_sync(None)
+            self.event_loop.run()
+            capture.serve_sync(self.record)
+            return
+        self.queue.popleft()
+        if attempt.is_known and attempt.problem is None and attempt.asks_for_its_past:
+            attempt.learn_its_past()
+        self.guard.due = None
+        # Known before it is said, so that a cancel finds it as soon as there can be one.
+        self.current = attempt.key
+        if self._start(attempt):
+            self._run(attempt)
+        self.current = None
 
+    def next_async(self) -> Attempt | None:
+        """Takes and starts the next job if that is an async one."""
+        while self.queue:
+            attempt = Attempt(self.queue[0])
+            if not attempt.is_async:
+                return None
+            self.queue.popleft()
+            if self._start(attempt):
+                return attempt
+        return None
+
+    def _start(self, attempt: Attempt) -> bool:
+        """Says that a job starts; False when it is not to, which has been said."""
+        key = attempt.key
+        if attempt.problem is None:
+            if not attempt.is_known:
+                self._back(key, f"task {attempt.request['task']} is not registered here")
+                return False
+            args, kwargs = attempt.request["args"], attempt.request["kwargs"]
+            shape = (len(args), *kwargs) if kwargs else len(args)
+            if shape not in attempt.call.shapes and (misfit := attempt.call.misfit(shape, args, kwargs)) is not None:
+                self.unsent += pack_job(INCOMPATIBLE, attempt.job, attempt.token, misfit.encode())
+                return False
         # Said first, then looked: so a recall that the worker wrote before it could read this is found here.
-        self.unsent += STARTED.pack(1 + KEY + 8, STARTED_KIND, job, token, time.monotonic_ns())
-        self._send()
+        self.unsent += STARTED.pack(1 + KEY + 8, STARTED_KIND, attempt.job, attempt.token, time.monotonic_ns())
+        self.flush()
         self._receive(socket.MSG_DONTWAIT)
         if self.recalled:
             recalled = key in self.recalled
             self.recalled.clear()
             if recalled:
                 self._back(key)
-                return
+                return False
+        return True
 
-        if call is None or result is None or problem is not None:
-            self._failed(job, token, "error", problem or LookupError("no call"))
+    def _run(self, attempt: Attempt) -> None:
+        """Runs a sync job that has started; its end is left in `unsent`."""
+        if attempt.problem is None:
+            announce(task_started, attempt.call.sender, attempt.result)
+        if self.record.used:
+            self.record.clear()
+        if attempt.problem is not None:
+            self.fail(attempt, "error", attempt.problem)
+            return
+        if attempt.is_transactional:
+            transactional.run(self, attempt)
         else:
-            self._call(job, token, call, result)
+            self._call(attempt)
+        if self.guard.fired is not None:
+            drop_connections()
         tidy_connections()
+        if not self.hygiene.restore(attempt):
+            self._retire()
 
-    def _call(self, job: bytes, token: int, call: Call, result: TaskResult[..., Any]) -> None:
-        announce(task_started, call.sender, result)
+    def _call(self, attempt: Attempt) -> None:
         reason = "error"
         try:
-            if call.task.takes_context:
-                value = call.function(TaskContext(task_result=result), *result.args, **result.kwargs)
-            else:
-                value = call.function(*result.args, **result.kwargs)
+            value = self.call(attempt)
             reason = "bad result"
-            if value is None:
-                text = "null"
-            else:
-                text = encode(value, where="result", max_bytes=call.max_bytes)
-                if type(value) not in SCALARS:
-                    value = decode(text)
-            end = pack_job(DONE, job, token, text.encode())
+            text, value = ends.encoded(value, attempt)
+            end = ends.done(attempt, text)
+        except Postpone as postpone:
+            self.say(attempt, ends.postponed(attempt, postpone))
         except BaseException as error:
-            path, trace = self._failed(job, token, reason, error)
-            assign(result, "finished_at", django_timezone.now())
-            result.errors.append(new(TaskError, exception_class_path=path, traceback=trace))
-            assign(result, "status", TaskResultStatus.FAILED)
-            # Sent here, where Django's own receiver finds the exception for the log.
-            announce(task_finished, call.sender, result)
+            self.fail(attempt, reason, error)
             # The frames that it went through would keep their variables alive.
             error.__traceback__ = None
         else:
-            self.unsent += end
-            assign(result, "finished_at", django_timezone.now())
-            assign(result, "_return_value", value)
-            assign(result, "status", SUCCESSFUL)
-            announce(task_finished, call.sender, result)
+            self.say(attempt, end)
+            ends.succeed(attempt, value)
+            announce(task_finished, attempt.call.sender, attempt.result)
 
-    def _failed(self, job: bytes, token: int, reason: str, error: BaseException) -> tuple[str, str]:
-        path, trace = describe(error)
-        text = dumps({"reason": reason, "exception_class_path": path, "traceback": trace})
-        self.unsent += pack_job(FAILED, job, token, text.encode())
-        return path, trace
+    def call(self, attempt: Attempt) -> Any:
+        """Calls the handler within its limits; raises what it does, Postpone also where it returns one."""
+        call = attempt.call
+        function = call.task.call if call.is_async else call.function
+        first = (self.context_of(attempt),) if call.task.takes_context else ()
+        try:
+            value = self.guard.call(attempt, function, first)
+        except Postpone as postpone:
+            value = postpone
+        if isinstance(value, Postpone):
+            # Someone's cancel weighs more than the wish to run again.
+            raise self.guard.cancelled() or value
+        return value
+
+    def say(self, attempt: Attempt, end: bytes) -> None:
+        """Says the frame that ends a sync attempt, after what has to come before it."""
+        if self.record.used or attempt.reporter is not None:
+            self.unsent += ends.said_before(attempt, self.record)
+        self.unsent += end
+
+    def fail(self, attempt: Attempt, reason: str, error: BaseException) -> None:
+        """Says that a sync handler has failed, and tells Django when that is final; within the except block."""
+        reason = self.guard.reason_for(error, attempt) or reason
+        end, final = ends.fail(attempt, reason, error)
+        self.say(attempt, end)
+        if final and attempt.problem is None:
+            # Sent here, where Django's own receiver finds the exception for the log.
+            announce(task_finished, attempt.call.sender, attempt.result)
+
+    def ask(self, attempt: Attempt, frame: bytes) -> dict[str, Any]:
+        """Sends a frame and waits for the statements that answer it; raises WorkerGone."""
+        self.script = None
+        self.unsent += frame
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLIN)
+        deadline = time.monotonic() + PATIENCE
+        try:
+            self.flush()
+            while self.script is None or not self.script.startswith(attempt.key):
+                if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+                    raise WorkerGone
+                self.receive_now()
+        except OSError as error:
+            raise WorkerGone from error
+        script, self.script = self.script, None
+        answer: dict[str, Any] = decode(script[KEY:].decode())
+        return answer
+
+    def _retire(self) -> None:
+        """Gives back what is left and ends: another process takes this one's place."""
+        self._receive(socket.MSG_DONTWAIT)
+        while self.queue:
+            self._back(self.queue.popleft()[:KEY])
+        self.quitting = True
 
 
 def serve(connection: socket.socket) -> None:
     """Runs jobs until the worker says quit or is gone."""
     leave_forks_to_the_task(connection)
+    prepare_connections()
     try:
         Runner(connection).run()
     except (WorkerGone, OSError):
@@ -233,7 +335,8 @@ def leave_forks_to_the_task(connection: socket.socket) -> None:
 
     def in_child() -> None:
         connection.close()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        capture.serve_sync(None)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM, signal.SIGUSR1):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         restore()
@@ -246,116 +349,3 @@ def finish() -> None:
     for step in (connections.close_all, atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):
         with contextlib.suppress(BaseException):
             step()
-
-
-@lru_cache(maxsize=4096)
-def call_of(backend: str, name: str, queue_name: str, priority: int) -> Call | None:
-    """Returns how to call a task that was enqueued like this; None when it is not registered here."""
-    registered = registry.get(backend, name)
-    if registered is None:
-        return None
-    task = copy(registered, backend=backend, queue_name=queue_name, priority=priority, run_after=None)
-    # An async function goes through Task.call, which brings its event loop.
-    function = task.call if iscoroutinefunction(task.func) else task.func
-    its_backend = task_backends[backend]
-    max_bytes = min(getattr(its_backend, "max_json_bytes", MAX_BYTES), MAX_LENGTH - 64)
-    return Call(task, function, type(its_backend), max_bytes)
-
-
-def result_of(request: dict[str, Any], task: Task[..., Any]) -> TaskResult[..., Any]:
-    """Builds the TaskResult that signals and contexts show: running, on its newest attempt."""
-    args, kwargs = request["args"], request["kwargs"]
-    if type(args) is not list or type(kwargs) is not dict:
-        raise TypeError("stored arguments are not a JSON array and a JSON object")
-    if request["run_after"] is not None:
-        task = copy(task, run_after=moment(request["run_after"]))
-    now = django_timezone.now()
-    errors: list[TaskError] = []
-    worker_ids: list[str] = [request["worker_id"]]
-    if request["attempt"] > 1:
-        errors, worker_ids = earlier_attempts(request, task)
-    return new(
-        TaskResult,
-        task=task,
-        id=request["id"],
-        status=RUNNING,
-        enqueued_at=moment(request["enqueued_at"]),
-        started_at=moment(request["started_at"]) if request["started_at"] else now,
-        finished_at=None,
-        last_attempted_at=now,
-        args=args,
-        kwargs=kwargs,
-        backend=request["backend"],
-        errors=errors,
-        worker_ids=worker_ids,
-        _return_value=None,
-    )
-
-
-def earlier_attempts(request: dict[str, Any], task: Task[..., Any]) -> tuple[list[TaskError], list[str]]:
-    """Asks the backend for the errors so far and for who worked on the job, this attempt included."""
-    try:
-        stored = task_backends[task.backend].get_result(request["id"])
-        if len(stored.worker_ids) == request["attempt"]:
-            return list(stored.errors), list(stored.worker_ids)
-    except Exception:
-        logger.warning("job %s: its earlier attempts cannot be read", request["id"], exc_info=True)
-    # At least the count is right, so `context.attempt` is.
-    return [], [request["worker_id"]] * request["attempt"]
-
-
-def moment(text: str) -> datetime:
-    """Reads a moment of the database's clock as Django shows it: aware under USE_TZ, else in TIME_ZONE."""
-    read = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
-    if settings.USE_TZ:
-        return read
-    return django_timezone.make_naive(read, django_timezone.get_default_timezone())
-
-
-def announce(sent: Any, sender: type, result: TaskResult[..., Any]) -> None:
-    """Sends a signal; what its receivers raise is logged and changes nothing about the job."""
-    try:
-        sent.send_robust(sender=sender, task_result=result)
-    except BaseException as error:
-        logger.exception("job %s: a signal receiver raised %s", result.id, class_path(error))
-
-
-def tidy_connections() -> None:
-    """Closes connections that are broken, too old, or left inside a transaction; never fails."""
-    try:
-        for connection in connections.all(initialized_only=True):
-            if connection.in_atomic_block:
-                # A handler entered atomic() and never left it. Nothing of it may leak into the next job.
-                logger.error("a task left a transaction open on database '%s'; rolled back", connection.alias)
-                connection.in_atomic_block = False
-                connection.savepoint_ids = []
-                connection.needs_rollback = False
-                connection.run_on_commit = []
-                connection.close()
-            else:
-                connection.close_if_unusable_or_obsolete()
-            connection.queries_log.clear()
-    except Exception:
-        logger.exception("database connections could not be tidied up")
-
-
-Made = TypeVar("Made")
-assign = object.__setattr__
-
-
-def new(kind: type[Made], **values: Any) -> Made:
-    """
-    Builds a frozen dataclass of Django's from all of its fields, without its `__init__`.
-
-    Only for values that need no checking: moments and lists made here, and arguments that come from JSON.
-    """
-    made = object.__new__(kind)
-    for name, value in values.items():
-        assign(made, name, value)
-    return made
-
-
-def copy(task: Task[..., Any], **changes: Any) -> Task[..., Any]:
-    """Returns a copy of a task that is neither validated nor registered: the job was valid when it was enqueued."""
-    values = {field.name: getattr(task, field.name) for field in fields(task)}
-    return new(type(task), **{**values, **changes})

@@ -48,9 +48,11 @@ def run(connection: BaseDatabaseWrapper, statements: Sequence[str], binds: Seque
     ):
         for statement in statements:
             text, numbers = prepared(dialect, statement)
-            given = [binds[number - 1] for number in numbers]
+            given: Any
             if dialect == "postgres":
-                given = [value if value is None else str(value) for value in given]
+                given = [None if (value := binds[number - 1]) is None else str(value) for number in numbers]
+            else:
+                given = {f"bind{number}": binds[number - 1] for number in numbers}
             cursor.execute(text, given)
             if cursor.description is not None:
                 rows += (tuple(row) for row in cursor.fetchall())
@@ -77,8 +79,8 @@ def prepared(dialect: str, statement: str) -> tuple[str, list[int]]:
     bare = _COMMENT.sub("", statement).strip().rstrip(";")
     numbered = _NUMBERED[dialect]
     if dialect == "sqlite":
-        highest = max((int(number) for number in numbered.findall(bare)), default=0)
-        return bare, list(range(1, highest + 1))
+        # Named, and given as a dictionary: Python takes a sequence for `?1` no longer, and a dictionary only for names.
+        return numbered.sub(r":bind\1", bare), sorted({int(number) for number in numbered.findall(bare)})
     parts: list[str] = []
     end = 0
     for found in numbered.finditer(bare):

@@ -13,7 +13,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count
 
-from gristmill.models import Attempt, JobRow, ResultRow, RunningRow, Worker
+from gristmill.models import Attempt, ControlRow, JobRow, Queue, ResultRow, RunningRow, Worker
 from gristmill.moments import database_now
 
 #: A count stops here and is shown as "10,000+".
@@ -21,6 +21,7 @@ CAP = 10_000
 #: Failures are looked for among this many newest results.
 RECENT = 1_000
 SHOWN_FAILURES = 5
+SHOWN_CANCELS = 5
 #: Pairs of queue and task that have ready jobs; beyond this many the rest is left out.
 MAX_LANES = 500
 
@@ -56,10 +57,18 @@ class QueueSeen:
     queue_name: str
     ready: int = 0
     scheduled: int = 0
+    # Those of the scheduled ones that failed before.
+    retrying: int = 0
+    held: int = 0
     running: int = 0
     successful: int = 0
+    # Poisoned ones too.
     failed: int = 0
+    cancelled: int = 0
     at_least: list[str] = field(default_factory=list)
+    # Why it is paused; None where it runs.
+    paused: str | None = None
+    paused_seconds_ago: float | None = None
 
 
 @dataclass
@@ -71,6 +80,17 @@ class Unroutable:
     task_name: str
     ready: int
     at_least: bool
+
+
+@dataclass
+class CancelSeen:
+    """A running job that was asked to end."""
+
+    id: str
+    backend: str
+    queue_name: str
+    task_name: str
+    seconds_ago: float
 
 
 @dataclass
@@ -94,6 +114,8 @@ class Survey:
     workers: list[WorkerSeen]
     queues: list[QueueSeen]
     unroutable: list[Unroutable]
+    # The oldest of them.
+    cancels: list[CancelSeen]
     failures: list[FailureSeen]
     oldest_ready_seconds: float | None
 
@@ -109,7 +131,7 @@ def survey(connection: BaseDatabaseWrapper, backends: dict[str, set[str]]) -> Su
     lanes = ready_lanes(connection, backends)
     return Survey(
         workers=workers,
-        queues=queue_counts(connection, backends, lanes),
+        queues=queue_counts(connection, backends, lanes, now),
         unroutable=[
             Unroutable(backend, queue_name, task_name, min(count, CAP), count > CAP)
             for (backend, queue_name, task_name), count in lanes.items()
@@ -118,6 +140,7 @@ def survey(connection: BaseDatabaseWrapper, backends: dict[str, set[str]]) -> Su
                 for worker in workers
             )
         ],
+        cancels=cancels_asked(connection, backends, now),
         failures=recent_failures(connection, backends, now),
         oldest_ready_seconds=oldest_ready(connection, backends, now),
     )
@@ -134,7 +157,7 @@ def live_workers(connection: BaseDatabaseWrapper, backends: dict[str, set[str]],
     running = dict(counted.annotate(count=Count("id"))) if rows else {}
     workers = []
     for row in rows:
-        age = (now - row.heartbeat_at).total_seconds()
+        age = seconds_between(row.heartbeat_at, now)
         state = "silent" if age > row.lease_seconds else "idle" if row.idle else "working"
         workers.append(
             WorkerSeen(
@@ -144,7 +167,7 @@ def live_workers(connection: BaseDatabaseWrapper, backends: dict[str, set[str]],
                 pid=row.pid,
                 backend=row.backend,
                 state=state,
-                heartbeat_seconds_ago=round(max(age, 0.0), 1),
+                heartbeat_seconds_ago=age,
                 include_queues=row.queues.get("include"),
                 exclude_queues=row.queues.get("exclude") or [],
                 running=running.get(row.id, 0),
@@ -182,9 +205,12 @@ def ready_lanes(connection: BaseDatabaseWrapper, backends: dict[str, set[str]]) 
 
 
 def queue_counts(
-    connection: BaseDatabaseWrapper, backends: dict[str, set[str]], lanes: dict[tuple[str, str, str], int]
+    connection: BaseDatabaseWrapper,
+    backends: dict[str, set[str]],
+    lanes: dict[tuple[str, str, str], int],
+    now: datetime,
 ) -> list[QueueSeen]:
-    """Returns the counts of every queue that the settings name or that has jobs."""
+    """Returns the counts of every queue that the settings name, that has jobs, or that is paused."""
     seen: dict[tuple[str, str], QueueSeen] = {}
 
     def add(backend: str, queue_name: str, state: str, count: int, *, capped: bool) -> None:
@@ -200,9 +226,11 @@ def queue_counts(
     for (backend, queue_name, _), count in lanes.items():
         add(backend, queue_name, "ready", count, capped=False)
     places = {
-        "scheduled": "select backend, queue_name, 'scheduled' as state from gristmill_scheduled order by run_after, id",
+        "scheduled": "select backend, queue_name, case when failures > 0 then 'retrying' else 'scheduled' end as state "
+        "from gristmill_scheduled order by run_after, id",
+        "held": "select backend, queue_name, 'held' as state from gristmill_waiting where held",
         "running": "select backend, queue_name, 'running' as state from gristmill_running",
-        "result": "select backend, queue_name, case state when 'successful' then state else 'failed' end as state "
+        "result": "select backend, queue_name, case state when 'poisoned' then 'failed' else state end as state "
         "from gristmill_result order by finished_at desc, id desc",
     }
     with connection.cursor() as cursor:
@@ -216,6 +244,12 @@ def queue_counts(
             for backend, queue_name, state, count in found:
                 if backend in backends:
                     add(backend, queue_name, state, count, capped=capped)
+                    if state == "retrying":
+                        add(backend, queue_name, "scheduled", count, capped=capped)
+    for paused in Queue.objects.using(connection.alias).filter(backend__in=backends)[:CAP]:
+        key = (paused.backend, paused.queue_name)
+        queue = seen.setdefault(key, QueueSeen(*key))
+        queue.paused, queue.paused_seconds_ago = paused.reason, seconds_between(paused.paused_at, now)
     return [seen[key] for key in sorted(seen)]
 
 
@@ -230,14 +264,31 @@ def oldest_ready(connection: BaseDatabaseWrapper, backends: dict[str, set[str]],
     if job is None:
         return None
     due_at: datetime = max(job.enqueued_at, job.run_after or job.enqueued_at)
-    return round(max((now - due_at).total_seconds(), 0.0), 1)
+    return seconds_between(due_at, now)
+
+
+def cancels_asked(connection: BaseDatabaseWrapper, backends: dict[str, set[str]], now: datetime) -> list[CancelSeen]:
+    """Returns the running jobs that were asked to end, those first that were asked longest ago."""
+    alias = connection.alias
+    asked = dict(ControlRow.objects.using(alias).values_list("job_id", "asked_at")[:RECENT])
+    running = RunningRow.objects.using(alias).filter(pk__in=asked, backend__in=backends) if asked else []
+    found = [
+        CancelSeen(row.id.hex, row.backend, row.queue_name, row.task_name, seconds_between(asked[row.id], now))
+        for row in running
+    ]
+    return sorted(found, key=lambda one: -one.seconds_ago)[:SHOWN_CANCELS]
+
+
+def seconds_between(earlier: datetime, later: datetime) -> float:
+    """Returns how long it was; two clocks may differ by a little, so never less than nothing."""
+    return round(max((later - earlier).total_seconds(), 0.0), 1)
 
 
 def recent_failures(connection: BaseDatabaseWrapper, backends: dict[str, set[str]], now: datetime) -> list[FailureSeen]:
     """Returns the newest failures among the newest results, with the last line of what each attempt said."""
     alias = connection.alias
     newest = ResultRow.objects.using(alias).order_by("-finished_at", "-id")[:RECENT]
-    failed = [row for row in newest.iterator() if row.state != "successful" and row.backend in backends]
+    failed = [row for row in newest.iterator() if row.state in ("failed", "poisoned") and row.backend in backends]
     failures = []
     for row in failed[:SHOWN_FAILURES]:
         attempt = Attempt.objects.using(alias).filter(job_id=row.id, token=row.token).first()
@@ -250,7 +301,7 @@ def recent_failures(connection: BaseDatabaseWrapper, backends: dict[str, set[str
                 state=row.state,
                 reason=row.reason,
                 error=last_line(attempt) or row.reason or row.state,
-                seconds_ago=round(max((now - row.finished_at).total_seconds(), 0.0), 1),
+                seconds_ago=seconds_between(row.finished_at, now),
             )
         )
     return failures

@@ -1,33 +1,141 @@
-"""The task that Gristmill's backend makes of a function."""
+"""The task that Gristmill's backends make of a function."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from gristmill import compat, registry
-from gristmill.exceptions import UnknownTask
+from gristmill.compat import InvalidTask, TaskBase
+from gristmill.retries import Backoff
+from gristmill.task_options import (
+    NOT_GIVEN,
+    ExceptionClasses,
+    NotGiven,
+    OnCrash,
+    Seconds,
+    TaskOptions,
+    options_under,
+    refuse_what_only_a_task_has,
+)
+from gristmill.uniqueness import KeyMaker, Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from typing_extensions import Self
 
     from gristmill.backend import GristmillBackend
     from gristmill.bulk import Call, Enqueued
+    from gristmill.results import JobResult
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task(compat.AnyTask):
-    """A task of Gristmill's; it is known to workers from the moment it is made."""
+@dataclass(frozen=True, kw_only=True, init=False)
+class Task(TaskBase[P, R]):
+    """
+    A task of Gristmill's; it is known to workers from the moment it is made.
+
+    Not slotted as Django's is: a task remembers what its enqueues have in common.
+    """
+
+    options: TaskOptions = field(default=TaskOptions(), compare=False)
+
+    is_remote: ClassVar[bool] = False
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, parameters: Any) -> Any:
+            """Gives annotations like `Task[[int], str]` a meaning at run time, on every Django."""
+            return cls
+
+    def __init__(
+        self,
+        *,
+        func: Callable[..., R],
+        priority: int = 0,
+        backend: str = "default",
+        queue_name: str = "default",
+        run_after: datetime | timedelta | None = None,
+        takes_context: bool = False,
+        options: TaskOptions | None = None,
+        **given: Any,
+    ) -> None:
+        """
+        Takes what Django's decorator forwards: its own keywords, and every option that `gristmill.options` has.
+
+        Raises InvalidTask, naming the task and the option, for a wrong one.
+        """
+        where = f"{func.__module__}.{func.__qualname__}"
+        if options is None:
+            options = options_under(func)
+            for name in given:
+                if getattr(options, name, NOT_GIVEN) is not NOT_GIVEN:
+                    raise InvalidTask(f"{where}: {name} is given twice, by @task and by gristmill.options below it")
+        assign = object.__setattr__
+        assign(self, "func", func)
+        assign(self, "priority", priority)
+        assign(self, "backend", backend)
+        assign(self, "queue_name", queue_name)
+        assign(self, "run_after", run_after)
+        assign(self, "takes_context", takes_context)
+        assign(self, "options", options.changed(given, where))
+        self.__post_init__()
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Returns itself: nothing of a task can change."""
+        return self
 
     def __post_init__(self) -> None:
-        """Validates as Django does, then registers."""
-        # Not super(): its zero-argument form fails in slotted dataclasses before Python 3.14.
-        compat.Task.__post_init__(self)
+        """Validates as Django does, then what the options ask of each other, then registers."""
+        super().__post_init__()
+        self._check_options()
         registry.register(self)
+
+    def _check_options(self) -> None:
+        where, options = self.module_path, self.options
+        if options.unique is not NOT_GIVEN and options.unique is not None:
+            try:
+                KeyMaker(self, options.unique)
+            except ValueError as error:
+                raise InvalidTask(f"{where}: unique {error}") from None
+        if options.transactional is NOT_GIVEN or not options.transactional:
+            return
+        if iscoroutinefunction(self.func):
+            raise InvalidTask(f"{where}: transactional needs a function that is not async; Django's atomic() is sync")
+        database = self.get_backend().options.get("DATABASE")
+        wanted = "default" if options.transactional is True else options.transactional
+        if database and database != wanted:
+            raise InvalidTask(transactional_elsewhere(where, options.transactional, database))
+
+    @property
+    def task_name(self) -> str:
+        """What workers know it by and jobs are stored under: the option `name`, else the function's path."""
+        name = self.options.name
+        return self.module_path if name is NOT_GIVEN else name
+
+    @property
+    def name(self) -> str:
+        """The option `name`, else the function's own."""
+        name = self.options.name
+        return self.func.__name__ if name is NOT_GIVEN else name
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Earlier names, under which old jobs are still stored."""
+        aliases = self.options.aliases
+        return () if aliases is NOT_GIVEN else aliases
+
+    @property
+    def backoff(self) -> Backoff | None:
+        """The backoff that this task was given; None where it has the project's."""
+        backoff = self.options.backoff
+        return None if backoff is NOT_GIVEN else backoff
 
     def using(
         self,
@@ -36,20 +144,58 @@ class Task(compat.AnyTask):
         queue_name: str | None = None,
         run_after: datetime | timedelta | None = None,
         backend: str | None = None,
+        expires: Seconds | datetime | NotGiven | None = NOT_GIVEN,
+        max_attempts: int | NotGiven | None = NOT_GIVEN,
+        backoff: Backoff | NotGiven = NOT_GIVEN,
+        retry_on: ExceptionClasses | NotGiven | None = NOT_GIVEN,
+        on_crash: OnCrash | NotGiven = NOT_GIVEN,
+        timeout: Seconds | NotGiven | None = NOT_GIVEN,
+        max_memory_mb: int | NotGiven | None = NOT_GIVEN,
+        unique: bool | Unique | NotGiven | None = NOT_GIVEN,
+        transactional: bool | str | NotGiven = NOT_GIVEN,
+        deadline: Seconds | datetime | NotGiven | None = NOT_GIVEN,
+        retention: Seconds | NotGiven | None = NOT_GIVEN,
+        max_postpones: int | NotGiven | None = NOT_GIVEN,
+        postpone_delay: Seconds | NotGiven = NOT_GIVEN,
     ) -> Self:
         """
-        Returns a copy with other defaults, as Django's `using` does.
+        Returns a copy with other options, as Django's `using` does.
 
-        `run_after` may also be a timedelta; it counts from the moment of the enqueue.
+        `run_after` may also be a timedelta; it counts from the moment of the enqueue. Functions (of backoff and
+        unique) are refused with InvalidTask, as is every option that is wrong: a worker takes functions from the task.
         """
-        copy = compat.Task.using(
-            self,
-            priority=priority,
-            queue_name=queue_name,
-            run_after=cast("datetime | None", run_after),
-            backend=backend,
+        given = {
+            "expires": expires,
+            "max_attempts": max_attempts,
+            "backoff": backoff,
+            "retry_on": retry_on,
+            "on_crash": on_crash,
+            "timeout": timeout,
+            "max_memory_mb": max_memory_mb,
+            "unique": unique,
+            "transactional": transactional,
+            "deadline": deadline,
+            "retention": retention,
+            "max_postpones": max_postpones,
+            "postpone_delay": postpone_delay,
+        }
+        refuse_what_only_a_task_has(self.module_path, given)
+        return type(self)(
+            func=self.func,
+            priority=self.priority if priority is None else priority,
+            backend=self.backend if backend is None else backend,
+            queue_name=self.queue_name if queue_name is None else queue_name,
+            run_after=self.run_after if run_after is None else run_after,
+            takes_context=self.takes_context,
+            options=self.options.changed(given, self.module_path),
         )
-        return cast("Self", copy)
+
+    if TYPE_CHECKING:
+        # Django's own, whose results are ours.
+        def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobResult[P, R]: ...  # noqa: D102
+        async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobResult[P, R]: ...  # noqa: D102
+        def get_result(self, result_id: str) -> JobResult[P, R]: ...  # noqa: D102
+        async def aget_result(self, result_id: str) -> JobResult[P, R]: ...  # noqa: D102
 
     def enqueue_many(self, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
         """
@@ -60,6 +206,21 @@ class Task(compat.AnyTask):
         return cast("GristmillBackend", self.get_backend()).enqueue_many(self, calls)
 
 
+def transactional_elsewhere(where: str, wanted: str | bool, database: str) -> str:
+    """Says why a task cannot be transactional."""
+    return (
+        f"{where}: transactional={wanted!r}, but the queue's tables are on database '{database}', and its handler's "
+        f"writes and its end cannot be one commit on two databases; where it writes to '{database}', say "
+        f"transactional='{database}'"
+    )
+
+
+def task_name_of(task: compat.AnyTask) -> str:
+    """Returns the name under which a task's jobs are stored, of a task of Django's own class too."""
+    name: str = getattr(task, "task_name", None) or task.module_path
+    return name
+
+
 def unchecked_copy(task: compat.AnyTask, **changes: Any) -> Any:
     """
     Returns a copy with `changes` that is neither validated nor registered.
@@ -67,25 +228,9 @@ def unchecked_copy(task: compat.AnyTask, **changes: Any) -> Any:
     For tasks read back from the database: a job stays readable when its queue has left QUEUES since.
     """
     copy = object.__new__(type(task))
-    for field in fields(task):
-        object.__setattr__(copy, field.name, changes.get(field.name, getattr(task, field.name)))
+    for each in fields(task):
+        object.__setattr__(copy, each.name, changes.get(each.name, getattr(task, each.name)))
     return copy
 
 
-def placeholder(name: str, *, backend: str) -> Task:
-    """Returns a task for a name that nobody registers here: it can be shown and compared, but calling it raises."""
-    module, _, qualname = name.rpartition(".")
-
-    def unknown(*args: Any, **kwargs: Any) -> Any:
-        raise UnknownTask(f"task {name} is not registered here; is the app that defines it in INSTALLED_APPS?")
-
-    func = FunctionType(unknown.__code__, unknown.__globals__, qualname, None, unknown.__closure__)
-    func.__module__, func.__qualname__ = module, qualname
-    task: Task = object.__new__(Task)
-    values = {"func": func, "backend": backend, "priority": 0, "queue_name": "default", "run_after": None}
-    for field, value in {**values, "takes_context": False}.items():
-        object.__setattr__(task, field, value)
-    return task
-
-
-__all__ = ["Task", "placeholder", "unchecked_copy"]
+__all__ = ["Task", "task_name_of", "unchecked_copy"]

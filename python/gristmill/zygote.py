@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import gc
 import json
+import logging
 import os
 import platform
 import random
@@ -20,18 +21,20 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from array import array
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from types import FrameType
 from typing import Any, NoReturn
 
 from gristmill import registry, runner
+from gristmill.alone import CannotServe, refuse_threads
 from gristmill.frame import INSTANT, BadFrame, Parser, pack
+from gristmill.import_failure import files_of, why_it_failed
+from gristmill.running import capture
 from gristmill.watcher import RELOAD_INTERVAL, Watcher
 
 PR_SET_PDEATHSIG = 1
@@ -39,10 +42,6 @@ PR_SET_PDEATHSIG = 1
 LEFT_TO_THE_WORKER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # More descriptors than this in one message do not come: one send carries one.
 DESCRIPTORS_AT_ONCE = 16
-
-
-class CannotServe(Exception):
-    """Why no runner can be forked, in one sentence for people."""
 
 
 @dataclass
@@ -159,6 +158,11 @@ class Zygote:
                 self.waiting.remove(waits)
                 os.close(waits[1])
                 self._report(Runner(number, 0, killed="kill"), -signal.SIGKILL)
+        elif kind == "A":
+            # Not its process group: what a task has started does not know this signal.
+            if each := self.runners.get(json.loads(payload)["runner"]):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGUSR1)
         else:
             raise BadFrame(f"a control frame of kind {kind!r}")
 
@@ -269,6 +273,8 @@ def boot(settings_module: str | None, python_path: list[str]) -> None:
     import django
 
     django.setup()
+    # Imported before logging was set up, which turns off every logger that it does not name.
+    logging.getLogger("gristmill").disabled = False
     registry.load()
 
     from django.core.cache import caches
@@ -279,93 +285,6 @@ def boot(settings_module: str | None, python_path: list[str]) -> None:
     gc.collect()
     gc.freeze()
     refuse_threads()
-
-
-def refuse_threads() -> None:
-    """
-    Raises CannotServe unless this process has one thread: a fork copies locks held by others, but not their holders.
-
-    Libraries that care about forks (OpenBLAS under numpy, for one) end their threads in a handler of the fork itself,
-    so threads that Python does not know are judged after a trial.
-    """
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
-    if others:
-        raise CannotServe(
-            f"cannot fork runners while other threads run: {', '.join(sorted(others))}; "
-            "start them in the task or after the fork (os.register_at_fork), not at import"
-        )
-    if native_threads() == 1:
-        return
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    if (count := native_threads()) != 1:
-        raise CannotServe(
-            f"cannot fork runners: {count - 1} threads of a native library run "
-            f"({', '.join(sorted(native_thread_names()))}); keep it from starting them at import"
-        )
-
-
-def native_threads() -> int:
-    """Returns how many threads the operating system counts in this process."""
-    return len(os.listdir("/proc/self/task"))
-
-
-def native_thread_names() -> Iterator[str]:
-    """Names every thread but the main one as the operating system does."""
-    for thread in os.listdir("/proc/self/task"):
-        if int(thread) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm") as comm:
-                yield comm.read().strip()
-
-
-def why_it_failed(error: BaseException) -> str:
-    """Says in one sentence which module could not be imported, why, and where."""
-    if isinstance(error, CannotServe):
-        return str(error)
-    message = " ".join(str(error).split()) or "no message"
-    what = f"{type(error).__name__}: {message}"
-    if isinstance(error, SyntaxError):
-        what = f"{type(error).__name__}: {error.msg}"
-    module, path, line = None, None, None
-    for frame, at in traceback.walk_tb(error.__traceback__):
-        name = frame.f_globals.get("__name__", "")
-        # The innermost module body that is the project's own says which import went wrong.
-        if frame.f_code.co_name == "<module>" and not name.startswith(
-            ("importlib", "django.", "gristmill.", "__main__")
-        ):
-            module, path, line = name, frame.f_code.co_filename, at
-    if isinstance(error, SyntaxError) and error.filename:
-        path, line = error.filename, error.lineno
-        module = module_of(path) or module
-    if module is None:
-        return f"cannot start Django: {what}"
-    return f"cannot import {module}: {what} ({shown(path)}, line {line})"
-
-
-def module_of(path: str) -> str | None:
-    """Returns the dotted name under which a source file would be imported."""
-    for entry in sys.path:
-        if entry and path.startswith(entry.rstrip("/") + "/"):
-            return path[len(entry.rstrip("/")) + 1 :].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    return None
-
-
-def shown(path: str | None) -> str:
-    """Returns a path as short as it can be told: below where modules are found, or below the current directory."""
-    for entry in [*sys.path, os.getcwd()]:
-        if path and entry and path.startswith(entry.rstrip("/") + "/"):
-            return path[len(entry.rstrip("/")) + 1 :]
-    return path or "?"
-
-
-def files_of(error: BaseException) -> list[str]:
-    """Returns the source files that an error came through."""
-    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError) and error.filename:
-        files.append(error.filename)
-    return [path for path in files if os.path.isfile(path)]
 
 
 def die_with_parent(parent: int) -> None:
@@ -426,7 +345,8 @@ def main() -> None:
     control = take_control()
     # Until it reads the control socket, an import that hangs would outlive the worker.
     die_with_parent(parent)
-    for number in LEFT_TO_THE_WORKER:
+    # A runner may be alerted before it knows what that means.
+    for number in (*LEFT_TO_THE_WORKER, signal.SIGUSR1):
         signal.signal(number, ignore)
     # The user's own value is for the programs that tasks start.
     own = os.environ.pop("GRISTMILL_PYTHONPATH", None)
@@ -438,6 +358,8 @@ def main() -> None:
     request = read_boot(control, Parser())
     if request is None:
         return
+    # Before logging is set up, which remembers the streams that it finds.
+    capture.install()
     try:
         boot(request["settings_module"], request["python_path"])
     except BaseException as error:
@@ -449,6 +371,7 @@ def main() -> None:
         return
     hello = {
         "tasks": registry.names(),
+        "async": async_names(),
         "pid": os.getpid(),
         "python": platform.python_version(),
         "django": sys.modules["django"].get_version(),
@@ -461,6 +384,16 @@ def main() -> None:
         # Whatever went wrong, no runner is left without a fence.
         zygote.end()
         raise
+
+
+def async_names() -> list[str]:
+    """Names the tasks of which many run at a time in one runner: coroutine functions."""
+    tasks = [(name, registry.get("default", name)) for name in registry.names()]
+    return [
+        name
+        for name, task in tasks
+        if task is not None and iscoroutinefunction(task.func) and not getattr(task, "transactional", False)
+    ]
 
 
 def refuse(control: socket.socket, error: BaseException, *, reload: bool) -> None:

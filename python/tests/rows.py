@@ -98,6 +98,15 @@ def fail(job_id: str, path: str = "builtins.ValueError", traceback: str = "Value
     finish(running, "failed", "error")
 
 
+def failed_for_now(job_id: str, delay: timedelta = timedelta(minutes=5)) -> ScheduledRow:
+    """One attempt that fails, and the job waits to run again."""
+    running = claim(job_id)
+    end(running, "failed", reason="error")
+    values = {name: getattr(running, name) for name in PLACE + COUNTS}
+    values.update(run_after=timezone.now() + delay, failures=running.failures + 1, started_at=running.claimed_at)
+    return ScheduledRow.objects.create(**values, token=running.token)
+
+
 def succeed(job_id: str, value: Any = None) -> None:
     """One attempt that succeeds, and with it the job."""
     running = claim(job_id)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.apps import apps
 from django.db import connection, connections
 from django.test.utils import override_settings
 
+import gristmill
+from gristmill import Exponential, registry
 from gristmill.checks import check_tables
 from gristmill.compat import task_backends
 
@@ -20,7 +24,16 @@ def check(**params):
 
 def test_a_good_configuration_is_silent():
     worker = {"processes": 4, "grace": 60, "queue": ["mail"], "reload": False}
-    options = {"DATABASE": "other", "CLOCK": "django", "MAX_JSON_BYTES": 1000, "WORKER": worker}
+    queue = {"processes": 2, "prefetch": False, "poll_interval": 0.5, "retention": 0, "defaults": {"timeout": 5}}
+    options = {
+        "DATABASE": "other",
+        "CLOCK": "django",
+        "MAX_JSON_BYTES": 1000,
+        "WORKER": worker,
+        "RETENTION": timedelta(days=3),
+        "DEFAULTS": {"max_attempts": None, "backoff": Exponential(), "retry_on": ["shop.errors.Busy"]},
+        "QUEUES": {"mail": queue},
+    }
 
     assert check() == {}
     assert check(OPTIONS=options, QUEUES=[]) == {}
@@ -47,11 +60,49 @@ def test_the_app_must_be_installed(monkeypatch):
         ({"WORKER": {"queue": "mail"}}, "gristmill.E004", "'queue' must be a list of queue names, not 'mail'"),
         ({"WORKER": {"label": ""}}, "gristmill.E004", "'label' must be 1 to 200 printable characters"),
         ({"WORKER": []}, "gristmill.E004", "must be a dictionary"),
+        ({"RETENTION": "long"}, "gristmill.E004", "['RETENTION'] must be a timedelta or a number of seconds"),
+        ({"QUEUES": ["mail"]}, "gristmill.E004", "['QUEUES'] must be a dictionary of queue names, not ['mail']"),
+        (
+            {"QUEUES": {"default": {"process": 1}}},
+            "gristmill.E004",
+            "['default'] has an unknown key 'process'",
+        ),
+        ({"QUEUES": {"default": {"defaults": 3}}}, "gristmill.E004", "must be a dictionary of task options, not 3"),
+        (
+            {"DEFAULTS": {"max_attempt": 1}},
+            "gristmill.E007",
+            "unknown option 'max_attempt'; a default may",
+        ),
+        ({"DEFAULTS": {"name": "a"}}, "gristmill.E007", "unknown option 'name'"),
+        ({"DEFAULTS": {"timeout": -1}}, "gristmill.E007", "timeout must be a number of seconds above 0"),
+        ({"DEFAULTS": {"backoff": len}}, "gristmill.E007", "a function is given to a task itself"),
+        ({"DEFAULTS": 3}, "gristmill.E007", "must be a dictionary of task options, not 3"),
+        (
+            {"QUEUES": {"default": {"defaults": {"timeout": 0}}}},
+            "gristmill.E007",
+            "['defaults']: timeout must be",
+        ),
+        ({"QUEUES": {"mial": {}}}, "gristmill.W003", "is about a queue 'mial' that the backend does not have"),
         ({"DATABASE": "nowhere"}, "gristmill.E005", "names 'nowhere', which is not in DATABASES"),
     ],
 )
 def test_wrong_options_are_named(options, code, text):
     assert text in check(OPTIONS=options)[code].msg
+
+
+@gristmill.task(transactional=True)
+def pay(order_id):
+    return order_id
+
+
+@override_settings(DATABASE_ROUTERS=["tests.test_enqueue.Router"])
+def test_a_transactional_task_whose_queue_is_routed_elsewhere_is_named(monkeypatch):
+    monkeypatch.setattr(registry, "tasks", {"default": {pay.task_name: pay}})
+
+    message = check()["gristmill.E008"]
+
+    assert message.msg.startswith("tests.test_checks.pay: transactional=True, but the queue's tables are on database")
+    assert message.hint == "Your router sends the app gristmill to that database."
 
 
 def test_an_unsupported_database_is_named(monkeypatch):

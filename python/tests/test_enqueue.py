@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone as django_timezone
 
 from gristmill import backend as backend_module
-from gristmill import wake
+from gristmill import insert, wake
 from gristmill.compat import InvalidTask, TaskResultStatus, task_backends, task_enqueued
 from gristmill.exceptions import OutsideTransaction, TablesMissing
 from gristmill.models import Job, JobRow, ReadyRow, ScheduledRow, Worker
@@ -319,9 +319,9 @@ def test_a_router_may_choose_the_database():
 
 @pytest.mark.django_db(transaction=True)
 def test_missing_tables_are_named_with_the_command_that_makes_them(monkeypatch):
-    statement = backend_module.insert_statement
+    statement = insert.insert_statement
     monkeypatch.setattr(
-        backend_module, "insert_statement", lambda *args: statement(*args).replace("gristmill_job", "gristmill_no")
+        insert, "insert_statement", lambda *args: statement(*args).replace("gristmill_job", "gristmill_no")
     )
 
     with pytest.raises(TablesMissing, match=r"tables are missing on database 'default'; run manage\.py migrate$"):

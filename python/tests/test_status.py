@@ -10,12 +10,19 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from gristmill import survey
+from gristmill import operations, survey
 from gristmill.commands.tables import age, printable, table
 from tests import rows
 from tests.app.tasks import add, send
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
 
 
 def status(*arguments):
@@ -111,6 +118,107 @@ def test_failures_show_the_last_line_of_what_went_wrong():
     assert "\u202e" not in output
 
 
+def test_paused_queues_and_held_jobs_are_shown_with_the_reason():
+    operations.pause_queue("mail", reason="provider is down")
+    operations.hold(send.enqueue("a"), "out of paper")
+
+    output = status("--backend", "default")
+    queues = {queue["queue_name"]: queue for queue in status_json("--backend", "default")["queues"]}
+
+    assert [line.split()[:2] for line in output.splitlines() if line.startswith("  mail")] == [
+        ["mail", "paused"],
+        ["mail", "under"],
+    ]
+    assert "provider is down" in output
+    assert (queues["mail"]["paused"], queues["mail"]["held"], queues["mail"]["at_least"]) == ("provider is down", 1, [])
+    assert (queues["default"]["paused"], queues["default"]["held"]) == (None, 0)
+
+
+def test_a_paused_queue_is_shown_though_no_setting_names_it():
+    operations.pause_queue("forgotten", reason="x", backend="any_queue")
+
+    assert [queue["queue_name"] for queue in status_json("--backend", "any_queue")["queues"]] == ["forgotten"]
+
+
+def test_jobs_that_wait_to_run_again_are_counted_apart():
+    rows.failed_for_now(add.enqueue(1).id)
+    add.using(run_after=timedelta(days=1)).enqueue(2)
+
+    queue = next(each for each in status_json("--backend", "default")["queues"] if each["queue_name"] == "default")
+
+    assert (queue["scheduled"], queue["retrying"]) == (2, 1)
+    assert "RETRYING" in status("--backend", "default")
+
+
+def test_what_somebody_cancelled_is_no_failure():
+    operations.cancel(add.enqueue(1))
+    rows.fail(add.enqueue(2).id)
+
+    seen = status_json("--backend", "default")
+
+    queue = next(each for each in seen["queues"] if each["queue_name"] == "default")
+    assert (queue["failed"], queue["cancelled"]) == (1, 1)
+    assert [failure["state"] for failure in seen["failures"]] == ["failed"]
+
+
+def test_what_is_usual_takes_no_room():
+    add.enqueue(1)
+
+    output = status("--backend", "default")
+
+    assert [
+        word for word in ("RETRYING", "HELD", "CANCELLED", "STATE", "Paused", "asked to end") if word in output
+    ] == []
+
+
+def test_running_jobs_that_were_asked_to_end_are_listed():
+    running = rows.claim(add.enqueue(1).id)
+    operations.cancel(running.id)
+
+    output = status("--backend", "default")
+
+    assert "Running, and asked to end" in output
+    assert running.id.hex in output
+    assert [cancel["id"] for cancel in status_json("--backend", "default")["cancels"]] == [running.id.hex]
+    assert status_json("--backend", "any_queue")["cancels"] == []
+
+
+WIDE = [["a.very.long.module.path.of.tasks.send_receipt", "0192f0c0a0b07000800000000000000a", "the end of it all", 0]]
+
+
+def test_a_table_gives_way_where_it_may_and_keeps_a_tasks_own_name():
+    lines = table(["TASK", "JOB", "ERROR", "N"], WIDE, right=["N"], cut=["ERROR", "TASK"], room=80)
+
+    assert max(len(line) for line in lines) <= 80
+    assert lines[1].split()[0].endswith("send_receipt")
+    assert "the end of…" in lines[1]
+
+
+def test_what_does_not_fit_is_told_row_by_row_with_ids_whole():
+    lines = table(["TASK", "JOB", "ERROR", "N"], WIDE, right=["N"], cut=["ERROR"], room=30)
+
+    assert lines == [
+        "  TASK   a.very.long.module.path.of.tasks.send_receipt",
+        "  JOB    0192f0c0a0b07000800000000000000a",
+        "  ERROR  the end of it all",
+    ]
+
+
+@pytest.mark.parametrize("columns", [200, 100, 80, 40, 10, 1])
+def test_status_is_readable_on_any_terminal(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows.worker(label="web-1.internal.shop.example-4711", host="web-1.internal.shop.example")
+    rows.fail(add.enqueue(1).id)
+    operations.pause_queue("mail", reason="the provider is down until three o'clock")
+    output = Terminal()
+
+    call_command("gristmill", "status", stdout=output)
+
+    assert "web-1" in output.getvalue()
+    longest_word = max(len(word) for word in output.getvalue().split())
+    assert max(len(line) for line in output.getvalue().splitlines()) <= max(columns, longest_word + 13)
+
+
 def test_the_oldest_ready_job_tells_how_long_work_waits(frozen):
     add.enqueue(1)
 
@@ -120,7 +228,7 @@ def test_the_oldest_ready_job_tells_how_long_work_waits(frozen):
 def test_the_number_of_queries_does_not_grow_with_the_jobs(django_assert_max_num_queries):
     add.enqueue_many((number,) for number in range(500))
 
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(18):
         status("--backend", "default")
 
 

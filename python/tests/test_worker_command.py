@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from django.test.utils import override_settings
 
 from gristmill import binary
 from gristmill.commands import worker
+from gristmill.models import Job
 from gristmill.schema import is_in_memory
+from tests.app.tasks import add
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -58,6 +61,8 @@ def test_without_options_the_settings_count(handed_over):
     assert config["exclude_queues"] == []
     assert (config["grace"], config["heartbeat"], config["poll_interval"]) == (25.0, 5.0, 2.0)
     assert (config["once"], config["until_done"], config["max_jobs"]) == (False, False, None)
+    assert (config["concurrency"], config["max_runner_memory_mb"]) == (10, None)
+    assert (config["retention"], config["queue_limits"], config["unprefetched"]) == (14 * 86_400.0, {}, [])
     assert config["processes"] >= 1
     assert config["python"] == sys.executable
     assert config["settings_module"] == "tests.settings"
@@ -74,7 +79,7 @@ def test_every_option_is_handed_over(handed_over):
     arguments = (
         "--queue mail --queue default --queue mail --exclude-queue spam --label w-{pid}@{host} --processes 3 "
         "--until-done --max-jobs 10 --poll-interval 0.5 --grace 0 --heartbeat 1 "
-        "--max-jobs-per-runner 100 --reload --json-logs"
+        "--max-jobs-per-runner 100 --concurrency 50 --max-runner-memory-mb 512 --reload --json-logs"
     )
 
     config = handed_over(*arguments.split(), "-v", "2")
@@ -83,6 +88,7 @@ def test_every_option_is_handed_over(handed_over):
     assert config["exclude_queues"] == ["spam"]
     assert config["label"].startswith(f"w-{os.getpid()}@")
     assert [config[name] for name in ("processes", "max_jobs", "max_jobs_per_runner")] == [3, 10, 100]
+    assert [config[name] for name in ("concurrency", "max_runner_memory_mb")] == [50, 512]
     assert [config[name] for name in ("poll_interval", "grace", "heartbeat")] == [0.5, 0.0, 1.0]
     assert [config[name] for name in ("until_done", "reload", "json_logs", "verbosity")] == [True, True, True, 2]
 
@@ -106,6 +112,77 @@ def test_the_project_may_set_defaults_and_the_command_line_wins(handed_over, set
     assert (config["processes"], config["grace"], config["json_logs"]) == (2, 1.0, True)
 
 
+QUEUE_SETTINGS = {
+    "RETENTION": timedelta(days=3),
+    "QUEUES": {
+        "mail": {
+            "processes": 2,
+            "prefetch": False,
+            "poll_interval": 0.5,
+            "retention": 60,
+            "defaults": {"max_attempts": 5},
+        },
+        "default": {"prefetch": True},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limits", "unprefetched", "poll_interval"),
+    [
+        ("", {"mail": 2}, ["mail"], 0.5),
+        ("--queue default", {}, [], 2.0),
+        ("--exclude-queue mail", {}, [], 2.0),
+        ("--poll-interval 0.2", {"mail": 2}, ["mail"], 0.2),
+        ("--poll-interval 30", {"mail": 2}, ["mail"], 0.5),
+    ],
+)
+def test_what_is_said_of_the_queues_served_is_handed_over(
+    handed_over, settings, arguments, limits, unprefetched, poll_interval
+):
+    settings.TASKS = {
+        "default": {
+            "BACKEND": "gristmill.backend.GristmillBackend",
+            "QUEUES": ["default", "mail"],
+            "OPTIONS": QUEUE_SETTINGS,
+        }
+    }
+
+    config = handed_over(*arguments.split())
+
+    assert (config["queue_limits"], config["unprefetched"]) == (limits, unprefetched)
+    assert config["poll_interval"] == poll_interval
+    assert config["retention"] == 3 * 86_400.0
+
+
+@pytest.mark.parametrize(("queue_name", "retention"), [("mail", 60.0), ("default", None)])
+def test_a_queues_retention_and_defaults_are_its_jobs(settings, queue_name, retention):
+    settings.TASKS = {
+        "default": {
+            "BACKEND": "gristmill.backend.GristmillBackend",
+            "QUEUES": ["default", "mail"],
+            "OPTIONS": QUEUE_SETTINGS,
+        }
+    }
+
+    job = Job.objects.get(pk=add.using(queue_name=queue_name).enqueue(1).id)
+
+    assert (job.options or {}).get("retention") == retention
+    assert (job.options or {}).get("max_attempts") == (5 if retention else None)
+
+
+def test_a_backend_of_any_queue_hands_over_what_is_said_of_all(handed_over, settings):
+    reports = {"processes": 1, "prefetch": False, "poll_interval": 0.1}
+    options = {"QUEUES": {**QUEUE_SETTINGS["QUEUES"], "reports": reports}, "RETENTION": 0}
+    backend = {"BACKEND": "gristmill.backend.GristmillBackend", "QUEUES": [], "OPTIONS": options}
+    settings.TASKS = {"default": backend}
+
+    config = handed_over()
+
+    assert config["queue_limits"] == {"mail": 2, "reports": 1}
+    assert (config["unprefetched"], config["poll_interval"], config["retention"]) == (["mail", "reports"], 0.1, 0.0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -119,6 +196,8 @@ def test_the_project_may_set_defaults_and_the_command_line_wins(handed_over, set
         ("--poll-interval inf", "--poll-interval must be a number of seconds"),
         ("--heartbeat 0", "--heartbeat must be a number of seconds"),
         ("--max-jobs 1.5", "--max-jobs must be a whole number"),
+        ("--concurrency 0", "--concurrency must be a whole number from 1 to 1,000, not '0'"),
+        ("--max-runner-memory-mb 1", "--max-runner-memory-mb must be a whole number from 16 to"),
         ("--once --until-done", "--once and --until-done exclude each other"),
         ("--label=", "--label must be 1 to 200 printable characters"),
     ],

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/start/django.md", "docs/start/sqlite.md")
+GUIDES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/guides/*.md"))
+PAGES = ("README.md", "docs/start/django.md", "docs/start/sqlite.md", *GUIDES)
 
 BEFORE = """
 from pathlib import Path
@@ -22,6 +23,7 @@ USE_TZ = True
 INSTALLED_APPS = ["shop"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
 """
+INSTALLED = 'INSTALLED_APPS += ["gristmill"]\n'
 # What the pages say in words about Django 5.2.
 ON_DJANGO_5 = "import django\nif django.VERSION < (6, 0): INSTALLED_APPS += ['django_tasks']\n"
 
@@ -54,9 +56,14 @@ class Project:
         settings = "\n".join(block.text for block in page if block.place == "settings.py")
         self.write("settings.py", BEFORE + settings + ON_DJANGO_5)
         self.write("shop/__init__.py", "")
-        for block in page:
-            if block.place.startswith("shop/"):
-                self.write(block.place, on_this_django(block.text))
+        for place in {block.place for block in page if block.place.startswith("shop/")}:
+            texts = [block.text for block in page if block.place == place]
+            self.write(place, on_this_django("\n".join(texts)))
+
+    @property
+    def path(self) -> str:
+        """Where Python looks for modules: the project, then wherever it looked for the tests' own."""
+        return os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -68,7 +75,7 @@ class Project:
         done = subprocess.run(
             [sys.executable, "-m", "django", *arguments],
             cwd=self.folder,
-            env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.folder)},
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": self.path},
             capture_output=True,
             text=True,
             timeout=120,
@@ -94,6 +101,34 @@ def test_a_reader_who_copies_every_block_has_a_job_that_ran(page: str, tmp_path:
     project.manage("gristmill", "worker", "--until-done", "--processes", "1")
     look = "from gristmill.models import Job; print('JOB', *Job.objects.values_list('state', 'result').get())"
     assert "JOB successful receipt for order 7" in project.manage("shell", "-c", look)
+
+
+def asserting(text: str) -> str:
+    """A block whose lines `expression  # -> what it is` are held to that."""
+    return re.sub(
+        r"^(\S.*?)  # -> (.+)$",
+        lambda found: f"assert repr(({found[1]})) == {found[2]!r}, ({found[1]})",
+        text,
+        flags=re.MULTILINE,
+    )
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_block_of_a_guide_runs_and_is_right(page: str, tmp_path: Path) -> None:
+    code = [block for block in blocks(page) if block.language == "python"]
+    settings = [block for block in code if block.place == "settings.py"]
+    usual = [block for block in blocks("README.md") if block.place == "settings.py"]
+    app = [Block("python", f"# settings.py\n{INSTALLED}")] if settings else usual
+    strays = [block.text for block in code if not re.fullmatch(r"settings\.py|anywhere|shop/\w+\.py", block.place)]
+    assert strays == [], "these blocks do not say where they belong"
+
+    project = Project(tmp_path, [*app, *code])
+    project.manage("migrate", "--verbosity", "0")
+    modules = {block.place for block in code if block.place.startswith("shop/")}
+    imports = [f"import {place.removesuffix('.py').replace('/', '.')}" for place in sorted(modules)]
+    calls = [asserting(block.text) for block in code if block.place == "anywhere"]
+    assert calls
+    project.manage("shell", "-c", "\n".join([*imports, *calls]))
 
 
 def test_with_the_line_of_the_sqlite_page_no_check_has_anything_to_say(tmp_path: Path) -> None:

@@ -29,3 +29,8 @@ def stays(what: str, condition: Callable[[], object], during: float) -> None:
     while time.monotonic() < until:
         assert condition(), f"did not stay true: {what}"
         time.sleep(LOOK_SECONDS)
+
+
+def pause(seconds: float) -> None:
+    """Lets a fault last, or a loop of its own breathe. Never a way to wait for something to happen."""
+    time.sleep(seconds)

@@ -13,14 +13,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from gristmill.aliases import gristmill_backends
 from gristmill.backend import GristmillBackend
-from gristmill.commands.aliases import chosen_backend, gristmill_aliases, migrated_connection
-from gristmill.commands.tables import age, printable, table
+from gristmill.commands.aliases import chosen_backend, migrated_connection
+from gristmill.commands.tables import age, room_of, table, wrapped
 from gristmill.survey import QueueSeen, Survey, WorkerSeen, survey
 
 HELP = "Show workers, queues and recent failures."
 
-STATES = ("ready", "scheduled", "running", "successful", "failed")
+STATES = ("ready", "scheduled", "retrying", "held", "running", "successful", "failed", "cancelled")
+#: Shown only where there are any.
+RARE = ("retrying", "held", "cancelled")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,19 +39,23 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         workers=[worker for each in surveys for worker in each.workers],
         queues=[queue for each in surveys for queue in each.queues],
         unroutable=[lane for each in surveys for lane in each.unroutable],
+        cancels=[cancel for each in surveys for cancel in each.cancels],
         failures=sorted((failure for each in surveys for failure in each.failures), key=lambda one: one.seconds_ago),
         oldest_ready_seconds=max(
             (each.oldest_ready_seconds for each in surveys if each.oldest_ready_seconds is not None), default=None
         ),
     )
-    command.stdout.write(json.dumps(seen.as_json()) if options["json"] else "\n".join(lines(seen)))
+    if options["json"]:
+        command.stdout.write(json.dumps(seen.as_json()))
+    else:
+        command.stdout.write("\n".join(lines(seen, room_of(command.stdout))))
 
 
 def surveys_of(alias: str | None) -> list[Survey]:
     """Returns one survey for each database that the named alias, or all of Gristmill's, keep jobs on."""
-    if alias is None and not gristmill_aliases():
+    if alias is None and not gristmill_backends():
         raise CommandError("no alias in TASKS uses gristmill.backend.GristmillBackend")
-    backends = [chosen_backend(name) for name in ([alias] if alias else gristmill_aliases())]
+    backends = [chosen_backend(name) for name in ([alias] if alias else gristmill_backends())]
     by_database: dict[str, list[GristmillBackend]] = {}
     for backend in backends:
         by_database.setdefault(backend.database, []).append(backend)
@@ -58,26 +65,33 @@ def surveys_of(alias: str | None) -> list[Survey]:
     ]
 
 
-def lines(seen: Survey) -> list[str]:
-    """Returns what a person reads."""
-    said = ["Workers", *worker_lines(seen.workers), "", "Queues", *queue_lines(seen.queues)]
+def lines(seen: Survey, room: int | None = None) -> list[str]:
+    """Returns what a person reads, on a terminal of so many columns."""
+    said = ["Workers", *worker_lines(seen.workers, room), "", "Queues", *queue_lines(seen.queues, room)]
     if seen.oldest_ready_seconds is not None:
-        said += ["", f"The oldest ready job has been due for {age(seen.oldest_ready_seconds)}."]
+        said += ["", *wrapped(f"The oldest ready job has been due for {age(seen.oldest_ready_seconds)}.", room)]
+    if any(queue.paused is not None for queue in seen.queues):
+        said += ["", "Paused queues", *paused_lines(seen.queues, room)]
     if seen.unroutable and any(worker.state != "silent" for worker in seen.workers):
         head = ["TASK", "BACKEND", "QUEUE", "READY"]
         rows = [
             (lane.task_name, lane.backend, lane.queue_name, f"{lane.ready:,}" + "+" * lane.at_least)
             for lane in seen.unroutable
         ]
-        said += ["", "Ready, but no running worker serves them", *table(head, rows, right=["READY"])]
+        said += ["", *wrapped("Ready, but no running worker serves them", room)]
+        said += table(head, rows, right=["READY"], cut=["TASK"], room=room)
+    if seen.cancels:
+        head = ["ASKED", "TASK", "JOB"]
+        cancels = [(f"{age(one.seconds_ago)} ago", one.task_name, one.id) for one in seen.cancels]
+        said += ["", *wrapped("Running, and asked to end", room), *table(head, cancels, cut=["TASK"], room=room)]
     if seen.failures:
         head = ["ENDED", "TASK", "JOB", "ERROR"]
         failures = [(f"{age(one.seconds_ago)} ago", one.task_name, one.id, one.error) for one in seen.failures]
-        said += ["", "Recent failures", *table(head, failures)]
+        said += ["", "Recent failures", *table(head, failures, cut=["ERROR", "TASK"], room=room)]
     return said
 
 
-def worker_lines(workers: list[WorkerSeen]) -> list[str]:
+def worker_lines(workers: list[WorkerSeen], room: int | None = None) -> list[str]:
     """Returns the table of workers, or what to do when there is none."""
     if not workers:
         return ["  no worker is running; start one with manage.py gristmill worker"]
@@ -100,21 +114,47 @@ def worker_lines(workers: list[WorkerSeen]) -> list[str]:
                 queues,
             ]
         )
-    return table(head, rows, right=["PID"])
+    return table(head, rows, right=["PID"], cut=["QUEUES", "HOST", "LABEL"], room=room)
 
 
-def queue_lines(queues: list[QueueSeen]) -> list[str]:
+def queue_lines(queues: list[QueueSeen], room: int | None = None) -> list[str]:
     """Returns the table of queues."""
     if not queues:
         return ["  there are no jobs"]
     with_backend = len({queue.backend for queue in queues}) > 1 or queues[0].backend != "default"
+    with_state = any(queue.paused is not None for queue in queues)
+    states = [state for state in STATES if state not in RARE or any_in(queues, state)]
     rows = [
         [
             *([queue.backend] if with_backend else []),
-            printable(queue.queue_name),
-            *(f"{getattr(queue, state):,}" + "+" * (state in queue.at_least) for state in STATES),
+            queue.queue_name,
+            *(["active" if queue.paused is None else "paused"] if with_state else []),
+            *(f"{getattr(queue, state):,}" + "+" * (state in queue.at_least) for state in states),
         ]
         for queue in queues
     ]
-    head = [*(["BACKEND"] if with_backend else []), "QUEUE", *(state.upper() for state in STATES)]
-    return table(head, rows, right=[state.upper() for state in STATES])
+    numbers = [state.upper() for state in states]
+    head = [*(["BACKEND"] if with_backend else []), "QUEUE", *(["STATE"] if with_state else []), *numbers]
+    return table(head, rows, right=numbers, cut=["QUEUE"], room=room)
+
+
+def any_in(queues: list[QueueSeen], state: str) -> bool:
+    """Tells whether any queue has jobs of a state."""
+    return any(getattr(queue, state) for queue in queues)
+
+
+def paused_lines(queues: list[QueueSeen], room: int | None = None) -> list[str]:
+    """Returns the table of paused queues with their reasons."""
+    paused = [queue for queue in queues if queue.paused is not None]
+    with_backend = any(queue.backend != "default" for queue in paused)
+    rows = [
+        [
+            queue.queue_name,
+            *([queue.backend] if with_backend else []),
+            f"{age(queue.paused_seconds_ago or 0)} ago",
+            queue.paused or "",
+        ]
+        for queue in paused
+    ]
+    head = ["QUEUE", *(["BACKEND"] if with_backend else []), "SINCE", "REASON"]
+    return table(head, rows, cut=["REASON", "QUEUE"], room=room)

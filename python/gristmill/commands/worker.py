@@ -6,20 +6,19 @@ finish within the grace, the second hands them back, the third ends at once. Exi
 finished, 77 when jobs were handed back, 99 when the worker itself failed.
 
 Defaults may be set for a project in TASKS[alias]["OPTIONS"]["WORKER"], under the options' names in lower case with
-underscores: {"processes": 4, "grace": 60}.
+underscores: {"processes": 4, "grace": 60}. What holds for one queue alone stands in OPTIONS["QUEUES"]:
+{"mail": {"processes": 2, "prefetch": False, "poll_interval": 0.5}}.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import sys
-from argparse import ArgumentParser, BooleanOptionalAction
-from collections.abc import Iterator
+from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.core.checks import ERROR
@@ -30,6 +29,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from gristmill.backend import GristmillBackend
 from gristmill.binary import BinaryMissing, find_binary
 from gristmill.commands.aliases import chosen_backend, migrated_connection
+from gristmill.commands.worker_options import (
+    NUMBERS,
+    add_options,
+    known_options,
+    option,
+    option_errors,
+    queue_settings,
+)
 from gristmill.schema import is_in_memory
 
 HELP = "Run jobs."
@@ -37,52 +44,9 @@ HELP = "Run jobs."
 CONFIG_FD = "GRISTMILL_CONFIG_FD"
 
 
-class Number(NamedTuple):
-    """An option that takes a number, with its bounds."""
-
-    kind: type
-    least: float
-    most: float
-    default: Any
-    help: str
-
-
-# Bounds are what a person could mean; beyond them is a slip of the hand.
-NUMBERS = {
-    "processes": Number(int, 1, 1024, None, "How many runner processes (default: one for each core it may use)."),
-    "max_jobs": Number(int, 1, 2**53, None, "Stop after this many jobs."),
-    "max_jobs_per_runner": Number(int, 1, 2**53, None, "Replace a runner process after this many jobs."),
-    "poll_interval": Number(float, 0.01, 3600, 2.0, "Longest wait between two looks while idle (default: 2)."),
-    "grace": Number(float, 0, 86_400, 25.0, "How many seconds a stop waits for running jobs (default: 25)."),
-    "heartbeat": Number(
-        float, 0.05, 600, 5.0,
-        "Seconds between two heartbeats (default: 5). A worker that vanishes is noticed after 13 of them less 5 s.",
-    ),
-}  # fmt: skip
-FLAGS = {
-    "once": "Claim what is due now, one job for each runner, run it, and stop.",
-    "until_done": "Stop when nothing is ready or running any more.",
-    "reload": "Restart runners when source code changes (default: under DEBUG, unless --once or --until-done).",
-    "json_logs": "Log one JSON object a line.",
-}
-LISTS = {
-    "queue": "Serve this queue; may be repeated (default: all queues of the backend).",
-    "exclude_queue": "Leave this queue alone; may be repeated.",
-}
-LABEL = "A name for people; {pid} and {host} are replaced (default: {host}-{pid})."
-
-
 def add_arguments(parser: ArgumentParser) -> None:
-    """Adds the options. None of them has a default here, so that the project's own defaults can be seen."""
-    parser.add_argument("--backend", metavar="ALIAS", help="The TASKS alias to serve (default: default).")
-    for name, text in LISTS.items():
-        parser.add_argument(option(name), action="append", metavar="QUEUE", help=text)
-    parser.add_argument("--label", help=LABEL)
-    for name, number in NUMBERS.items():
-        parser.add_argument(option(name), metavar="N" if number.kind is int else "SECONDS", help=number.help)
-    for name in ("once", "until_done", "json_logs"):
-        parser.add_argument(option(name), action="store_true", default=None, help=FLAGS[name])
-    parser.add_argument("--reload", action=BooleanOptionalAction, default=None, help=FLAGS["reload"])
+    """Adds the options."""
+    add_options(parser)
 
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
@@ -127,16 +91,22 @@ def configuration(
         reload = settings.DEBUG and not (wanted.get("once") or wanted.get("until_done"))
     host = socket.gethostname()
     label = str(wanted.get("label") or "{host}-{pid}").replace("{pid}", str(os.getpid())).replace("{host}", host)
+    queues, excluded = served_queues(backend, wanted.get("queue")), list(wanted.get("exclude_queue") or [])
+    said_of_queues = queue_settings(backend.options, queues, excluded)
+    # One loop looks for all of them, so the most impatient queue sets its pace.
+    poll_interval = min([numbers["poll_interval"], *said_of_queues.pop("poll_intervals")])
     return {
         "database": database_settings(connection),
         "python": sys.executable,
         "python_path": [os.path.abspath(entry) for entry in sys.path],
         "settings_module": settings_module,
         "backend": backend.alias,
-        "queues": served_queues(backend, wanted.get("queue")),
-        "exclude_queues": list(wanted.get("exclude_queue") or []),
+        "queues": queues,
+        "exclude_queues": excluded,
         "label": label,
         **numbers,
+        **said_of_queues,
+        "poll_interval": poll_interval,
         "processes": numbers["processes"] or usable_cores(),
         "once": bool(wanted.get("once")),
         "until_done": bool(wanted.get("until_done")),
@@ -223,52 +193,3 @@ def become(binary: str, config: dict[str, Any]) -> None:
         os.execve(binary, [binary, "worker"], {**os.environ, CONFIG_FD: str(reader)})
     except OSError as error:
         raise CommandError(f"{binary} cannot be started: {error.strerror}") from error
-
-
-def option(name: str) -> str:
-    """Spells an option as on the command line."""
-    return "--" + name.replace("_", "-")
-
-
-def known_options() -> set[str]:
-    """Returns the names that OPTIONS["WORKER"] may have."""
-    return {*NUMBERS, *FLAGS, *LISTS, "label"}
-
-
-def option_errors(wanted: Any, name_of: Any = repr) -> Iterator[str]:
-    """Yields one sentence for each thing that is wrong with a set of options."""
-    if not isinstance(wanted, dict):
-        yield f"must be a dictionary, not {wanted!r}"
-        return
-    for name in sorted(set(wanted) - known_options(), key=str):
-        yield f"unknown key {name!r}; the keys are {', '.join(sorted(known_options()))}"
-    for name, number in NUMBERS.items():
-        value = wanted.get(name)
-        if value is not None and not is_within(value, number):
-            what = "a whole number" if number.kind is int else "a number of seconds"
-            yield f"{name_of(name)} must be {what} from {number.least:,} to {number.most:,}, not {value!r}"
-    for name in FLAGS:
-        if not isinstance(wanted.get(name), (bool, type(None))):
-            yield f"{name_of(name)} must be True or False, not {wanted[name]!r}"
-    for name in LISTS:
-        value = wanted.get(name)
-        if value is not None and not (
-            isinstance(value, (list, tuple)) and all(isinstance(q, str) and q for q in value)
-        ):
-            yield f"{name_of(name)} must be a list of queue names, not {value!r}"
-    label = wanted.get("label")
-    if label is not None and not (isinstance(label, str) and 1 <= len(label) <= 200 and label.isprintable()):
-        yield f"{name_of('label')} must be 1 to 200 printable characters, not {label!r}"
-
-
-def is_within(value: Any, number: Number) -> bool:
-    """Tells whether a value, perhaps as text from the command line, is a number within its bounds."""
-    if isinstance(value, bool):
-        return False
-    try:
-        parsed = number.kind(value)
-    except (TypeError, ValueError):
-        return False
-    if number.kind is int and not isinstance(value, str) and parsed != value:
-        return False
-    return math.isfinite(parsed) and number.least <= parsed <= number.most

@@ -1,73 +1,43 @@
-"""Jobs and their attempts, for reading."""
+"""Jobs, for reading, and what can be done to one."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from asgiref.sync import sync_to_async
 from django.db import models
+from django.utils.functional import cached_property
 
 from gristmill.compat import TaskResultStatus
+from gristmill.models.attempts import Attempt, AttemptQuerySet
 from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.querysets import OPERATIONS, STATUS_OF_STATE, JobQuerySet, State
+from gristmill.models.rows import ProgressRow
+from gristmill.models.workers import Action
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from gristmill.operations import Answer
 
 
-class State(models.TextChoices):
-    """Where a job is."""
+@dataclass(frozen=True)
+class Progress:
+    """What a job's handler said of itself last."""
 
-    SCHEDULED = "scheduled"
-    HELD = "held"
-    READY = "ready"
-    RUNNING = "running"
-    SUCCESSFUL = "successful"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    POISONED = "poisoned"
+    done: float | None
+    total: float | None
+    message: str | None
+    metadata: dict[str, Any]
+    updated_at: datetime
 
-
-STATUS_OF_STATE = {
-    State.SCHEDULED.value: TaskResultStatus.READY,
-    State.HELD.value: TaskResultStatus.READY,
-    State.READY.value: TaskResultStatus.READY,
-    State.RUNNING.value: TaskResultStatus.RUNNING,
-    State.SUCCESSFUL.value: TaskResultStatus.SUCCESSFUL,
-    State.FAILED.value: TaskResultStatus.FAILED,
-    State.CANCELLED.value: TaskResultStatus.FAILED,
-    State.POISONED.value: TaskResultStatus.FAILED,
-}
-
-
-class JobQuerySet(models.QuerySet["Job"]):
-    """Jobs by state. Each of these reads one table only."""
-
-    def scheduled(self) -> Self:
-        """Jobs whose date has not come."""
-        return self.filter(state=State.SCHEDULED)
-
-    def held(self) -> Self:
-        """Jobs that someone keeps back."""
-        return self.filter(state=State.HELD)
-
-    def ready(self) -> Self:
-        """Jobs that wait for a worker."""
-        return self.filter(state=State.READY)
-
-    def running(self) -> Self:
-        """Jobs that a worker runs."""
-        return self.filter(state=State.RUNNING)
-
-    def successful(self) -> Self:
-        """Jobs whose task returned."""
-        return self.filter(state=State.SUCCESSFUL)
-
-    def failed(self) -> Self:
-        """Jobs that ended without success: failed, cancelled or poisoned."""
-        return self.filter(state__in=[State.FAILED, State.CANCELLED, State.POISONED])
-
-    def finished(self) -> Self:
-        """Jobs that have ended, one way or another."""
-        return self.filter(state__in=[State.SUCCESSFUL, State.FAILED, State.CANCELLED, State.POISONED])
+    @property
+    def fraction(self) -> float | None:
+        """How much of it is done, from 0 to 1; None where the total is not known."""
+        if self.done is None or not self.total or self.total < 0:
+            return None
+        return min(max(self.done / self.total, 0.0), 1.0)
 
 
 class Job(models.Model):
@@ -139,44 +109,65 @@ class Job(models.Model):
         """Its ended attempts, oldest first, those of earlier generations included."""
         return Attempt.objects.using(self._state.db).filter(job_id=self.id).order_by("token")
 
+    @property
+    def actions(self) -> models.QuerySet[Action]:
+        """What people did to it, oldest first."""
+        return Action.objects.using(self._state.db).filter(job_id=self.id).order_by("acted_at", "id")
 
-#: How an attempt ends that Django's `attempts` and `worker_ids` do not count.
-UNCOUNTED_OUTCOMES = ("expired", "handed back", "incompatible", "postponed")
+    @cached_property
+    def progress(self) -> Progress | None:
+        """What its handler said of itself last, asked for once; None where it said nothing."""
+        row = ProgressRow.objects.using(self._state.db).filter(pk=self.id).first()
+        if row is None:
+            return None
+        metadata = json.loads(row.metadata) if row.metadata else {}
+        return Progress(row.done, row.total, row.message, metadata, row.updated_at)
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        """Reads it again, and its progress when it is next asked for."""
+        self.__dict__.pop("progress", None)
+        super().refresh_from_db(*args, **kwargs)
+
+    def cancel(self, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.cancel`. This object stays as it was read; `refresh_from_db()` shows the change."""
+        from gristmill import operations
+
+        return operations.cancel(self, actor=actor)
+
+    def hold(self, reason: str | None = None, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.hold`."""
+        from gristmill import operations
+
+        return operations.hold(self, reason, actor=actor)
+
+    def release(self, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.release`."""
+        from gristmill import operations
+
+        return operations.release(self, actor=actor)
+
+    def retry(self, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.retry`."""
+        from gristmill import operations
+
+        return operations.retry(self, actor=actor)
+
+    async def acancel(self, *, actor: str = "") -> Answer:
+        """See `cancel`."""
+        return await sync_to_async(self.cancel)(actor=actor)
+
+    async def ahold(self, reason: str | None = None, *, actor: str = "") -> Answer:
+        """See `hold`."""
+        return await sync_to_async(self.hold)(reason, actor=actor)
+
+    async def arelease(self, *, actor: str = "") -> Answer:
+        """See `release`."""
+        return await sync_to_async(self.release)(actor=actor)
+
+    async def aretry(self, *, actor: str = "") -> Answer:
+        """See `retry`."""
+        return await sync_to_async(self.retry)(actor=actor)
 
 
-class AttemptQuerySet(models.QuerySet["Attempt"]):
-    """Attempts that have ended."""
-
-    def counted(self) -> Self:
-        """Attempts that Django's `attempts` and `worker_ids` count: those that started and were not postponed."""
-        return self.exclude(outcome__in=UNCOUNTED_OUTCOMES)
-
-
-class Attempt(models.Model):
-    """One ended run of a job. Read only; workers append them."""
-
-    pk = models.CompositePrimaryKey("job_id", "token")
-    job_id = models.UUIDField()
-    token = models.BigIntegerField()
-    generation = models.IntegerField()
-    worker_id = models.UUIDField()
-    runner_pid = models.IntegerField(null=True)
-    claimed_at = MomentField()
-    started_at = MomentField(null=True)
-    ended_at = MomentField()
-    outcome = models.TextField()
-    reason = models.TextField(null=True)
-    return_value = JSONTextField(null=True)
-    exception_class_path = models.TextField(null=True)
-    traceback = models.TextField(null=True)
-    # What its handler printed and logged: the beginning and the end of it.
-    output = models.TextField(null=True)
-
-    objects = AttemptQuerySet.as_manager()
-
-    class Meta:
-        db_table = "gristmill_attempt"
-        default_permissions = ("view",)
-
-    def __str__(self) -> str:
-        return f"attempt {self.token} of {self.job_id.hex}: {self.outcome}"
+for _name in OPERATIONS:
+    getattr(Job, _name).alters_data = True

@@ -7,7 +7,8 @@ import django
 
 SECRET_KEY = "only in tests"
 USE_TZ = True
-INSTALLED_APPS = ["work", "gristmill"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = ["work", "hostile", "gristmill"]
 if django.VERSION < (6, 0):
     INSTALLED_APPS.append("django_tasks")
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import sys
 import time
 from typing import Any
 
 from django.db import connection, transaction
+
+import gristmill
+from work.models import Effect
 
 try:
     from django.tasks import TaskContext, task
@@ -76,12 +81,69 @@ def die(context: TaskContext[Any, Any]) -> None:
 
 
 @task
+def say(words: str) -> None:
+    """Prints."""
+    print(words)
+    print("to the error stream:", words, file=sys.stderr)
+
+
+@task
 def beget(generations: int) -> None:
     """Reads, then enqueues one like itself in the same transaction, as handlers do that have more to do."""
     if generations:
         with transaction.atomic():
             connection.cursor().execute("select count(*) from gristmill_worker")
             beget.enqueue(generations - 1)
+
+
+@gristmill.task(takes_context=True, transactional=True, max_attempts=20, backoff=gristmill.Constant(0.2))
+def leave_a_mark(context: TaskContext[Any, Any], milliseconds: int = 0) -> int:
+    """Writes one row in the transaction that ends the job; gives its process id back."""
+    write_down(context, "start")
+    Effect.objects.create(job=context.task_result.id.replace("-", ""), attempt=context.attempt)
+    time.sleep(milliseconds / 1000)
+    write_down(context, "end")
+    return os.getpid()
+
+
+@gristmill.task(takes_context=True, max_attempts=5, backoff=gristmill.Constant(0.1))
+def stumble(context: TaskContext[Any, Any]) -> int:
+    """Fails twice, then succeeds."""
+    write_down(context, "start")
+    write_down(context, "end")
+    if context.attempt < 3:
+        raise ValueError(f"stumbled the {context.attempt}. time")
+    return os.getpid()
+
+
+@gristmill.task(takes_context=True)
+async def rest(context: TaskContext[Any, Any], seconds: float) -> int:
+    """Waits without a process of its own; gives its process id back."""
+    write_down(context, "start")
+    for _ in range(round(seconds / PULSE_SECONDS)):
+        await asyncio.sleep(PULSE_SECONDS)
+        write_down(context, "alive")
+    write_down(context, "end")
+    return os.getpid()
+
+
+@gristmill.task(takes_context=True)
+def dawdle(context: TaskContext[Any, Any], times: int) -> str:
+    """Postpones itself so often, then is done."""
+    write_down(context, "start")
+    write_down(context, "end")
+    times_left = int(cache_of_dawdling(context.task_result.id, times))
+    if times_left:
+        raise gristmill.Postpone(0.05, reason=f"{times_left} times left")
+    return "done"
+
+
+def cache_of_dawdling(job: str, times: int) -> int:
+    """Counts down in a file beside the history, one byte a run."""
+    path = f"{os.environ['JOURNEY_HISTORY']}.{job}"
+    with open(path, "ab") as file:
+        file.write(b".")
+    return max(times + 1 - os.path.getsize(path), 0)
 
 
 if os.environ.get("JOURNEY_NEWER_CODE"):

@@ -1,4 +1,4 @@
-"""`manage.py ask TASK COUNT [ARGUMENT…]`: enqueues jobs and prints their ids, one a line."""
+"""`manage.py ask [hostile.]TASK COUNT [ARGUMENT…]`: enqueues jobs and prints their ids, one a line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
+from hostile import tasks as hostile
 
 from work import tasks
 
@@ -19,7 +20,8 @@ class Command(BaseCommand):
         parser.add_argument("arguments", nargs="*", type=json.loads)
 
     def handle(self, *, task: str, count: int, arguments: list[object], **options: object) -> None:
-        asked = getattr(tasks, task)
+        module, _, name = task.rpartition(".")
+        asked = getattr(hostile if module == "hostile" else tasks, name)
         with transaction.atomic():
             for _ in range(count):
                 self.stdout.write(str(asked.enqueue(*arguments).id).replace("-", ""))

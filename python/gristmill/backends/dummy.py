@@ -1,0 +1,41 @@
+"""
+Notes what is enqueued and runs nothing, for tests: `backend.results` and `backend.clear()` are as Django's.
+
+Every option of Gristmill's tasks is accepted, arguments are checked as they are on the way into the database, and every
+job is new: `unique` has no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any
+
+from django.utils import timezone
+
+from gristmill.backends.common import BackendOfTests
+from gristmill.bulk import Call, Enqueued
+from gristmill.compat import AnyTask, dummy, task_enqueued
+from gristmill.compat import Task as DjangoTask
+from gristmill.results import JobResult, P, R
+
+
+class DummyBackend(BackendOfTests, dummy.DummyBackend):
+    """Django's dummy backend, for tasks with Gristmill's options."""
+
+    def enqueue(self, task: DjangoTask[P, R], args: Any, kwargs: Any) -> JobResult[P, R]:
+        """Keeps the result in `results` and returns a copy."""
+        self.validate_task(task)
+        result = self.new_result(task, args, kwargs)
+        object.__setattr__(result, "enqueued_at", timezone.now())
+        self.results.append(result)
+        task_enqueued.send(type(self), task_result=result)
+        # A copy, so that a caller cannot change what is kept.
+        return deepcopy(result)
+
+    def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
+        """Keeps a result for each call."""
+        return self.one_by_one(task, calls)
+
+
+__all__ = ["DummyBackend"]

@@ -1,0 +1,173 @@
+"""
+How an operation on jobs is carried out: a verb of the engine's, in batches, asked again where a job was on the move.
+
+A verb answers only for jobs that it could lock at once. What is missing from its answer has ended, is in a state
+that the verb does not change, or is being moved by a claim or a promotion at this moment.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from datetime import timezone as dt_timezone
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import connections, router, transaction
+from django.utils import timezone
+
+from gristmill.aliases import gristmill_backends
+from gristmill.moments import utc_text
+from gristmill.statements import Row, carry_out
+from gristmill.wake import wake_after_commit
+
+if TYPE_CHECKING:
+    from gristmill.models import JobQuerySet
+
+#: Jobs in one statement. Its locks last until the commit, and claims pass over them.
+BATCH = 1_000
+#: How often a job that is being moved is asked again. A claim takes milliseconds; the pauses come to 0.3 s.
+ASKED_AGAIN = 5
+FIRST_PAUSE = 0.01
+#: Ids that one page of a query set reads. Each page may sort what is left, so pages are larger than batches.
+PAGE = 20_000
+#: The longest name of an actor, and the longest reason.
+MOST_CHARACTERS = 1_000
+
+#: The states that each verb takes jobs from.
+STATES = {
+    "cancel": ("ready", "scheduled", "held", "running"),
+    "hold": ("ready", "scheduled"),
+    "release": ("held",),
+    "retry": ("failed", "cancelled", "poisoned", "successful"),
+}
+# Why not, where the state forbids it.
+REFUSALS = {
+    "cancel": "it has ended ({state})",
+    "hold": "only what is ready or scheduled can be held, and it is {state}",
+    "release": "it is not held but {state}",
+    "retry": "it has not ended, it is {state}",
+}
+
+
+def carried_out(verb: str, ids: Iterable[UUID], actor: str, reason: str | None, database: str) -> dict[str, str]:
+    """Carries out a verb for at most BATCH jobs, and returns what became of each, by id."""
+    from gristmill.models import Job
+
+    # Sorted, so that two operations lock in one order; each id once.
+    asked = sorted({job_id.hex for job_id in ids})
+    outcomes: dict[str, str] = {}
+    pause = FIRST_PAUSE
+    for again in range(ASKED_AGAIN + 1):
+        if again:
+            time.sleep(pause)
+            pause *= 2
+        outcomes.update(_ask(verb, asked, actor, reason, database))
+        asked = [job_id for job_id in asked if job_id not in outcomes]
+        if not asked:
+            break
+        found = Job.objects.using(database).filter(pk__in=[UUID(job_id) for job_id in asked])
+        states = {job_id.hex: state for job_id, state in found.values_list("pk", "state")}
+        for job_id in asked:
+            state = states.get(job_id)
+            if state is None:
+                outcomes[job_id] = "refused: there is no such job"
+            elif state not in STATES[verb]:
+                outcomes[job_id] = f"refused: {REFUSALS[verb].format(state=state)}"
+        asked = [job_id for job_id in asked if job_id not in outcomes]
+        if not asked:
+            break
+    outcomes.update(dict.fromkeys(asked, "refused: another transaction is moving it; ask again"))
+    return outcomes
+
+
+def _ask(verb: str, ids: list[str], actor: str, reason: str | None, database: str) -> dict[str, str]:
+    connection = connections[database]
+    binds: list[Any] = [json.dumps(ids), actor, *([reason] if verb == "hold" else []), now_bind(database)]
+    with transaction.atomic(using=database):
+        outcomes = {UUID(str(job_id)).hex: done for job_id, _, done in unpacked(carry_out(connection, verb, binds))}
+        if any(done in ("released", "retried") for done in outcomes.values()):
+            wake_after_commit(connection)
+    return outcomes
+
+
+def unpacked(rows: Iterable[Row]) -> list[Row]:
+    """Returns the rows of an answer; SQLite packs them into one: a JSON list of lists."""
+    found: list[Row] = []
+    for row in rows:
+        if len(row) == 1 and isinstance(row[0], str) and row[0].startswith("["):
+            found += (tuple(each) for each in json.loads(row[0]))
+        else:
+            found.append(row)
+    return found
+
+
+def now_bind(database: str) -> str | None:
+    """Returns the moment to act at: Django's where its clock counts on this database, else None for the server's."""
+    backends = gristmill_backends().values()
+    if any(backend.database == database and backend.uses_django_clock() for backend in backends):
+        return utc_text(timezone.now())
+    # SQLite has no server: its clock is this machine's.
+    return utc_text(datetime.now(dt_timezone.utc)) if connections[database].vendor == "sqlite" else None
+
+
+def words(text: str | None, what: str) -> str | None:
+    """Returns a person's words as they may be stored, or says what is wrong with them."""
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be text, not {text!r}")
+    if "\0" in text:
+        raise ValueError(f"{what} has a NUL character, which no database stores in text")
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+
+
+def pages(jobs: JobQuerySet, verb: str) -> Iterator[list[UUID]]:
+    """
+    Yields the ids of a query set's jobs that a verb may concern, in batches, in order of id.
+
+    Jobs enqueued after the first page was read are left out, so that it ends however fast they come.
+    """
+    from gristmill.models import JobRow
+
+    if jobs.query.is_sliced:
+        raise TypeError(f"{verb} takes no slice of a query set; filter it instead")
+    database = database_of_set(jobs)
+    newest = JobRow.objects.using(database).order_by("-pk").values_list("pk", flat=True).first()
+    if newest is None:
+        return
+    chosen = (
+        jobs.using(database).filter(state__in=STATES[verb], pk__lte=newest).order_by("pk").values_list("pk", flat=True)
+    )
+    page = list(chosen[:PAGE])
+    while page:
+        for start in range(0, len(page), BATCH):
+            yield page[start : start + BATCH]
+        page = list(chosen.filter(pk__gt=page[-1])[:PAGE]) if len(page) == PAGE else []
+
+
+@contextmanager
+def reading_by_state(database: str) -> Iterator[None]:
+    """
+    Lets PostgreSQL leave out the table of results where a filter on the state excludes it.
+
+    The state of a result is a column, and the check on that column is looked at only if the planner is told to.
+    """
+    connection = connections[database]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(using=database), connection.cursor() as cursor:
+        cursor.execute("set local constraint_exclusion = on")
+        yield
+        # In a transaction of the caller's it would last until that ends.
+        cursor.execute("set local constraint_exclusion = default")
+
+
+def database_of_set(jobs: JobQuerySet) -> str:
+    """Returns the database that a query set's jobs are changed on: the one it names, else where the router writes."""
+    named: str | None = vars(jobs)["_db"]
+    return named or router.db_for_write(jobs.model)

@@ -1,0 +1,195 @@
+"""
+What people and programs do to jobs and queues.
+
+    from gristmill import operations
+
+    operations.cancel(result)                               # a job, a TaskResult, an id, or many of them
+    operations.hold(ids, reason="the printer is out of paper", actor="lea")
+    operations.pause_queue("mail", reason="the provider is down")
+
+All of it happens in the transaction that is open on the queue's database, else in one for each thousand jobs. Jobs
+that another transaction is moving at that moment are asked again and never waited for, so workers go on undisturbed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+from django.db import connections, router, transaction
+
+from gristmill.aliases import default_database, gristmill_backend
+from gristmill.carrying import BATCH, carried_out, database_of_set, now_bind, pages, words
+from gristmill.compat import TaskResult
+from gristmill.ids import parse_id
+from gristmill.statements import carry_out
+
+if TYPE_CHECKING:
+    from gristmill.compat import AnyTaskResult
+    from gristmill.models import Job, JobQuerySet
+
+    AnyJob: TypeAlias = Job | AnyTaskResult | UUID | str
+
+#: Outcomes are kept one by one for so many jobs; beyond that they are only counted.
+KEPT_OUTCOMES = 10_000
+
+__all__ = ["Answer", "cancel", "hold", "pause_queue", "release", "resume_queue", "retry"]
+
+
+@dataclass
+class Answer:
+    """
+    What became of a request: true where anything was done.
+
+    `done` counts jobs by what was done to them: "cancelled", "asked" (it runs, and its worker will end it), "held",
+    "released", "retried". `refused` counts the others by reason. `outcomes` tells it of each of the first 10,000
+    jobs, by id: one of those words, or "refused: " and the reason.
+    """
+
+    done: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.done)
+
+    @property
+    def total(self) -> int:
+        """How many jobs something was done to."""
+        return sum(self.done.values())
+
+    def add(self, outcomes: dict[str, str]) -> None:
+        """Takes in what became of some more jobs."""
+        done, refused = Counter(self.done), Counter(self.refused)
+        for outcome in outcomes.values():
+            before, refusal, reason = outcome.partition("refused: ")
+            if refusal and not before:
+                refused[reason] += 1
+            else:
+                done[outcome] += 1
+        self.done, self.refused = dict(done), dict(refused)
+        for job_id, outcome in islice(outcomes.items(), max(0, KEPT_OUTCOMES - len(self.outcomes))):
+            self.outcomes[job_id] = outcome
+
+
+def cancel(jobs: AnyJob | Iterable[AnyJob], *, actor: str = "", using: str | None = None) -> Answer:
+    """
+    Cancels jobs that do not run, at once, and asks for those that do.
+
+    A running job's worker learns of it within a second, tells the handler, and kills its runner after a grace. A
+    handler that succeeds first wins. Jobs that have ended are refused.
+    """
+    return _operate("cancel", jobs, actor, using)
+
+
+def hold(
+    jobs: AnyJob | Iterable[AnyJob], reason: str | None = None, *, actor: str = "", using: str | None = None
+) -> Answer:
+    """Keeps ready and scheduled jobs back until they are released. Running jobs are refused, and ended ones."""
+    return _operate("hold", jobs, actor, using, reason)
+
+
+def release(jobs: AnyJob | Iterable[AnyJob], *, actor: str = "", using: str | None = None) -> Answer:
+    """Lets held jobs go: they are ready, or scheduled where their date is still to come."""
+    return _operate("release", jobs, actor, using)
+
+
+def retry(jobs: AnyJob | Iterable[AnyJob], *, actor: str = "", using: str | None = None) -> Answer:
+    """
+    Runs jobs that have ended again, successful ones too: ready at once, with fresh counts, in a new generation.
+
+    Their earlier attempts are kept. A job whose unique key another job holds by now is refused.
+    """
+    return _operate("retry", jobs, actor, using)
+
+
+def operate(jobs: JobQuerySet, verb: str, actor: str, reason: str | None = None) -> Iterator[dict[str, str]]:
+    """Does it to the jobs of a query set, and yields what became of each thousand."""
+    actor, reason = words(actor, "actor") or "", words(reason, "reason")
+    for ids in pages(jobs, verb):
+        yield carried_out(verb, ids, actor, reason, database_of_set(jobs))
+
+
+def pause_queue(queue_name: str, *, reason: str, backend: str = "default") -> None:
+    """
+    Pauses a queue: no worker claims from it until it is resumed. What runs goes on; jobs may still be enqueued.
+
+    `reason` is for the people who wonder why. Pausing a paused queue replaces the reason. `backend` is the TASKS alias.
+    """
+    if not queue_name or not reason:
+        raise ValueError("a pause needs a queue and a reason, for the people who wonder why nothing runs")
+    database = gristmill_backend(backend).database
+    binds = [backend, words(queue_name, "queue_name"), words(reason, "reason"), now_bind(database)]
+    with transaction.atomic(using=database):
+        carry_out(connections[database], "pause", binds)
+
+
+def resume_queue(queue_name: str, *, backend: str = "default") -> bool:
+    """Ends a pause, and wakes an idle worker. False: the queue was not paused."""
+    database = gristmill_backend(backend).database
+    connection = connections[database]
+    with transaction.atomic(using=database):
+        resumed = bool(carry_out(connection, "resume", [backend, words(queue_name, "queue_name")]))
+        if resumed:
+            gristmill_backend(backend).wake(connection)
+    return resumed
+
+
+def operate_on_ids(
+    ids: Iterable[UUID], verb: str, actor: str, reason: str | None = None, *, using: str
+) -> Iterator[dict[str, str]]:
+    """Does it to jobs of one database by their ids, and yields what became of each thousand."""
+    actor, reason = words(actor, "actor") or "", words(reason, "reason")
+    rest = iter(ids)
+    while batch := list(islice(rest, BATCH)):
+        yield carried_out(verb, batch, actor, reason, using)
+
+
+def _operate(
+    verb: str, jobs: AnyJob | Iterable[AnyJob], actor: str, using: str | None, reason: str | None = None
+) -> Answer:
+    from gristmill.models import JobQuerySet
+
+    answer = Answer()
+    if isinstance(jobs, JobQuerySet):
+        for outcomes in operate(jobs.using(using) if using else jobs, verb, actor, reason):
+            answer.add(outcomes)
+        return answer
+    rest = _each(jobs)
+    while batch := list(islice(rest, BATCH)):
+        by_database: dict[str, list[UUID]] = {}
+        for job in batch:
+            by_database.setdefault(using or _database_of(job), []).append(_id_of(job))
+        for database, ids in by_database.items():
+            for outcomes in operate_on_ids(ids, verb, actor, reason, using=database):
+                answer.add(outcomes)
+    return answer
+
+
+def _each(jobs: AnyJob | Iterable[AnyJob]) -> Iterator[AnyJob]:
+    from gristmill.models import Job
+
+    if isinstance(jobs, (Job, TaskResult, UUID, str)):
+        return iter([jobs])
+    return iter(jobs)
+
+
+def _id_of(job: AnyJob) -> UUID:
+    found = job if isinstance(job, UUID) else parse_id(job if isinstance(job, str) else str(job.id))
+    if found is None:
+        raise ValueError(f"{job!r} is not the id of a job")
+    return found
+
+
+def _database_of(job: AnyJob) -> str:
+    from gristmill.models import Job
+
+    if isinstance(job, Job):
+        return job._state.db or router.db_for_read(Job)
+    if isinstance(job, TaskResult):
+        return gristmill_backend(job.backend).database
+    return default_database()

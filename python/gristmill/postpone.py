@@ -1,0 +1,43 @@
+"""How a handler asks to be run later."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+# Seconds; longer waits are dates.
+LONGEST = 366 * 24 * 3600.0
+MAX_REASON = 1000
+
+
+class Postpone(Exception):
+    """
+    Raised or returned by a handler that wants its job to run later: not a failure, and not an attempt that counts.
+
+    `delay` is in seconds or a timedelta and counts from now; nothing negative, a year at most. `until` is a date
+    instead, aware under USE_TZ. With neither, the job waits as long as its options say (5 s by default). `reason` is
+    for people. What a transactional handler has written is kept.
+    """
+
+    def __init__(
+        self, delay: float | timedelta | None = None, *, until: datetime | None = None, reason: str = ""
+    ) -> None:
+        if delay is not None and until is not None:
+            raise TypeError("Postpone takes a delay or a date, not both")
+        if isinstance(delay, timedelta):
+            delay = delay.total_seconds()
+        if delay is not None:
+            if isinstance(delay, bool) or not isinstance(delay, (int, float)) or delay != delay:
+                raise TypeError(f"Postpone takes seconds or a timedelta, not {delay!r}")
+            delay = float(min(max(delay, 0), LONGEST))
+        if until is not None:
+            if not isinstance(until, datetime):
+                raise TypeError(f"Postpone's until is a datetime, not {until!r}")
+            if settings.USE_TZ and timezone.is_naive(until):
+                raise ValueError("Postpone's until is naive, but USE_TZ is True; use django.utils.timezone")
+        self.delay: float | None = delay
+        self.until = until
+        self.reason = str(reason)[:MAX_REASON]
+        super().__init__(self.reason or "postponed")

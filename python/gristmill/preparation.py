@@ -1,0 +1,99 @@
+"""What all enqueues of one task have in common: its options as they are persisted, worked out once a task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from django.core.exceptions import ImproperlyConfigured
+
+from gristmill.compat import AnyTask
+from gristmill.insert import NewJob
+from gristmill.option_rules import ENGINE_DEFAULTS, checked, default_errors, persisted
+from gristmill.task_options import NOTHING, TaskOptions
+from gristmill.tasks import task_name_of
+from gristmill.uniqueness import KeyMaker, Unique
+
+if TYPE_CHECKING:
+    from gristmill.backend import GristmillBackend
+
+
+NOT_UNIQUE = Unique()
+
+
+class Prepared(NamedTuple):
+    """What an enqueue of a task needs to know."""
+
+    backend: GristmillBackend
+    task_name: str
+    options_json: str | None
+    # A timedelta counts from the enqueue.
+    deadline: datetime | timedelta | None
+    unique: Unique
+    # None where its jobs need not be unique.
+    key_maker: KeyMaker | None
+
+
+def prepared_for(backend: GristmillBackend, task: AnyTask) -> Prepared:
+    """Returns what enqueues of this task through this backend have in common; remembered on the task."""
+    # Django's own tasks, which a backend of ours may be handed, have slots and remember nothing.
+    memory = getattr(task, "__dict__", None)
+    known: Prepared | None = None if memory is None else memory.get("_prepared")
+    if known is not None and known.backend is backend:
+        return known
+    made = _prepared(backend, task)
+    if memory is not None:
+        memory["_prepared"] = made
+    return made
+
+
+def with_key(job: NewJob, prepared: Prepared, key: str) -> NewJob:
+    """Returns a job that needs this key, for as long as its task says."""
+    return job._replace(key=key, until=prepared.unique.until, period=cast("float | None", prepared.unique.period))
+
+
+def _prepared(backend: GristmillBackend, task: AnyTask) -> Prepared:
+    options: TaskOptions = getattr(task, "options", NOTHING)
+    given = dict(options.given())
+    chain = (given, *project_defaults(backend, task.queue_name))
+    plain: dict[str, Any] = {}
+    if task.takes_context:
+        plain["takes_context"] = True
+    for name, usual in ENGINE_DEFAULTS.items():
+        value = _first(chain, name, usual)
+        if value != usual and not (name == "retry_on" and value == ("builtins.Exception",)):
+            plain[name] = persisted(name, value)
+    deadline = _first(chain, "deadline", None)
+    unique: Unique | None = given.get("unique")
+    return Prepared(
+        backend=backend,
+        task_name=task_name_of(task),
+        options_json=json.dumps(plain, ensure_ascii=False, separators=(",", ":")) if plain else None,
+        deadline=timedelta(seconds=deadline) if isinstance(deadline, float) else deadline,
+        unique=unique or NOT_UNIQUE,
+        key_maker=KeyMaker(task, unique) if unique else None,
+    )
+
+
+def project_defaults(backend: GristmillBackend, queue_name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Returns the checked defaults of the queue and of the backend; raises ImproperlyConfigured for wrong ones."""
+    queue = (backend.options.get("QUEUES") or {}).get(queue_name) or {}
+    where = f"TASKS['{backend.alias}']['OPTIONS']"
+    kept = {} if queue.get("retention") is None else {"retention": queue["retention"]}
+    defaults = _checked(f"{where}['QUEUES']['{queue_name}']['defaults']", queue.get("defaults") or {})
+    return (
+        {**_checked(f"{where}['QUEUES']['{queue_name}']", kept), **defaults},
+        _checked(f"{where}['DEFAULTS']", backend.options.get("DEFAULTS") or {}),
+    )
+
+
+def _checked(where: str, given: Any) -> dict[str, Any]:
+    for sentence in default_errors(given):
+        raise ImproperlyConfigured(f"{where}: {sentence}")
+    return {name: checked(name, value) for name, value in given.items()}
+
+
+def _first(chain: tuple[Mapping[str, Any], ...], name: str, otherwise: Any) -> Any:
+    return next((options[name] for options in chain if name in options), otherwise)

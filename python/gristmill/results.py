@@ -1,0 +1,119 @@
+"""Results: what Django calls a TaskResult, read from the `Job` model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from gristmill import registry
+from gristmill.compat import AnyTask, ResultBase, TaskError
+from gristmill.exceptions import Interrupted, RunnerCrashed, WorkerLost
+from gristmill.remote import placeholder
+from gristmill.tasks import unchecked_copy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Exceptions recorded for attempts that ended without one of their own.
+ERROR_OF_OUTCOME = {"crashed": RunnerCrashed, "lost": WorkerLost, "interrupted": Interrupted}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult(ResultBase[P, R]):  # type: ignore[misc]
+    """
+    Django's TaskResult, which knows whether its enqueue met a job that was there already.
+
+    existing: True where a unique task's enqueue made no job, and this is the one that has its key.
+    """
+
+    existing: bool = field(default=False, compare=False)
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, parameters: Any) -> Any:
+            """Gives annotations like `JobResult[[int], str]` a meaning at run time, on every Django."""
+            return cls
+
+
+def new_result(**values: Any) -> JobResult[..., Any]:
+    """Builds a result from all of its fields without checking them: they come from JSON, or went there."""
+    made = object.__new__(JobResult)
+    assign = object.__setattr__
+    for name, value in values.items():
+        assign(made, name, value)
+    return made
+
+
+def result_of(job: Any, *, existing: bool = False) -> JobResult[..., Any]:
+    """Builds a result from a row of the `Job` model; asks for attempts only where there can be any."""
+    from gristmill.models import UNCOUNTED_OUTCOMES
+
+    attempts: list[Any] = []
+    # The first attempt's success is told by the job itself; any other past needs the attempts.
+    if job.token > 1 or (job.token == 1 and job.state not in ("running", "successful")):
+        attempts = [
+            attempt
+            for attempt in job.attempts.filter(generation=job.generation)
+            if attempt.outcome not in UNCOUNTED_OUTCOMES
+        ]
+    worker_ids = [attempt.worker_id.hex for attempt in attempts]
+    if job.state == "running" or (not attempts and job.state == "successful"):
+        worker_ids.append(job.worker_id.hex)
+    last_attempted_at = job.claimed_at
+    if last_attempted_at is None and attempts:
+        last_attempted_at = attempts[-1].started_at or attempts[-1].claimed_at
+    return new_result(
+        task=task_of(job),
+        id=job.id.hex,
+        status=job.status,
+        enqueued_at=job.enqueued_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        last_attempted_at=last_attempted_at,
+        args=job.args,
+        kwargs=job.kwargs,
+        backend=job.backend,
+        errors=[error_of(attempt) for attempt in attempts if attempt.outcome != "successful"],
+        worker_ids=worker_ids,
+        existing=existing,
+        _return_value=job.result,
+    )
+
+
+def task_of(job: Any) -> AnyTask:
+    """
+    Returns the task of a job as it was enqueued.
+
+    The stored name is looked up among the registered tasks and never imported. A name that is not registered here
+    gives a task that shows its name and raises UnknownTask when called, so that the result stays readable.
+    """
+    task = registry.get(job.backend, job.task_name)
+    if task is None:
+        registry.load()
+        task = registry.get(job.backend, job.task_name) or placeholder(job.task_name, backend=job.backend)
+    options = job.options or {}
+    return cast(
+        "AnyTask",
+        unchecked_copy(
+            task,
+            priority=job.priority,
+            queue_name=job.queue_name,
+            backend=job.backend,
+            run_after=job.run_after,
+            takes_context=options.get("takes_context", task.takes_context),
+        ),
+    )
+
+
+def error_of(attempt: Any) -> TaskError:
+    """Returns Django's TaskError of an attempt that did not succeed, whatever ended it."""
+    path = attempt.exception_class_path
+    text = attempt.traceback
+    if not path:
+        error = ERROR_OF_OUTCOME.get(attempt.outcome, RuntimeError)
+        path = f"{error.__module__}.{error.__qualname__}"
+        text = text or f"{path}: {attempt.reason or attempt.outcome}\n"
+    return TaskError(exception_class_path=path, traceback=text or "")
+
+
+__all__ = ["JobResult", "new_result", "result_of"]

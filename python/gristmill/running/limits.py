@@ -1,0 +1,159 @@
+"""
+Ends a sync handler from outside: an exception raised in its code, and nowhere else.
+
+The handlers of SIGALRM (its time is over) and SIGUSR1 (someone cancels it) run between two instructions of whatever
+the main thread does. They raise only while the handler runs, only when the innermost frame is not the runner's own,
+and never in the middle of a frame on the socket; otherwise they look again a millisecond later. So an exception that
+comes as the handler returns is dropped, and its success stands.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from gristmill.exceptions import Cancelled, TimedOut
+from gristmill.failure import causes
+from gristmill.running.attempt import Attempt
+
+try:
+    import resource
+except ImportError:  # pragma: no cover
+    resource = None  # type: ignore[assignment]
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+# Seconds until the next look, and the longest that a timer takes.
+AGAIN = 0.001
+LONGEST = 366 * 24 * 3600.0
+SIGNALS = (signal.SIGALRM, signal.SIGUSR1)
+
+
+class Guard:
+    """Calls handlers, and ends the one that runs."""
+
+    def __init__(self, listen: Callable[[], None]) -> None:
+        # Reads what the worker has sent; asks `cancel` if it names the job that runs.
+        self.listen = listen
+        self.armed = False
+        # How deep the main thread is in code that must not be left half-done.
+        self.held = 0
+        self.limited = False
+        self.timeout: float | None = None
+        self.memory: tuple[int, int] | None = None
+        # What is to be raised, and what has been.
+        self.due: BaseException | None = None
+        self.fired: BaseException | None = None
+
+    def install(self) -> None:
+        """Takes the signals; in the main thread."""
+        signal.signal(signal.SIGALRM, self._time_is_over)
+        signal.signal(signal.SIGUSR1, self._alerted)
+
+    def call(self, attempt: Attempt, function: Callable[..., Any], first: tuple[Any, ...]) -> Any:
+        """Calls a handler within its limits; returns or raises what it does, or raises TimedOut or Cancelled."""
+        self.fired = None
+        result = attempt.result
+        try:
+            # First, or the shortest of times would be over unnoticed.
+            self.armed = True
+            if attempt.limits is not None:
+                self._limit(*attempt.limits)
+            if self.due is not None:
+                self.limited = True
+                self.fired = self.due
+                raise self.due
+            return function(*first, *result.args, **result.kwargs)
+        finally:
+            self.armed = False
+            if self.limited:
+                self._lift()
+
+    def cancel(self) -> None:
+        """Has the handler that runs, or is about to, end as cancelled."""
+        if self.fired is None:
+            self.due = Cancelled("someone cancelled this job while it ran")
+
+    def reason_for(self, error: BaseException, attempt: Attempt) -> str | None:
+        """Says which limit an exception came from; None when it is the handler's own."""
+        if isinstance(self.fired, Cancelled):
+            return "cancelled"
+        if self.fired is not None and any(link is self.fired for link in causes(error)):
+            return "timeout"
+        return memory_reason(error, attempt)
+
+    def cancelled(self) -> Cancelled | None:
+        """Returns what was raised in the handler because someone cancelled it."""
+        return self.fired if isinstance(self.fired, Cancelled) else None
+
+    def _limit(self, timeout: float | None, megabytes: float | None) -> None:
+        self.limited = True
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if megabytes:
+            self._limit_memory(int(megabytes * 1024 * 1024))
+        if timeout:
+            self.timeout = timeout
+            signal.setitimer(signal.ITIMER_REAL, max(min(timeout, LONGEST), 1e-6))
+
+    def _limit_memory(self, most: int) -> None:
+        """Lets the process grow until its resident memory could be `most` bytes."""
+        with open("/proc/self/statm") as statm:
+            _, resident, _, _, _, data, _ = (int(pages) * PAGE for pages in statm.read().split())
+        soft, hard = self.memory = resource.getrlimit(resource.RLIMIT_DATA)
+        room = data + max(most - resident, 0)
+        if hard != resource.RLIM_INFINITY:
+            room = min(room, hard)
+        if soft != resource.RLIM_INFINITY:
+            room = min(room, soft)
+        resource.setrlimit(resource.RLIMIT_DATA, (room, hard))
+
+    def _lift(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self.limited, self.due, self.timeout = False, None, None
+        if self.memory is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, self.memory)
+            self.memory = None
+
+    def _time_is_over(self, number: int, frame: FrameType | None) -> None:
+        if self.armed:
+            self._raise_in(frame, self.due or TimedOut(f"it ran longer than its timeout of {self.timeout or 0:g} s"))
+
+    def _alerted(self, number: int, frame: FrameType | None) -> None:
+        # Where nothing is armed, the runner's own code reads what has been sent.
+        if not self.armed:
+            return
+        if self.held:
+            self._look_again()
+            return
+        self.armed = False
+        try:
+            self.listen()
+        finally:
+            self.armed = True
+        if self.due is not None:
+            self._raise_in(frame, self.due)
+
+    def _raise_in(self, frame: FrameType | None, error: BaseException) -> None:
+        if self.fired is not None:
+            return
+        if self.held or frame is None or frame.f_code is CALL:
+            self.due = error
+            self._look_again()
+            return
+        self.fired, self.due = error, None
+        raise error
+
+    def _look_again(self) -> None:
+        self.limited = True
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+
+
+CALL = Guard.call.__code__
+
+
+def memory_reason(error: BaseException, attempt: Attempt) -> str | None:
+    """Says "memory" of a MemoryError in a job whose memory is limited."""
+    limited = attempt.limits is not None and attempt.limits[1]
+    return "memory" if limited and isinstance(error, MemoryError) else None
