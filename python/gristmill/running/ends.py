@@ -26,6 +26,7 @@ SUCCESSFUL, FINALLY_FAILED = TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILE
 # A result of this kind is its own JSON value; no need to read back what was written.
 SCALARS = frozenset({type(None), bool, int, float, str})
 MAX_CLASSES = 100
+OWN = ("gristmill.runner", "gristmill.running.")
 
 
 def encoded(value: Any, attempt: Attempt) -> tuple[str, Any]:
@@ -78,6 +79,7 @@ def fail(attempt: Attempt, reason: str, error: BaseException) -> tuple[bytes, bo
 
     Asks the task's own backoff function if there is one, which may use the database.
     """
+    leave_out_the_runner(error)
     path, trace = describe(error)
     classes = classes_of(error)
     advice = None
@@ -92,6 +94,16 @@ def fail(attempt: Attempt, reason: str, error: BaseException) -> tuple[bytes, bo
             assign(attempt.result, "status", FINALLY_FAILED)
     told = {"reason": reason, "exception_class_path": path, "traceback": trace, "classes": classes, "advice": advice}
     return pack_job(FAILED, attempt.job, attempt.token, dumps(told).encode()), final
+
+
+def leave_out_the_runner(error: BaseException) -> None:
+    """Has a traceback begin where the handler does."""
+    step = error.__traceback__
+    while step is not None and step.tb_frame.f_globals.get("__name__", "").startswith(OWN):
+        step = step.tb_next
+    # All of it is the runner's where the handler has returned what JSON cannot hold.
+    if step is not None:
+        error.__traceback__ = step
 
 
 def classes_of(error: BaseException) -> list[str]:
