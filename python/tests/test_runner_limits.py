@@ -31,13 +31,13 @@ def spin(name=None):
 @task
 def nap(name=None):
     touch(name)
-    time.sleep(600)
+    time.sleep(FOREVER)
 
 @task
 def swallow(name=None):
     touch(name)
     try:
-        time.sleep(600)
+        time.sleep(FOREVER)
     except BaseException as error:
         return type(error).__name__
 
@@ -45,7 +45,7 @@ def swallow(name=None):
 def only_exceptions(name=None):
     touch(name)
     try:
-        time.sleep(600)
+        time.sleep(FOREVER)
     except Exception:
         return "swallowed"
 
@@ -53,7 +53,7 @@ def only_exceptions(name=None):
 def postpone_instead(name=None):
     touch(name)
     try:
-        time.sleep(600)
+        time.sleep(FOREVER)
     except BaseException:
         raise Postpone(5)
 
@@ -61,7 +61,7 @@ def postpone_instead(name=None):
 def other_error(name=None):
     touch(name)
     try:
-        time.sleep(600)
+        time.sleep(FOREVER)
     except BaseException:
         raise ValueError("while I cleaned up")
 
