@@ -43,6 +43,8 @@ def said_before(attempt: Attempt, record: capture.Record) -> bytes:
     if record.used:
         capture.flush()
         frames += pack_job(OUTPUT, attempt.job, attempt.token, record.text().encode())
+        # What is logged from here on is not the handler's, and not held against what it may print.
+        record.clear()
     return frames
 
 

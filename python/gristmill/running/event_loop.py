@@ -67,7 +67,6 @@ class EventLoop:
 
     def run(self) -> None:
         """Runs async jobs as they come until none runs; raises WorkerGone."""
-        asyncio.set_event_loop(self.loop)
         self.loop.add_reader(self.runner.descriptor, self._readable)
         try:
             self._start()
@@ -81,7 +80,6 @@ class EventLoop:
                 self._end_what_is_left()
         finally:
             self.loop.remove_reader(self.runner.descriptor)
-            asyncio.set_event_loop(None)
         if self.gone:
             raise self.gone
 

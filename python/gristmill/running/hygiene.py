@@ -118,7 +118,7 @@ def prepare_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     wrapper: Any = connection
     if wrapper.transaction_mode is None:
         wrapper.transaction_mode = "IMMEDIATE"
-    if connection.settings_dict["OPTIONS"].get("timeout", 5) < BUSY:
+    if connection.settings_dict["OPTIONS"].get("timeout", 5.0) < BUSY:
         connection.connection.execute(f"pragma busy_timeout = {BUSY * 1000}")
 
 
