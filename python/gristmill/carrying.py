@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from datetime import timezone as dt_timezone
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from uuid import UUID
 from django.db import connections, router, transaction
 from django.utils import timezone
 
-from gristmill.compat import task_backends
+from gristmill.aliases import gristmill_backends
 from gristmill.moments import utc_text
 from gristmill.statements import Row, carry_out
 from gristmill.wake import wake_after_commit
@@ -106,11 +107,9 @@ def unpacked(rows: Iterable[Row]) -> list[Row]:
 
 def now_bind(database: str) -> str | None:
     """Returns the moment to act at: Django's where its clock counts on this database, else None for the server's."""
-    from gristmill.backend import GristmillBackend
-
-    for backend in task_backends.all():
-        if isinstance(backend, GristmillBackend) and backend.database == database and backend.uses_django_clock():
-            return utc_text(timezone.now())
+    backends = gristmill_backends().values()
+    if any(backend.database == database and backend.uses_django_clock() for backend in backends):
+        return utc_text(timezone.now())
     # SQLite has no server: its clock is this machine's.
     return utc_text(datetime.now(dt_timezone.utc)) if connections[database].vendor == "sqlite" else None
 
@@ -148,6 +147,24 @@ def pages(jobs: JobQuerySet, verb: str) -> Iterator[list[UUID]]:
         for start in range(0, len(page), BATCH):
             yield page[start : start + BATCH]
         page = list(chosen.filter(pk__gt=page[-1])[:PAGE]) if len(page) == PAGE else []
+
+
+@contextmanager
+def reading_by_state(database: str) -> Iterator[None]:
+    """
+    Lets PostgreSQL leave out the table of results where a filter on the state excludes it.
+
+    The state of a result is a column, and the check on that column is looked at only if the planner is told to.
+    """
+    connection = connections[database]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(using=database), connection.cursor() as cursor:
+        cursor.execute("set local constraint_exclusion = on")
+        yield
+        # In a transaction of the caller's it would last until that ends.
+        cursor.execute("set local constraint_exclusion = default")
 
 
 def database_of_set(jobs: JobQuerySet) -> str:

@@ -22,13 +22,13 @@ from uuid import UUID
 
 from django.db import connections, router, transaction
 
+from gristmill.aliases import default_database, gristmill_backend
 from gristmill.carrying import BATCH, carried_out, database_of_set, now_bind, pages, words
-from gristmill.compat import TaskResult, task_backends
+from gristmill.compat import TaskResult
 from gristmill.ids import parse_id
 from gristmill.statements import carry_out
 
 if TYPE_CHECKING:
-    from gristmill.backend import GristmillBackend
     from gristmill.compat import AnyTaskResult
     from gristmill.models import Job, JobQuerySet
 
@@ -122,7 +122,7 @@ def pause_queue(queue_name: str, *, reason: str, backend: str = "default") -> No
     """
     if not queue_name or not reason:
         raise ValueError("a pause needs a queue and a reason, for the people who wonder why nothing runs")
-    database = _gristmill(backend).database
+    database = gristmill_backend(backend).database
     binds = [backend, words(queue_name, "queue_name"), words(reason, "reason"), now_bind(database)]
     with transaction.atomic(using=database):
         carry_out(connections[database], "pause", binds)
@@ -130,12 +130,12 @@ def pause_queue(queue_name: str, *, reason: str, backend: str = "default") -> No
 
 def resume_queue(queue_name: str, *, backend: str = "default") -> bool:
     """Ends a pause, and wakes an idle worker. False: the queue was not paused."""
-    database = _gristmill(backend).database
+    database = gristmill_backend(backend).database
     connection = connections[database]
     with transaction.atomic(using=database):
         resumed = bool(carry_out(connection, "resume", [backend, words(queue_name, "queue_name")]))
         if resumed:
-            _gristmill(backend).wake(connection)
+            gristmill_backend(backend).wake(connection)
     return resumed
 
 
@@ -191,25 +191,5 @@ def _database_of(job: AnyJob) -> str:
     if isinstance(job, Job):
         return job._state.db or router.db_for_read(Job)
     if isinstance(job, TaskResult):
-        return _gristmill(job.backend).database
+        return gristmill_backend(job.backend).database
     return default_database()
-
-
-def default_database() -> str:
-    """Returns the database of an id of which nothing else is known: that of the first alias that is Gristmill's."""
-    from gristmill.commands.aliases import gristmill_aliases
-    from gristmill.models import Job
-
-    known = gristmill_aliases()
-    if not known:
-        return router.db_for_write(Job)
-    return _gristmill("default" if "default" in known else known[0]).database
-
-
-def _gristmill(alias: str) -> GristmillBackend:
-    from gristmill.backend import GristmillBackend
-
-    backend = task_backends[alias]
-    if not isinstance(backend, GristmillBackend):
-        raise ValueError(f"backend '{alias}' of TASKS is not Gristmill's")
-    return backend

@@ -81,10 +81,12 @@ def project_defaults(backend: GristmillBackend, queue_name: str) -> tuple[Mappin
     """Returns the checked defaults of the queue and of the backend; raises ImproperlyConfigured for wrong ones."""
     queue = (backend.options.get("QUEUES") or {}).get(queue_name) or {}
     where = f"TASKS['{backend.alias}']['OPTIONS']"
-    of_queue = _checked(f"{where}['QUEUES']['{queue_name}']['defaults']", queue.get("defaults") or {})
-    if queue.get("retention") is not None:
-        of_queue.setdefault("retention", checked("retention", queue["retention"]))
-    return of_queue, _checked(f"{where}['DEFAULTS']", backend.options.get("DEFAULTS") or {})
+    kept = {} if queue.get("retention") is None else {"retention": queue["retention"]}
+    defaults = _checked(f"{where}['QUEUES']['{queue_name}']['defaults']", queue.get("defaults") or {})
+    return (
+        {**_checked(f"{where}['QUEUES']['{queue_name}']", kept), **defaults},
+        _checked(f"{where}['DEFAULTS']", backend.options.get("DEFAULTS") or {}),
+    )
 
 
 def _checked(where: str, given: Any) -> dict[str, Any]:

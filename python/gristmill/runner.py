@@ -30,7 +30,7 @@ from gristmill.running.attempt import KEY, Attempt, decode
 from gristmill.running.event_loop import EventLoop
 from gristmill.running.hygiene import Hygiene, drop_connections, prepare_connections, tidy_connections
 from gristmill.running.limits import Guard
-from gristmill.running.progress import context_of
+from gristmill.running.progress import Context, context_of
 from gristmill.running.signals import announce
 from gristmill.running.transactional import WorkerGone
 
@@ -53,6 +53,8 @@ class Runner:
         # Recalls of jobs that are not in the queue: of the one about to start, or too late.
         self.recalled: set[bytes] = set()
         self.unsent = b""
+        # Several threads may send: from the first context on.
+        self.is_shared = False
         self.sending = threading.Lock()
         self.main_thread = threading.get_ident()
         self.quitting = False
@@ -83,24 +85,34 @@ class Runner:
     def flush(self) -> None:
         """Sends what has been said."""
         data, self.unsent = self.unsent, b""
-        self.write(data)
+        if self.is_shared:
+            self.write(data)
+        elif data:
+            self._send(data)
 
     def write(self, data: bytes) -> None:
-        """Sends at once, whole; also from a handler and its threads."""
+        """Sends at once, also from a handler or one of its threads: these may be interrupted, but not the frame."""
         guard = self.guard
-        # The handler may be interrupted, but not the frame.
         holds = guard.armed and threading.get_ident() == self.main_thread
         if holds:
             guard.held += 1
         try:
             with self.sending:
-                # A task may have closed this descriptor, and it may be a database's by now.
-                if os.fstat(self.descriptor).st_ino != self.inode:
-                    raise WorkerGone
-                self.connection.sendall(data)
+                self._send(data)
         finally:
             if holds:
                 guard.held -= 1
+
+    def _send(self, data: bytes) -> None:
+        # A task may have closed this descriptor, and it may be a database's by now.
+        if os.fstat(self.descriptor).st_ino != self.inode:
+            raise WorkerGone
+        self.connection.sendall(data)
+
+    def context_of(self, attempt: Attempt) -> Context:
+        """Makes a handler's context, by which it may send from any of its threads."""
+        self.is_shared = True
+        return context_of(attempt, self.write)
 
     def receive_now(self) -> None:
         """Reads what lies in the socket without waiting; raises WorkerGone."""
@@ -152,7 +164,10 @@ class Runner:
         if attempt.is_async:
             if self.event_loop is None:
                 self.event_loop = EventLoop(self)
+            # Its jobs have records of their own.
+            capture.serve_sync(None)
             self.event_loop.run()
+            capture.serve_sync(self.record)
             return
         self.queue.popleft()
         if attempt.is_known and attempt.problem is None and attempt.asks_for_its_past:
@@ -182,8 +197,9 @@ class Runner:
             if not attempt.is_known:
                 self._back(key, f"task {attempt.request['task']} is not registered here")
                 return False
-            misfit = attempt.call.misfit(attempt.result.args, attempt.result.kwargs)
-            if misfit is not None:
+            args, kwargs = attempt.request["args"], attempt.request["kwargs"]
+            shape = (len(args), *kwargs) if kwargs else len(args)
+            if shape not in attempt.call.shapes and (misfit := attempt.call.misfit(shape, args, kwargs)) is not None:
                 self.unsent += pack_job(INCOMPATIBLE, attempt.job, attempt.token, misfit.encode())
                 return False
         # Said first, then looked: so a recall that the worker wrote before it could read this is found here.
@@ -200,12 +216,13 @@ class Runner:
 
     def _run(self, attempt: Attempt) -> None:
         """Runs a sync job that has started; its end is left in `unsent`."""
+        if attempt.problem is None:
+            announce(task_started, attempt.call.sender, attempt.result)
+        if self.record.used:
+            self.record.clear()
         if attempt.problem is not None:
             self.fail(attempt, "error", attempt.problem)
             return
-        announce(task_started, attempt.call.sender, attempt.result)
-        if self.record.used:
-            self.record.clear()
         if attempt.is_transactional:
             transactional.run(self, attempt)
         else:
@@ -238,7 +255,7 @@ class Runner:
         """Calls the handler within its limits; raises what it does, Postpone also where it returns one."""
         call = attempt.call
         function = call.task.call if call.is_async else call.function
-        first = (context_of(attempt, self.write),) if call.task.takes_context else ()
+        first = (self.context_of(attempt),) if call.task.takes_context else ()
         try:
             value = self.guard.call(attempt, function, first)
         except Postpone as postpone:

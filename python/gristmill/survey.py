@@ -62,7 +62,9 @@ class QueueSeen:
     held: int = 0
     running: int = 0
     successful: int = 0
+    # Poisoned ones too.
     failed: int = 0
+    cancelled: int = 0
     at_least: list[str] = field(default_factory=list)
     # Why it is paused; None where it runs.
     paused: str | None = None
@@ -228,7 +230,7 @@ def queue_counts(
         "from gristmill_scheduled order by run_after, id",
         "held": "select backend, queue_name, 'held' as state from gristmill_waiting where held",
         "running": "select backend, queue_name, 'running' as state from gristmill_running",
-        "result": "select backend, queue_name, case state when 'successful' then state else 'failed' end as state "
+        "result": "select backend, queue_name, case state when 'poisoned' then 'failed' else state end as state "
         "from gristmill_result order by finished_at desc, id desc",
     }
     with connection.cursor() as cursor:
@@ -286,7 +288,7 @@ def recent_failures(connection: BaseDatabaseWrapper, backends: dict[str, set[str
     """Returns the newest failures among the newest results, with the last line of what each attempt said."""
     alias = connection.alias
     newest = ResultRow.objects.using(alias).order_by("-finished_at", "-id")[:RECENT]
-    failed = [row for row in newest.iterator() if row.state != "successful" and row.backend in backends]
+    failed = [row for row in newest.iterator() if row.state in ("failed", "poisoned") and row.backend in backends]
     failures = []
     for row in failed[:SHOWN_FAILURES]:
         attempt = Attempt.objects.using(alias).filter(job_id=row.id, token=row.token).first()

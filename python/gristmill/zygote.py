@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import gc
 import json
+import logging
 import os
 import platform
 import random
@@ -272,6 +273,8 @@ def boot(settings_module: str | None, python_path: list[str]) -> None:
     import django
 
     django.setup()
+    # Imported before logging was set up, which turns off every logger that it does not name.
+    logging.getLogger("gristmill").disabled = False
     registry.load()
 
     from django.core.cache import caches

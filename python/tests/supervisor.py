@@ -4,12 +4,14 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ TASKS = {"default": {"BACKEND": "backend.Backend"}}
 # Stands in for the real backend, whose tables these tests do not need.
 BACKEND = """
 from dataclasses import dataclass
+from typing import Any
 
 from gristmill import registry
 from gristmill.compat import BaseTaskBackend, Task
@@ -36,6 +39,8 @@ from gristmill.compat import BaseTaskBackend, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredTask(Task):
+    backoff: Any = None
+
     def __post_init__(self):
         Task.__post_init__(self)
         registry.register(self)
@@ -92,6 +97,12 @@ class Runner(Peer):
 
     def send(self, task: str, arguments: Any = (), *, token: int = 1, **changes: Any) -> bytes:
         """Sends it one job; gives the job's key."""
+        key, frame = self.key_of(task, arguments, token=token, **changes)
+        self.socket.sendall(frame)
+        return key
+
+    def key_of(self, task: str, arguments: Any = (), *, token: int = 1, **changes: Any) -> tuple[bytes, bytes]:
+        """Makes a job; gives its key and the frame that sends it."""
         job = uuid.uuid4()
         request = {
             "args": list(arguments),
@@ -111,8 +122,42 @@ class Runner(Peer):
             "attempt": 1,
         }
         key = JOB.pack(job.bytes, token)
-        self.socket.sendall(pack(ord("R"), key + json.dumps({**request, **changes}).encode()))
+        return key, pack(ord("R"), key + json.dumps({**request, **changes}).encode())
+
+    def start(self, task: str, arguments: Any = (), **changes: Any) -> bytes:
+        """Sends it one job and waits for its start; gives the job's key."""
+        key = self.send(task, arguments, **changes)
+        assert self.expect("S")[: len(key)] == key
         return key
+
+    def rest(self, key: bytes) -> list[tuple[str, Any]]:
+        """Waits for the end of a job that has started; gives what was said of it until then, JSON read."""
+        return self.rest_until(key, "DFPKU")
+
+    def rest_until(self, key: bytes, kinds: str) -> list[tuple[str, Any]]:
+        """Waits for a frame of one of these kinds about a job; gives what was said of it until then, JSON read."""
+        said: list[tuple[str, Any]] = []
+        while not said or said[-1][0] not in kinds:
+            frame = self.next()
+            assert frame is not None, f"closed after {said}"
+            kind, payload = frame
+            assert payload[: len(key)] == key, frame
+            text = payload[len(key) :].decode()
+            said.append((kind, json.loads(text) if kind in "DFPGT" else text))
+        return said
+
+    def all_of(self, task: str, arguments: Any = (), **changes: Any) -> dict[str, Any]:
+        """Runs one job to its end; gives what was said of it by kind, the newest of each."""
+        return dict(self.rest(self.start(task, arguments, **changes)))
+
+    def cancel(self, key: bytes) -> None:
+        self.socket.sendall(pack(ord("X"), key))
+        os.kill(self.pid, signal.SIGUSR1)
+
+    def answer(self, key: bytes, statements: list[str], binds: Any = ()) -> None:
+        """Says how a transactional job is to be ended."""
+        script = json.dumps({"statements": statements, "binds": list(binds)})
+        self.socket.sendall(pack(ord("W"), key + script.encode()))
 
     def recall(self, key: bytes) -> None:
         self.socket.sendall(pack(ord("C"), key))
@@ -136,11 +181,14 @@ class Runner(Peer):
 class Zygote(Peer):
     """A zygote on a project in `folder`."""
 
-    def __init__(self, folder: Path, tasks: str, *, settings: str = SETTINGS, reload: bool = False) -> None:
+    def __init__(
+        self, folder: Path, tasks: str, *, settings: str = SETTINGS, reload: bool = False, errors: int | None = None
+    ) -> None:
+        self.folder = folder
         (folder / "shop").mkdir(exist_ok=True)
         (folder / "shop" / "__init__.py").touch()
         (folder / "shop" / "tasks.py").write_text(
-            f"import os, signal, sys, time\nfrom gristmill.compat import task\n{tasks}"
+            f"import asyncio, os, signal, sys, time\nfrom gristmill.compat import task\n{tasks}"
         )
         (folder / "settings.py").write_text(settings)
         (folder / "backend.py").write_text(BACKEND)
@@ -149,14 +197,14 @@ class Zygote(Peer):
         environment = {**os.environ, "PYTHONPATH": f"{SOURCE}:{folder}", "GRISTMILL_CONTROL_FD": "0"}
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
         environment.pop("DJANGO_SETTINGS_MODULE", None)
-        with (folder / "errors").open("w") as errors:
+        with (folder / "errors").open("w") as file:
             # Not a pipe: nobody would read it, and a runner that logs much would wait for ever.
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gristmill.zygote"],
                 stdin=theirs,
                 env=environment,
                 cwd=folder,
-                stderr=errors,
+                stderr=file if errors is None else errors,
                 start_new_session=True,
             )
         theirs.close()
@@ -194,12 +242,19 @@ class Zygote(Peer):
         exited: dict[str, Any] = json.loads(self.expect("X"))
         return exited
 
+    def alert(self, runner: Runner) -> None:
+        self.socket.sendall(pack(ord("A"), json.dumps({"runner": runner.number}).encode()))
+
     def kill(self, runner: Runner) -> None:
         self.socket.sendall(pack(ord("K"), json.dumps({"runner": runner.number}).encode()))
 
     def vouch(self, seconds: float) -> None:
         until = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(seconds * 1e9)
         self.socket.sendall(pack(ord("L"), struct.pack("<Q", until)))
+
+    def errors(self) -> str:
+        """What it and its runners have written to the standard error."""
+        return (self.folder / "errors").read_text()
 
     def close(self) -> None:
         """Closes the control socket and waits for its end."""
@@ -216,6 +271,15 @@ def wait_for(path: Path) -> str:
                 return content
         time.sleep(0.002)
     raise AssertionError(f"{path} has not appeared")
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Waits until a condition holds; gives what it says."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "it has not come about"
+        time.sleep(0.002)
+    return answer
 
 
 def gone(pid: int) -> bool:

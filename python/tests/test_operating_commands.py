@@ -74,7 +74,7 @@ def test_nothing_done_is_exit_status_1():
     assert run("release", unknown) == (1, "Refused 1 job: there is no such job.\n", "")
     assert run("retry", "--all", "--yes") == (
         1,
-        "No job matched: retry takes jobs that are failed or cancelled or poisoned or successful.\n",
+        "No job matched: retry takes jobs that are failed, cancelled, poisoned or successful.\n",
         "",
     )
 

@@ -12,7 +12,8 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from gristmill import carrying, operations
-from gristmill.models import Action, ControlRow, Job, ProgressRow, Queue
+from gristmill.backend import GristmillBackend
+from gristmill.models import Action, ControlRow, Job, ProgressRow, Queue, ReadyRow, RunningRow
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -182,6 +183,35 @@ def test_jobs_enqueued_after_a_filter_began_are_left_out(monkeypatch):
     assert Job.objects.all().cancel().done == {"cancelled": 4}
 
 
+@pytest.mark.only_on_postgres
+def test_a_filter_on_the_state_leaves_the_results_unread():
+    jobs = Job.objects.filter(state__in=carrying.STATES["cancel"], task_name=add.module_path).order_by("pk")
+
+    with carrying.reading_by_state("default"):
+        plan = jobs.values_list("pk").explain()
+
+    assert "gristmill_ready" in plan
+    assert "gristmill_result" not in plan
+    with connection.cursor() as cursor:
+        cursor.execute("show constraint_exclusion")
+        assert cursor.fetchall() == [("partition",)]
+
+
+def test_a_job_whose_unique_key_another_has_is_refused_a_retry():
+    task = add.using(unique=True)
+    first = task.enqueue(1)
+    operations.cancel(first)
+    second = task.enqueue(1)
+
+    assert second.id != first.id
+    assert operations.retry([first, second]).outcomes == {
+        first.id: "refused: another job has its unique key",
+        second.id: "refused: it has not ended, it is ready",
+    }
+    operations.cancel(second)
+    assert operations.retry(first).done == {"retried": 1}
+
+
 def test_a_filter_retries_what_failed_and_only_if_asked_what_succeeded():
     failed, succeeded = add.enqueue(1), add.enqueue(2)
     rows.fail(failed.id)
@@ -288,6 +318,45 @@ def test_an_idle_worker_is_woken_after_the_commit():
 
     assert [each.channel for each in connection.connection.notifies(timeout=5, stop_after=1)] == ["gristmill"]
     assert worker.idle
+
+
+@pytest.mark.only_on_postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_someone_has_locked_is_not_waited_for(elsewhere, monkeypatch):
+    monkeypatch.setattr(carrying, "FIRST_PAUSE", 0)
+    job = add.enqueue(1)
+
+    with transaction.atomic():
+        ReadyRow.objects.select_for_update().get(pk=job.id)
+        refused = elsewhere(lambda: operations.hold(job.id))
+
+    assert refused.outcomes == {job.id: "refused: another transaction is moving it; ask again"}
+    assert operations.hold(job.id).done == {"held": 1}
+
+
+@pytest.mark.only_on_postgres
+@pytest.mark.django_db(transaction=True)
+def test_asking_a_running_job_to_end_keeps_nobody_from_ending_it(elsewhere):
+    running = rows.claim(add.enqueue(1).id)
+
+    with transaction.atomic():
+        assert operations.cancel(running.id).done == {"asked": 1}
+        deleted, _ = elsewhere(lambda: RunningRow.objects.filter(pk=running.id).delete())
+
+    assert deleted == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_by_the_databases_own_clock_it_works_as_well(monkeypatch):
+    monkeypatch.setattr(GristmillBackend, "uses_django_clock", lambda self: False)
+    job, later = add.enqueue(1), add.using(run_after=timedelta(days=1)).enqueue(2)
+
+    done = [operation([job, later]).done for operation in (operations.hold, operations.release, operations.cancel)]
+
+    assert done == [{"held": 2}, {"released": 2}, {"cancelled": 2}]
+    operations.pause_queue("mail", reason="x")
+    age = timezone.now() - Queue.objects.get().paused_at
+    assert abs(age) < timedelta(minutes=1)
 
 
 def test_what_a_handler_said_of_itself_is_read_once(django_assert_num_queries):

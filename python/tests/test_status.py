@@ -150,12 +150,25 @@ def test_jobs_that_wait_to_run_again_are_counted_apart():
     assert "RETRYING" in status("--backend", "default")
 
 
+def test_what_somebody_cancelled_is_no_failure():
+    operations.cancel(add.enqueue(1))
+    rows.fail(add.enqueue(2).id)
+
+    seen = status_json("--backend", "default")
+
+    queue = next(each for each in seen["queues"] if each["queue_name"] == "default")
+    assert (queue["failed"], queue["cancelled"]) == (1, 1)
+    assert [failure["state"] for failure in seen["failures"]] == ["failed"]
+
+
 def test_what_is_usual_takes_no_room():
     add.enqueue(1)
 
     output = status("--backend", "default")
 
-    assert [word for word in ("RETRYING", "HELD", "STATE", "Paused", "asked to end") if word in output] == []
+    assert [
+        word for word in ("RETRYING", "HELD", "CANCELLED", "STATE", "Paused", "asked to end") if word in output
+    ] == []
 
 
 def test_running_jobs_that_were_asked_to_end_are_listed():

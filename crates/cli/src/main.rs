@@ -2,6 +2,7 @@
 //! settings; the rest is for people and for Rust programs.
 
 mod config;
+mod host;
 mod logging;
 mod migrate;
 mod signals;
@@ -24,6 +25,9 @@ struct Cli {
 enum Command {
     /// Run jobs. Started by `manage.py gristmill worker`, which has the options.
     Worker,
+    /// Run jobs on the connection of the process that started this. For tests; Python starts it.
+    #[command(hide = true)]
+    Host,
     /// Bring a database's Gristmill tables up to date. Django projects use `manage.py migrate` instead.
     Migrate(migrate::Arguments),
     /// Print the SQL of a migration.
@@ -33,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Worker => worker::run(),
+        Command::Host => host::run(),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),
     };

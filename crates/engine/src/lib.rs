@@ -11,6 +11,7 @@ pub mod events;
 pub mod executor;
 mod heartbeat;
 mod held;
+pub mod inline;
 mod keeper;
 mod leaving;
 mod link;

@@ -1,10 +1,16 @@
-//! Who is busy, who gets the next job, and what becomes of jobs when a process dies: what was ordered is here, what
-//! processes say in `hear`, whom to start, feed, kill and bury in `staff`.
+//! Who is busy, who gets the next job, and what becomes of jobs when a process dies. What was ordered is here; what
+//! processes say is in `hear`, who gets what in `dispatch`, what must not go on in `limits`, what becomes of jobs in
+//! `ends`, and whom to start and look after in `staff`.
 
+mod dispatch;
+mod ends;
 mod hear;
+mod limits;
 mod staff;
+#[cfg(test)]
+mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,6 +64,11 @@ impl Backoff {
     }
 }
 
+/// Whether a runner runs a job beside others. A transaction is no place to wait in.
+fn is_async(held: &Held, async_tasks: &HashSet<String>) -> bool {
+    !held.asks.transactional && async_tasks.contains(&held.claimed.lane.task_name)
+}
+
 struct Closing {
     done: oneshot::Sender<()>,
     kill_at: Option<Instant>,
@@ -68,6 +79,10 @@ pub(crate) struct Actor {
     say: mpsc::UnboundedSender<Said>,
     capacity: Arc<AtomicUsize>,
     lease: Option<Lease>,
+    // Tasks that run many at a time in one runner.
+    async_tasks: HashSet<String>,
+    // How many more async jobs a runner that has some may be claimed for.
+    eagerness: usize,
     // The newest is last; the others retire.
     zygotes: Vec<Zygote>,
     runners: Vec<Runner>,
@@ -86,17 +101,21 @@ pub(crate) struct Actor {
 
 impl Actor {
     pub(crate) fn new(
-        config: Config,
+        mut config: Config,
         zygote: Zygote,
+        async_tasks: Vec<String>,
         lease: Option<Lease>,
         say: mpsc::UnboundedSender<Said>,
         capacity: Arc<AtomicUsize>,
     ) -> Self {
+        config.concurrency = config.concurrency.max(1);
         Self {
+            eagerness: config.concurrency,
             config,
             say,
             capacity,
             lease,
+            async_tasks: async_tasks.into_iter().collect(),
             zygotes: vec![zygote],
             runners: Vec::new(),
             queue: VecDeque::new(),
@@ -135,6 +154,7 @@ impl Actor {
                 },
                 order = orders.recv() => match order {
                     Some(Command::Start(jobs)) => self.take_on(jobs),
+                    Some(Command::Cancel(job, token)) => self.cancel(job, token),
                     Some(Command::Recall) => self.recall(),
                     Some(Command::Interrupt) => self.interrupt(),
                     Some(Command::Close(done)) => self.begin_to_close(done),
@@ -189,11 +209,14 @@ impl Actor {
     }
 
     fn take_on(&mut self, jobs: Vec<Claimed>) {
-        let jobs = jobs.into_iter().map(Held::new);
-        if self.closing.is_none() {
-            self.queue.extend(jobs);
-        } else {
-            jobs.for_each(|held| self.hand_back(held));
+        for job in jobs {
+            let mut held = Held::new(job);
+            held.is_async = is_async(&held, &self.async_tasks);
+            if self.closing.is_none() {
+                self.queue.push_back(held);
+            } else {
+                self.hand_back(held);
+            }
         }
     }
 
@@ -211,10 +234,10 @@ impl Actor {
         self.recall();
         for index in 0..self.runners.len() {
             let runner = &mut self.runners[index];
-            if runner.running_since().is_some() {
-                self.kill(index, Killed::Interrupted);
-            } else {
+            if runner.started().is_empty() {
                 runner.interrupting = runner.is_settling();
+            } else {
+                self.kill(index, Killed::Interrupted);
             }
         }
     }

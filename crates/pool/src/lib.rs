@@ -1,5 +1,6 @@
 //! An [`Executor`](gristmill_engine::Executor) made of Python processes: a zygote that imported the project once,
-//! and runners forked from it, one job at a time each. Knows no database; `docs/design/wire.md` is what it speaks.
+//! and runners forked from it, each with one sync job at a time or many async ones. Knows no database;
+//! `docs/design/wire.md` is what it speaks.
 
 mod actor;
 pub mod error;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
-use gristmill_core::{Claimed, WorkerId};
+use gristmill_core::{Claimed, JobId, Token, WorkerId};
 use gristmill_engine::Executor;
 use gristmill_engine::executor::Event;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -41,7 +41,7 @@ pub struct Config {
     pub concurrency: usize,
     /// A runner that uses more memory than this after a job is replaced; MiB.
     pub max_runner_memory_mb: Option<u64>,
-    /// Queues whose jobs are never sent to a runner that is busy.
+    /// Queues whose jobs are never sent to a runner to wait there behind another one.
     pub unprefetched: HashSet<String>,
     /// What the SQL that ends transactional jobs is written in.
     pub dialect: gristmill_store::Dialect,
@@ -64,6 +64,7 @@ pub struct Lease {
 /// The engine's handle to a pool of Python processes.
 pub struct Pool {
     tasks: Vec<String>,
+    runs_async: bool,
     held: usize,
     capacity: Arc<AtomicUsize>,
     commands: mpsc::UnboundedSender<Command>,
@@ -72,6 +73,7 @@ pub struct Pool {
 
 pub(crate) enum Command {
     Start(Vec<Claimed>),
+    Cancel(JobId, Token),
     Recall,
     Interrupt,
     Close(oneshot::Sender<()>),
@@ -101,8 +103,8 @@ impl Pool {
             zygote.read(context, &mut scratch)
         })
         .await;
-        let tasks = match hello {
-            Some(Ok(FromZygote::Hello(hello))) => hello.tasks,
+        let (tasks, async_tasks) = match hello {
+            Some(Ok(FromZygote::Hello(hello))) => (hello.tasks, hello.async_tasks),
             Some(Ok(FromZygote::Error(refusal))) => {
                 zygote.end().await;
                 return Err(Error::Import { message: refusal.message, traceback: refusal.traceback });
@@ -114,9 +116,15 @@ impl Pool {
         };
         zygote.stage = Stage::Serving;
         tracing::debug!(pid = zygote.pid, tasks = tasks.len(), "the project is imported");
-        let actor = Actor::new(config, zygote, *lease.borrow(), say, Arc::clone(&capacity));
+        let runs_async = !async_tasks.is_empty();
+        let actor = Actor::new(config, zygote, async_tasks, *lease.borrow(), say, Arc::clone(&capacity));
         tokio::spawn(actor.run(orders, lease));
-        Ok(Self { tasks, held: 0, capacity, commands, said })
+        Ok(Self { tasks, runs_async, held: 0, capacity, commands, said })
+    }
+
+    /// Some of its tasks run many at a time in one runner, as of when it started.
+    pub fn runs_async(&self) -> bool {
+        self.runs_async
     }
 
     // The actor goes only when asked to close, and then there is nothing left to order.
@@ -165,7 +173,9 @@ impl Executor for Pool {
         }
     }
 
-    fn cancel(&mut self, _job: gristmill_core::JobId, _token: gristmill_core::Token) {}
+    fn cancel(&mut self, job: JobId, token: Token) {
+        self.order(Command::Cancel(job, token));
+    }
 
     fn recall(&mut self) {
         self.order(Command::Recall);

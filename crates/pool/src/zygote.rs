@@ -101,6 +101,24 @@ impl Zygote {
         Ok(zygote)
     }
 
+    /// One that serves, and that the other end of this socket plays.
+    #[cfg(test)]
+    pub(crate) fn played(stream: StdUnixStream) -> Self {
+        stream.set_nonblocking(true).expect("a socket of this process");
+        // It lives as long as its standard input.
+        let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat runs");
+        Self {
+            generation: 1,
+            stage: Stage::Serving,
+            pid: child.id(),
+            child,
+            stream: UnixStream::from_std(stream).expect("a socket of this process"),
+            parser: Parser::default(),
+            unsent: VecDeque::new(),
+            written: 0,
+        }
+    }
+
     /// Has it fork a runner that gets `socket`.
     pub(crate) fn spawn(&mut self, runner: u64, socket: OwnedFd) {
         self.say(b'S', &serde_json::json!({"runner": runner}));
@@ -112,6 +130,11 @@ impl Zygote {
     /// Has it kill a runner with its process group.
     pub(crate) fn kill(&mut self, runner: u64) {
         self.say(b'K', &serde_json::json!({"runner": runner}));
+    }
+
+    /// Has it tell a runner that there is a cancel to read.
+    pub(crate) fn alert(&mut self, runner: u64) {
+        self.say(b'A', &serde_json::json!({"runner": runner}));
     }
 
     /// Has it kill every runner at an instant, unless a later one comes first.

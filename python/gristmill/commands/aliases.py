@@ -7,40 +7,26 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from gristmill.aliases import gristmill_backends
 from gristmill.backend import GristmillBackend
-from gristmill.compat import InvalidTaskBackend, task_backends
+from gristmill.compat import task_backends
 from gristmill.schema import DIALECTS, tables_exist, unsupported
-
-
-def gristmill_aliases() -> list[str]:
-    """Returns the TASKS aliases that use Gristmill."""
-    found = []
-    for alias in task_backends:
-        try:
-            backend = task_backends[alias]
-        except InvalidTaskBackend:
-            continue
-        if isinstance(backend, GristmillBackend):
-            found.append(alias)
-    return found
 
 
 def chosen_backend(alias: str | None) -> GristmillBackend:
     """Returns the backend that `--backend` names; without it, "default" or the only one that is Gristmill's."""
-    known = gristmill_aliases()
+    known = gristmill_backends()
     listed = ", ".join(known) or "none"
     if alias is None:
         if "default" not in known and len(known) != 1:
             raise CommandError(f"name a TASKS alias that uses Gristmill with --backend (there are: {listed})")
-        alias = "default" if "default" in known else known[0]
+        alias = "default" if "default" in known else next(iter(known))
     if alias not in task_backends.settings:
         raise CommandError(f"there is no backend '{alias}' in TASKS; those that use Gristmill: {listed}")
     if alias not in known:
         path = task_backends.settings[alias].get("BACKEND")
         raise CommandError(f"backend '{alias}' is {path}, not Gristmill's; those that use Gristmill: {listed}")
-    backend = task_backends[alias]
-    assert isinstance(backend, GristmillBackend)
-    return backend
+    return known[alias]
 
 
 def migrated_connection(backend: GristmillBackend) -> BaseDatabaseWrapper:

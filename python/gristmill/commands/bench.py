@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 
-HELP = "Measures drain, latency, enqueue, idle and backlog on this project's database."
+HELP = "Measure this project's database: drain, latency, enqueue, idle, backlog."
 
 #: Measurements that take seconds; "idle" and "backlog" are asked for by name.
 USUAL = ("drain", "latency", "enqueue")
@@ -27,13 +27,15 @@ JOBS = {"drain": 10_000, "latency": 200, "enqueue": 10_000, "idle": 0, "backlog"
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds its options."""
     parser.add_argument(
-        "measure", nargs="*", metavar="MEASUREMENT", help=f"any of {', '.join(JOBS)}; {', '.join(USUAL)}"
+        "measure", nargs="*", metavar="MEASUREMENT", help=f"Any of {', '.join(JOBS)} (default: {', '.join(USUAL)})."
     )
-    parser.add_argument("--backend", metavar="ALIAS", help="which TASKS alias to measure")
-    parser.add_argument("--processes", type=int, default=2, metavar="N", help="runners of the worker; 2")
-    parser.add_argument("--jobs", type=int, metavar="N", help="how many jobs; each measurement has a default")
-    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="repeat, and take the median of each figure")
-    parser.add_argument("--json", action="store_true", help="print the figures of each round as JSON")
+    parser.add_argument("--backend", metavar="ALIAS", help="The TASKS alias to measure (default: default).")
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="Runners of the worker (default: 2).")
+    parser.add_argument("--jobs", type=int, metavar="N", help="How many jobs; each measurement has its own default.")
+    parser.add_argument(
+        "--rounds", type=int, default=1, metavar="N", help="Repeat so often, and take the median of each figure."
+    )
+    parser.add_argument("--json", action="store_true", help="Print the figures of each round as JSON.")
 
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:

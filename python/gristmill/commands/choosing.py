@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill.backend import GristmillBackend
-from gristmill.carrying import STATES
+from gristmill.carrying import STATES, reading_by_state
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.commands.durations import duration
 from gristmill.commands.gauge import Gauge
@@ -58,10 +58,9 @@ def add_arguments(parser: ArgumentParser, verb: str) -> None:
     group.add_argument("--state", action="append", metavar="STATE", help=f"{states}; may be repeated.")
     if verb in REASONS:
         (parser if verb == "hold" else group).add_argument("--reason", metavar="TEXT", help=REASONS[verb])
-    for option, comparison in (("--older-than", "longer"), ("--newer-than", "less long")):
-        group.add_argument(
-            option, type=duration, metavar="AGE", help=f"Jobs that {ended} {comparison} ago than: 90s, 15m, 2h, 7d."
-        )
+    for option, when in (("--older-than", "longer ago than"), ("--newer-than", "within the last")):
+        text = f"Jobs that {ended} {when}: 90s, 15m, 2h, 7d."
+        group.add_argument(option, type=duration, metavar="AGE", help=text)
     most = "that failed, was cancelled or poisoned" if verb == "retry" else "that it applies to"
     group.add_argument("--all", action="store_true", help=f"Every job of the backend {most}.")
     parser.add_argument("--dry-run", action="store_true", help="Only say how many jobs it would be.")
@@ -106,7 +105,7 @@ def refuse_what_contradicts(options: dict[str, Any], verb: str) -> bool:
             raise CommandError(f"{text!r} is not the id of a job: 32 hexadecimal digits, with or without hyphens")
     for state in options["state"] or []:
         if state not in STATES[verb]:
-            raise CommandError(f"{verb} takes jobs that are {' or '.join(STATES[verb])}, not {state!r}")
+            raise CommandError(f"{verb} takes jobs that are {either(STATES[verb])}, not {state!r}")
     return not options["ids"]
 
 
@@ -136,7 +135,8 @@ def chosen_jobs(
 
 def count(jobs: JobQuerySet) -> tuple[int, bool]:
     """Counts jobs, and tells whether there are more than the cap."""
-    found = jobs.order_by().values("pk")[: CAP + 1].count()
+    with reading_by_state(jobs.db):
+        found = jobs.order_by().values("pk")[: CAP + 1].count()
     return min(found, CAP), found > CAP
 
 
@@ -213,7 +213,7 @@ def tell(command: BaseCommand, answer: Answer, options: dict[str, Any], verb: st
 
 def nothing(options: dict[str, Any], verb: str) -> str:
     """Says that no job matched, and why that may be."""
-    said = f"No job matched: {verb} takes jobs that are {' or '.join(STATES[verb])}."
+    said = f"No job matched: {verb} takes jobs that are {either(STATES[verb])}."
     task = options["task"]
     if task:
         from gristmill import registry
@@ -224,6 +224,12 @@ def nothing(options: dict[str, Any], verb: str) -> str:
             alike = [name for name in known if name.endswith(f".{task}")]
             said += f" No task is named {task!r} here" + (f"; did you mean {alike[0]}?" if alike else ".")
     return said
+
+
+def either(names: tuple[str, ...]) -> str:
+    """Says: a, b or c."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def user_name() -> str:

@@ -13,16 +13,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from gristmill.aliases import gristmill_backends
 from gristmill.backend import GristmillBackend
-from gristmill.commands.aliases import chosen_backend, gristmill_aliases, migrated_connection
+from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.commands.tables import age, room_of, table, wrapped
 from gristmill.survey import QueueSeen, Survey, WorkerSeen, survey
 
 HELP = "Show workers, queues and recent failures."
 
-STATES = ("ready", "scheduled", "running", "successful", "failed")
+STATES = ("ready", "scheduled", "retrying", "held", "running", "successful", "failed", "cancelled")
 #: Shown only where there are any.
-RARE = ("retrying", "held")
+RARE = ("retrying", "held", "cancelled")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -52,9 +53,9 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def surveys_of(alias: str | None) -> list[Survey]:
     """Returns one survey for each database that the named alias, or all of Gristmill's, keep jobs on."""
-    if alias is None and not gristmill_aliases():
+    if alias is None and not gristmill_backends():
         raise CommandError("no alias in TASKS uses gristmill.backend.GristmillBackend")
-    backends = [chosen_backend(name) for name in ([alias] if alias else gristmill_aliases())]
+    backends = [chosen_backend(name) for name in ([alias] if alias else gristmill_backends())]
     by_database: dict[str, list[GristmillBackend]] = {}
     for backend in backends:
         by_database.setdefault(backend.database, []).append(backend)
@@ -122,7 +123,7 @@ def queue_lines(queues: list[QueueSeen], room: int | None = None) -> list[str]:
         return ["  there are no jobs"]
     with_backend = len({queue.backend for queue in queues}) > 1 or queues[0].backend != "default"
     with_state = any(queue.paused is not None for queue in queues)
-    states = [state for state in STATES[:2] + RARE + STATES[2:] if state not in RARE or any_in(queues, state)]
+    states = [state for state in STATES if state not in RARE or any_in(queues, state)]
     rows = [
         [
             *([queue.backend] if with_backend else []),

@@ -6,8 +6,10 @@ never through these models. The models of the tables behind it are here so that 
 them; they are not for use.
 """
 
+from gristmill.models.attempts import UNCOUNTED_OUTCOMES, Attempt, AttemptQuerySet
 from gristmill.models.fields import JSONTextField, MomentField
-from gristmill.models.jobs import UNCOUNTED_OUTCOMES, Attempt, AttemptQuerySet, Job, JobQuerySet, State
+from gristmill.models.jobs import Job, Progress
+from gristmill.models.querysets import JobQuerySet, State
 from gristmill.models.rows import (
     ControlRow,
     JobRow,
@@ -32,6 +34,7 @@ __all__ = [
     "JobQuerySet",
     "JobRow",
     "MomentField",
+    "Progress",
     "ProgressRow",
     "Queue",
     "ReadyRow",

@@ -1,4 +1,4 @@
-"""Jobs and their attempts, for reading."""
+"""Jobs, for reading, and what can be done to one."""
 
 from __future__ import annotations
 
@@ -12,128 +12,14 @@ from django.db import models
 from django.utils.functional import cached_property
 
 from gristmill.compat import TaskResultStatus
+from gristmill.models.attempts import Attempt, AttemptQuerySet
 from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.querysets import OPERATIONS, STATUS_OF_STATE, JobQuerySet, State
 from gristmill.models.rows import ProgressRow
 from gristmill.models.workers import Action
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from gristmill.operations import Answer
-
-
-class State(models.TextChoices):
-    """Where a job is."""
-
-    SCHEDULED = "scheduled"
-    HELD = "held"
-    READY = "ready"
-    RUNNING = "running"
-    SUCCESSFUL = "successful"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    POISONED = "poisoned"
-
-
-STATUS_OF_STATE = {
-    State.SCHEDULED.value: TaskResultStatus.READY,
-    State.HELD.value: TaskResultStatus.READY,
-    State.READY.value: TaskResultStatus.READY,
-    State.RUNNING.value: TaskResultStatus.RUNNING,
-    State.SUCCESSFUL.value: TaskResultStatus.SUCCESSFUL,
-    State.FAILED.value: TaskResultStatus.FAILED,
-    State.CANCELLED.value: TaskResultStatus.FAILED,
-    State.POISONED.value: TaskResultStatus.FAILED,
-}
-
-
-class JobQuerySet(models.QuerySet["Job"]):
-    """
-    Jobs by state, each read from one table only; and what can be done to all jobs of a filter.
-
-    `cancel`, `hold`, `release` and `retry` read ids page by page and carry each thousand out by itself, in the
-    transaction that is open, else in one of its own. They leave out jobs in states that they do not change, and jobs
-    enqueued after they began.
-    """
-
-    def scheduled(self) -> Self:
-        """Jobs whose date has not come."""
-        return self.filter(state=State.SCHEDULED)
-
-    def held(self) -> Self:
-        """Jobs that someone keeps back."""
-        return self.filter(state=State.HELD)
-
-    def ready(self) -> Self:
-        """Jobs that wait for a worker."""
-        return self.filter(state=State.READY)
-
-    def running(self) -> Self:
-        """Jobs that a worker runs."""
-        return self.filter(state=State.RUNNING)
-
-    def successful(self) -> Self:
-        """Jobs whose task returned."""
-        return self.filter(state=State.SUCCESSFUL)
-
-    def failed(self) -> Self:
-        """Jobs that ended without success: failed, cancelled or poisoned."""
-        return self.filter(state__in=[State.FAILED, State.CANCELLED, State.POISONED])
-
-    def finished(self) -> Self:
-        """Jobs that have ended, one way or another."""
-        return self.filter(state__in=[State.SUCCESSFUL, State.FAILED, State.CANCELLED, State.POISONED])
-
-    def cancel(self, *, actor: str = "") -> Answer:
-        """Cancels those that do not run, and asks for those that do; see `gristmill.operations.cancel`."""
-        return self._operate("cancel", actor)
-
-    def hold(self, reason: str | None = None, *, actor: str = "") -> Answer:
-        """Keeps back those that are ready or scheduled; see `gristmill.operations.hold`."""
-        return self._operate("hold", actor, reason)
-
-    def release(self, *, actor: str = "") -> Answer:
-        """Lets those go that are held; see `gristmill.operations.release`."""
-        return self._operate("release", actor)
-
-    def retry(self, *, actor: str = "", successful: bool = False) -> Answer:
-        """
-        Runs those again that failed, were cancelled or poisoned; see `gristmill.operations.retry`.
-
-        Those that succeeded only if `successful` says so: a filter that is too wide would charge every card twice.
-        """
-        return (self if successful else self.failed())._operate("retry", actor)
-
-    async def acancel(self, *, actor: str = "") -> Answer:
-        """See `cancel`."""
-        return await sync_to_async(self.cancel)(actor=actor)
-
-    async def ahold(self, reason: str | None = None, *, actor: str = "") -> Answer:
-        """See `hold`."""
-        return await sync_to_async(self.hold)(reason, actor=actor)
-
-    async def arelease(self, *, actor: str = "") -> Answer:
-        """See `release`."""
-        return await sync_to_async(self.release)(actor=actor)
-
-    async def aretry(self, *, actor: str = "", successful: bool = False) -> Answer:
-        """See `retry`."""
-        return await sync_to_async(self.retry)(actor=actor, successful=successful)
-
-    def _operate(self, verb: str, actor: str, reason: str | None = None) -> Answer:
-        from gristmill.operations import Answer, operate
-
-        answer = Answer()
-        for outcomes in operate(self, verb, actor, reason):
-            answer.add(outcomes)
-        return answer
-
-
-_VERBS = [each for verb in ("cancel", "hold", "release", "retry") for each in (verb, f"a{verb}")]
-for _name in _VERBS:
-    # As Django marks delete(): no template calls it, and `Job.objects` has it only after all() or filter().
-    getattr(JobQuerySet, _name).alters_data = True
-    getattr(JobQuerySet, _name).queryset_only = True
 
 
 @dataclass(frozen=True)
@@ -283,46 +169,5 @@ class Job(models.Model):
         return await sync_to_async(self.retry)(actor=actor)
 
 
-for _name in _VERBS:
+for _name in OPERATIONS:
     getattr(Job, _name).alters_data = True
-
-#: How an attempt ends that Django's `attempts` and `worker_ids` do not count.
-UNCOUNTED_OUTCOMES = ("expired", "handed back", "incompatible", "postponed")
-
-
-class AttemptQuerySet(models.QuerySet["Attempt"]):
-    """Attempts that have ended."""
-
-    def counted(self) -> Self:
-        """Attempts that Django's `attempts` and `worker_ids` count: those that started and were not postponed."""
-        return self.exclude(outcome__in=UNCOUNTED_OUTCOMES)
-
-
-class Attempt(models.Model):
-    """One ended run of a job. Read only; workers append them."""
-
-    pk = models.CompositePrimaryKey("job_id", "token")
-    job_id = models.UUIDField()
-    token = models.BigIntegerField()
-    generation = models.IntegerField()
-    worker_id = models.UUIDField()
-    runner_pid = models.IntegerField(null=True)
-    claimed_at = MomentField()
-    started_at = MomentField(null=True)
-    ended_at = MomentField()
-    outcome = models.TextField()
-    reason = models.TextField(null=True)
-    return_value = JSONTextField(null=True)
-    exception_class_path = models.TextField(null=True)
-    traceback = models.TextField(null=True)
-    # What its handler printed and logged: the beginning and the end of it.
-    output = models.TextField(null=True)
-
-    objects = AttemptQuerySet.as_manager()
-
-    class Meta:
-        db_table = "gristmill_attempt"
-        default_permissions = ("view",)
-
-    def __str__(self) -> str:
-        return f"attempt {self.token} of {self.job_id.hex}: {self.outcome}"

@@ -49,10 +49,9 @@ class Call(NamedTuple):
     # How it has been called: the number of positional arguments, and the names of the others.
     shapes: set[Any]
 
-    def misfit(self, args: list[Any], kwargs: dict[str, Any]) -> str | None:
-        """Says why stored arguments do not fit the function; None when they do."""
-        shape: Any = (len(args), *kwargs) if kwargs else len(args)
-        if shape in self.shapes or self.signature is None:
+    def misfit(self, shape: Any, args: list[Any], kwargs: dict[str, Any]) -> str | None:
+        """Says why stored arguments of a new shape do not fit the function; None when they do."""
+        if self.signature is None:
             return None
         try:
             if self.task.takes_context:
@@ -69,30 +68,32 @@ class Call(NamedTuple):
 class Attempt:
     """A job that is being run: what was asked, and what there is to say of it so far."""
 
-    __slots__ = (
-        "call", "calling", "ending", "failures", "is_known", "job", "key", "limits", "options", "problem", "record",
-        "reporter", "request", "result", "token",
-    )  # fmt: skip
+    # What most jobs do not have is said once, here.
+    is_known = False
+    is_async = False
+    # The handler's writes and the job's end are to be one commit.
+    is_transactional = False
+    options: dict[str, Any] | None = None
+    # Seconds, and MiB.
+    limits: tuple[float | None, float | None] | None = None
+    reporter: Reporter | None = None
+    # Why it cannot be run: what was stored makes no sense.
+    problem: Exception | None = None
+    # Of an async job: what it prints, what is to end it, whether its handler runs, and whether its end has been said.
+    record: Record
+    ending: BaseException | None = None
+    calling = False
+    is_said = False
 
     call: Call
     request: dict[str, Any]
     result: TaskResult[..., Any]
-    # Of an async job: what it prints, what is to end it, and whether its handler is running.
-    record: Record
-    ending: BaseException | None
-    calling: bool
 
     def __init__(self, payload: bytes) -> None:
-        self.key = payload[:KEY]
-        self.job, self.token = JOB.unpack(self.key)
-        self.is_known = False
-        self.reporter: Reporter | None = None
-        self.options: dict[str, Any] | None = None
-        self.limits: tuple[float | None, float | None] | None = None
-        # Why it cannot be run: what was stored makes no sense.
-        self.problem: Exception | None = None
+        self.key = key = payload[:KEY]
+        self.job, self.token = JOB.unpack(key)
         try:
-            request = self.request = decode(payload[KEY:].decode())
+            self.request = request = decode(payload[KEY:].decode())
             call = call_of(request["backend"], request["task"], request["queue_name"], request["priority"])
             if call is not None:
                 self.call = call
@@ -101,6 +102,9 @@ class Attempt:
                 options = request["options"]
                 if options:
                     self._read(options)
+                # A transaction is no place to wait in.
+                if call.is_async:
+                    self.is_async = not self.is_transactional
         except Exception as error:
             self.problem = error
 
@@ -108,19 +112,10 @@ class Attempt:
         if type(options) is not dict:
             raise TypeError("stored options are not a JSON object")
         self.options = options
+        self.is_transactional = options.get("transactional") is True
         timeout, megabytes = positive(options.get("timeout")), positive(options.get("max_memory_mb"))
         if timeout or megabytes:
             self.limits = (timeout, megabytes)
-
-    @property
-    def is_transactional(self) -> bool:
-        """Tells whether the handler's writes and the job's end are to be one commit."""
-        return self.options is not None and self.options.get("transactional") is True
-
-    @property
-    def is_async(self) -> bool:
-        """Tells whether it runs in the event loop. A transaction is no place to wait in, so it does not."""
-        return self.is_known and self.call.is_async and self.problem is None and not self.is_transactional
 
     @property
     def asks_for_its_past(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from datetime import timedelta
 from json import dumps
 from typing import Any
@@ -117,7 +116,7 @@ def advice_of(attempt: Attempt, error: BaseException) -> Any:
             return "give up"
         if isinstance(wait, timedelta):
             wait = wait.total_seconds()
-        if isinstance(wait, bool) or not isinstance(wait, (int, float)) or math.isnan(wait):
+        if isinstance(wait, bool) or not isinstance(wait, (int, float)) or wait != wait:
             raise TypeError(f"it returned {wait!r}, not seconds, a timedelta or None")
         return {"after": float(min(max(wait, 0), LONGEST))}
     except BaseException:

@@ -21,7 +21,7 @@ from gristmill.running import capture, ends
 from gristmill.running.attempt import Attempt
 from gristmill.running.hygiene import tidy_connections
 from gristmill.running.limits import LONGEST, memory_reason
-from gristmill.running.progress import context_of
+from gristmill.running.progress import Context
 from gristmill.running.signals import announce_async
 from gristmill.running.transactional import WorkerGone
 
@@ -35,6 +35,7 @@ class Runner(Protocol):
     """What this needs of the runner."""
 
     descriptor: int
+    unsent: bytes
 
     def receive_now(self) -> None:
         """Reads what lies in the socket; raises WorkerGone."""
@@ -42,14 +43,11 @@ class Runner(Protocol):
     def next_async(self) -> Attempt | None:
         """Takes and starts the next job if that is an async one."""
 
-    def say(self, attempt: Attempt, end: bytes) -> None:
-        """Says the frame that ends the attempt."""
-
     def flush(self) -> None:
         """Sends what has been said."""
 
-    def write(self, data: bytes) -> None:
-        """Sends at once."""
+    def context_of(self, attempt: Attempt) -> Context:
+        """Makes a handler's context."""
 
 
 class EventLoop:
@@ -101,6 +99,8 @@ class EventLoop:
     def _readable(self) -> None:
         self._guarded(self.runner.receive_now)
         self._start()
+        # What was given back, or never started.
+        self._guarded(self.runner.flush)
 
     def _start(self) -> None:
         self._guarded(self._start_all)
@@ -109,7 +109,7 @@ class EventLoop:
 
     def _start_all(self) -> None:
         while (attempt := self.runner.next_async()) is not None:
-            attempt.ending, attempt.calling, attempt.record = None, False, capture.Record()
+            attempt.record = capture.Record()
             self.running[attempt.key] = (attempt, self.loop.create_task(self._attempt(attempt)))
             cancelled, self.cancelled = self.cancelled, set()
             if attempt.key in cancelled:
@@ -131,11 +131,12 @@ class EventLoop:
             await announce_async(task_started, call.sender, result)
             if record.used:
                 record.clear()
-            end = await self._end_of(attempt)
+            await self._run(attempt)
         except BaseException as error:
             # Ours, not the handler's; but whatever has started must end.
-            end, _ = ends.fail(attempt, "error", error)
-        self.runner.say(attempt, ends.said_before(attempt, record) + end)
+            logger.exception("job %s: the event loop failed it", result.id)
+            if not attempt.is_said:
+                self._say(attempt, ends.fail(attempt, "error", error)[0])
         del self.running[attempt.key]
         if SyncToAsync.single_thread_executor._threads:
             # Its connections are that thread's, and nothing else runs there meanwhile.
@@ -150,8 +151,12 @@ class EventLoop:
         self._guarded(self.runner.flush)
         self._start()
 
-    async def _end_of(self, attempt: Attempt) -> bytes:
-        """Calls the handler; returns the frame that ends the job."""
+    def _say(self, attempt: Attempt, end: bytes) -> None:
+        attempt.is_said = True
+        self.runner.unsent += ends.said_before(attempt, attempt.record) + end
+
+    async def _run(self, attempt: Attempt) -> None:
+        """Calls the handler, says how that ended, and tells Django."""
         call, result = attempt.call, attempt.result
         reason = "error"
         try:
@@ -162,31 +167,27 @@ class EventLoop:
             text, value = ends.encoded(value, attempt)
             end = ends.done(attempt, text)
         except BaseException as error:
-            ending = attempt.ending
-            if isinstance(error, Postpone) and not isinstance(ending, Cancelled):
-                return ends.postponed(attempt, error)
-            if isinstance(ending, Cancelled):
-                reason = "cancelled"
-            elif ending is not None and any(link is ending for link in causes(error)):
-                reason = "timeout"
-            else:
-                reason = memory_reason(error, attempt) or reason
+            if isinstance(error, Postpone) and not isinstance(attempt.ending, Cancelled):
+                self._say(attempt, ends.postponed(attempt, error))
+                return
+            reason = reason_for(error, attempt) or reason
             if asks_its_task(attempt):
                 end, final = await sync_to_async(ends.fail)(attempt, reason, error)
             else:
                 end, final = ends.fail(attempt, reason, error)
+            self._say(attempt, end)
             if final:
                 # Sent here, where Django's own receiver finds the exception for the log.
                 await announce_async(task_finished, call.sender, result)
             error.__traceback__ = None
-            return end
-        ends.succeed(attempt, value)
-        await announce_async(task_finished, call.sender, result)
-        return end
+        else:
+            self._say(attempt, end)
+            ends.succeed(attempt, value)
+            await announce_async(task_finished, call.sender, result)
 
     async def _call(self, attempt: Attempt) -> Any:
         call, result = attempt.call, attempt.result
-        first = (context_of(attempt, self.runner.write),) if call.task.takes_context else ()
+        first = (self.runner.context_of(attempt),) if call.task.takes_context else ()
         timer = None
         if attempt.limits is not None and attempt.limits[0]:
             late = TimedOut(f"it ran longer than its timeout of {attempt.limits[0]:g} s")
@@ -218,6 +219,15 @@ class EventLoop:
         for task in left:
             task.cancel()
         self.loop.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+
+
+def reason_for(error: BaseException, attempt: Attempt) -> str | None:
+    """Says which limit an exception came from; None when it is the handler's own."""
+    if isinstance(attempt.ending, Cancelled):
+        return "cancelled"
+    if attempt.ending is not None and any(link is attempt.ending for link in causes(error)):
+        return "timeout"
+    return memory_reason(error, attempt)
 
 
 def asks_its_task(attempt: Attempt) -> bool:

@@ -19,9 +19,14 @@ from gristmill.running.attempt import Attempt
 
 logger = logging.getLogger("gristmill")
 
+# What threading.active_count() counts, without its lock.
+active: Any = threading._active  # type: ignore[attr-defined]
 # The plain function; the one in `signal` looks for a name of what it gives back.
 getsignal: Any = sys.modules["_signal"].getsignal
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM)
+SIGNALS = [
+    int(number)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM)
+]
 # Seconds for which a writer waits for another one on SQLite.
 BUSY = 60
 
@@ -30,9 +35,9 @@ class Hygiene:
     """What a runner is like between jobs."""
 
     def __init__(self) -> None:
-        self.handlers = [(number, getsignal(number)) for number in SIGNALS]
+        self.handlers = [*map(getsignal, SIGNALS)]
         self.context = copy_context()
-        self.threads = threading.active_count()
+        self.threads = len(active)
 
     def restore(self, attempt: Attempt) -> bool:
         """Puts right what a sync task has changed; False when this process should not run another."""
@@ -41,16 +46,16 @@ class Hygiene:
             translation.deactivate()
             timezone.deactivate()
             self.context = copy_context()
-        for number, handler in self.handlers:
-            if getsignal(number) is not handler:
+        if [*map(getsignal, SIGNALS)] != self.handlers:
+            for number, handler in zip(SIGNALS, self.handlers, strict=True):
                 signal.signal(number, handler)
-        if threading.active_count() != self.threads:
+        if len(active) != self.threads:
             return self._threads_are_known(attempt)
         return True
 
     def _threads_are_known(self, attempt: Attempt) -> bool:
         left = leftover_threads()
-        self.threads = threading.active_count()
+        self.threads = len(active)
         if not left:
             return True
         logger.error(

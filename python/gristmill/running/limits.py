@@ -57,9 +57,10 @@ class Guard:
         self.fired = None
         result = attempt.result
         try:
+            # First, or the shortest of times would be over unnoticed.
+            self.armed = True
             if attempt.limits is not None:
                 self._limit(*attempt.limits)
-            self.armed = True
             if self.due is not None:
                 self.limited = True
                 self.fired = self.due

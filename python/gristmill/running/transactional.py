@@ -9,11 +9,12 @@ handler's writes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from json import dumps
 from typing import Any, Protocol
 
-from django.db import DatabaseError, InternalError, connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill import statements
@@ -32,7 +33,12 @@ logger = logging.getLogger("gristmill")
 TO_WRITE, KEPT, UNDONE = b"TKU"
 # It releases only in the transaction that set it.
 MARK = "gristmill_attempt"
-IN_ERROR, IDLE = 3, 0
+# PostgreSQL's states of a connection that waits for a statement.
+IDLE, IN_TRANSACTION, IN_ERROR = 0, 2, 3
+ANSWERED = (IDLE, IN_TRANSACTION, IN_ERROR)
+# And its errors for a mark that is not there, or no transaction to have one in.
+NO_MARK = ("3B", "25P01")
+ENDED = "the handler ended the transaction of its job (COMMIT, ROLLBACK, or a statement that implies one)"
 
 
 class WorkerGone(Exception):
@@ -68,7 +74,8 @@ def run(worker: Worker, attempt: Attempt) -> None:
         with transaction.atomic(using=connection.alias, durable=True):
             statements.run(connection, [f"savepoint {MARK}"], [])
             try:
-                value = worker.call(attempt)
+                with loud_about_its_end(connection):
+                    value = worker.call(attempt)
             except Postpone as postpone:
                 # Not past the end of this block: what was written stays.
                 value = postpone
@@ -107,24 +114,44 @@ def run(worker: Worker, attempt: Attempt) -> None:
 def refuse_if_broken(connection: BaseDatabaseWrapper) -> None:
     """Raises TransactionBroken unless this is still the transaction that the handler began in, and can commit."""
     driver = connection.connection
-    ended = "the handler ended the transaction of its job (COMMIT, ROLLBACK, or a statement that implies one)"
-    if driver is None or not connection.in_atomic_block:
-        raise TransactionBroken(f"{ended}, or closed its connection")
-    if connection.vendor == "sqlite":
-        if not driver.in_transaction:
-            raise TransactionBroken(ended)
-    elif (status := int(driver.info.transaction_status)) == IDLE:
-        raise TransactionBroken(ended)
-    elif status == IN_ERROR:
+    if driver is None or not connection.in_atomic_block or connection.closed_in_transaction:
+        raise TransactionBroken(f"{ENDED}, or closed its connection")
+    if connection.vendor != "sqlite" and int(driver.info.transaction_status) == IN_ERROR:
         raise TransactionBroken("the handler went on after a database error; nothing it wrote can be kept")
+    if has_ended(connection, "release savepoint"):
+        raise TransactionBroken(ENDED)
     if connection.needs_rollback:
         raise TransactionBroken("the handler went on after an error inside atomic(); nothing it wrote can be kept")
+
+
+@contextmanager
+def loud_about_its_end(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Turns an exception into TransactionBroken where part of what the handler wrote may have been kept before it."""
     try:
-        statements.run(connection, [f"release savepoint {MARK}"], [])
-    except DatabaseError as error:
-        if isinstance(error, InternalError) or "no such savepoint" in str(error):
-            raise TransactionBroken(ended) from error
+        yield
+    except Postpone:
         raise
+    except Exception as error:
+        driver = connection.connection
+        if driver is not None and not connection.closed_in_transaction:
+            is_busy = connection.vendor != "sqlite" and int(driver.info.transaction_status) not in ANSWERED
+            if not is_busy and has_ended(connection, "rollback to savepoint", quietly=True):
+                raise TransactionBroken(ENDED) from error
+        raise
+
+
+def has_ended(connection: BaseDatabaseWrapper, what: str, *, quietly: bool = False) -> bool:
+    """Does something with the mark, which only the transaction that set it knows; tells whether it is another one."""
+    try:
+        statements.run(connection, [f"{what} {MARK}"], [])
+    except DatabaseError as error:
+        cause = error.__cause__
+        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+        if state.startswith(NO_MARK) or "no such savepoint" in str(error):
+            return True
+        if not quietly:
+            raise
+    return False
 
 
 def carried_out(connection: BaseDatabaseWrapper, script: dict[str, Any]) -> bool:
@@ -140,8 +167,11 @@ def announce_inside(connection: BaseDatabaseWrapper, attempt: Attempt) -> None:
     if only_logs(task_finished):
         announce(task_finished, attempt.call.sender, attempt.result)
         return
-    with transaction.atomic(using=connection.alias):
-        announce(task_finished, attempt.call.sender, attempt.result)
+    try:
+        with transaction.atomic(using=connection.alias):
+            announce(task_finished, attempt.call.sender, attempt.result)
+    except DatabaseError:
+        logger.exception("job %s: what receivers of task_finished have written is undone", attempt.result.id)
 
 
 def run_hook(attempt: Attempt, function: Callable[[], Any]) -> None:

@@ -23,6 +23,24 @@ pub(super) enum Defect {
     NoFence,
     /// A worker never asks what the database thinks it holds.
     NoAudit,
+    /// An end asks nobody whether the job was to be cancelled.
+    FinishIgnoresWishes,
+    /// A wish to cancel that no attempt carries out is forgotten.
+    WishesAreForgotten,
+    /// A job that was claimed keeps the key that it had until it starts.
+    ClaimKeepsKey,
+    /// A job that is to run again gives up the key that it has until it has finished.
+    FinishFreesKey,
+    /// A retry sets the token back.
+    RetrySetsTokenBack,
+    /// What has expired is started.
+    ExpiredStarts,
+    /// Jobs are forgotten before their time.
+    PruneTooEarly,
+    /// A paused queue is claimed from.
+    PauseIsIgnored,
+    /// The failures of a job are not counted.
+    FailuresAreNotCounted,
 }
 
 /// What the connection does to the next statements.
@@ -122,6 +140,32 @@ fn plant(defect: Defect, sql: &'static str) -> &'static str {
         }
         Defect::MoveWithoutDelete if ends => sql
             .replace("delete from gristmill_running\nwhere id in", "delete from gristmill_running\nwhere 0 and id in"),
+        Defect::FinishIgnoresWishes if ends => sql.replace("wish.token <= running.token", "0"),
+        Defect::WishesAreForgotten if sql.contains("from gristmill_control as wish") && sql.contains("as place") => sql
+            .replace("from gristmill_ready as place", "from gristmill_ready as place cross join (select 1 limit 0)")
+            .replace("delete from gristmill_ready\nwhere", "delete from gristmill_ready\nwhere 0 and"),
+        Defect::ClaimKeepsKey if sql.contains("into gristmill_running") => {
+            sql.replace("delete from gristmill_unique_key\nwhere", "delete from gristmill_unique_key\nwhere 0 and")
+        }
+        Defect::FinishFreesKey if ends => sql.replace(
+            "(select id from temp.gristmill_ended where next = 'result')\n    and until",
+            "(select id from temp.gristmill_ended)\n    and until",
+        ),
+        Defect::RetrySetsTokenBack if sql.contains("result.generation + 1") => {
+            sql.replace("result.token, result.generation + 1", "0, result.generation + 1")
+        }
+        Defect::ExpiredStarts if sql.contains("into gristmill_running") => {
+            sql.replace("    running.claimed_at,", "    '2001-01-01 00:00:00.000000',")
+        }
+        Defect::PruneTooEarly if sql.contains("'-60 seconds'") => {
+            sql.replace("max(60, min(3162240000, ?2))", "min(10, ?2)")
+        }
+        Defect::PauseIsIgnored if sql.contains("into gristmill_running") => {
+            sql.replace("from gristmill_queue as paused", "from (select '' as backend, '' as queue_name) as paused")
+        }
+        Defect::FailuresAreNotCounted if ends => {
+            sql.replace("json_extract(ended.value, '$.failures')", "running.failures")
+        }
         _ => return sql,
     };
     assert_ne!(planted, sql, "{defect:?} found nothing to spoil in its statement");

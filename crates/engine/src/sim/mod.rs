@@ -9,6 +9,8 @@
 
 mod connection;
 mod oracle;
+mod people;
+mod rules;
 mod runners;
 mod supervisor;
 mod tally;
@@ -101,6 +103,51 @@ fn the_oracle_finds_runners_that_outlive_their_lease() {
 #[test]
 fn the_oracle_finds_a_worker_that_forgets_a_claim_whose_answer_was_lost() {
     assert_found(Defect::NoAudit);
+}
+
+#[test]
+fn the_oracle_finds_an_end_that_ignores_a_cancel() {
+    assert_found(Defect::FinishIgnoresWishes);
+}
+
+#[test]
+fn the_oracle_finds_a_cancel_that_is_forgotten_when_its_attempt_is_handed_back() {
+    assert_found(Defect::WishesAreForgotten);
+}
+
+#[test]
+fn the_oracle_finds_a_key_that_is_kept_too_long() {
+    assert_found(Defect::ClaimKeepsKey);
+}
+
+#[test]
+fn the_oracle_finds_two_jobs_with_one_key() {
+    assert_found(Defect::FinishFreesKey);
+}
+
+#[test]
+fn the_oracle_finds_a_retry_that_sets_the_token_back() {
+    assert_found(Defect::RetrySetsTokenBack);
+}
+
+#[test]
+fn the_oracle_finds_an_expired_job_that_starts() {
+    assert_found(Defect::ExpiredStarts);
+}
+
+#[test]
+fn the_oracle_finds_a_job_that_is_forgotten_too_early() {
+    assert_found(Defect::PruneTooEarly);
+}
+
+#[test]
+fn the_oracle_finds_a_claim_from_a_paused_queue() {
+    assert_found(Defect::PauseIsIgnored);
+}
+
+#[test]
+fn the_oracle_finds_a_job_that_is_tried_too_often() {
+    assert_found(Defect::FailuresAreNotCounted);
 }
 
 fn assert_found(defect: Defect) {

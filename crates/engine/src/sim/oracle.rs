@@ -2,49 +2,93 @@
 
 use std::collections::{HashMap, HashSet};
 
-use gristmill_core::{JobId, Token, WorkerId, state};
-use gristmill_store::{Bind, Row, Value};
+use gristmill_core::{JobId, Moment, Token, WorkerId};
+use gristmill_store::{Bind, NewJob, Row, Value};
 
 use super::connection::Shared;
+use super::rules::{Asked, Counted};
 
 type Key = (JobId, Token);
 
 /// The oracle's own notes of results and attempts, in the order in which they were written.
 pub(super) const NOTES: [&str; 4] = [
     "create table result_seen
-        (number integer primary key, id text, token integer, crashes integer, losses integer, interruptions integer)",
+        (number integer primary key, id text, queue_name text, token integer, generation integer, failures integer,
+         crashes integer, losses integer, postpones integer, interruptions integer, finished_at text, state text)",
     "create trigger note_result after insert on gristmill_result begin
-        insert into result_seen (id, token, crashes, losses, interruptions)
-        values (new.id, new.token, new.crashes, new.losses, new.interruptions);
+        insert into result_seen
+            (id, queue_name, token, generation, failures, crashes, losses, postpones, interruptions, finished_at, state)
+        values (new.id, new.queue_name, new.token, new.generation, new.failures, new.crashes, new.losses,
+            new.postpones, new.interruptions, new.finished_at, new.state);
     end",
-    "create table attempt_seen (number integer primary key, job_id text, token integer)",
+    "create table attempt_seen (number integer primary key, job_id text, token integer, outcome text)",
     "create trigger note_attempt after insert on gristmill_attempt begin
-        insert into attempt_seen (job_id, token) values (new.job_id, new.token);
+        insert into attempt_seen (job_id, token, outcome) values (new.job_id, new.token, new.outcome);
     end",
 ];
 
 /// Every place row of a job that has not ended, and the ends since the last look: those are read once, by their
-/// number. One statement, as the oracle looks after every step.
+/// number. One statement, as the oracle looks after every step. The columns are those of [`Seen`].
 const LOOK: &str = "
-    select id, 'ready', token, null, crashes, losses, interruptions, 0 from gristmill_ready
+    select id, 'ready', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
+        null, null, 0
+    from gristmill_ready
     union all
-    select id, 'scheduled', token, null, crashes, losses, interruptions, 0 from gristmill_scheduled
+    select id, 'scheduled', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
+        null, null, 0
+    from gristmill_scheduled
     union all
-    select id, 'running', token, worker_id, crashes, losses, interruptions, 0 from gristmill_running
+    select id, 'held', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
+        null, null, 0
+    from gristmill_waiting
     union all
-    select id, 'result', token, null, crashes, losses, interruptions, number from result_seen where number > ?1
+    select id, 'running', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
+        claimed_at, worker_id, 0
+    from gristmill_running
     union all
-    select job_id, 'attempt', token, null, 0, 0, 0, number from attempt_seen where number > ?2";
+    select id, 'result', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
+        finished_at, state, number
+    from result_seen
+    where number > ?1
+    union all
+    select job_id, 'attempt', token, outcome, 0, 0, 0, 0, 0, 0, null, null, number
+    from attempt_seen
+    where number > ?2";
+
+/// One place row.
+struct Seen {
+    id: JobId,
+    place: &'static str,
+    token: Token,
+    queue: String,
+    generation: i64,
+    counts: Counted,
+    /// When it was claimed, or ended.
+    at: Option<i64>,
+    /// Who runs it, or in which state it has ended.
+    whose: String,
+}
 
 #[derive(Default)]
 pub(super) struct Oracle {
+    /// What was asked of each job that is there.
+    asked: HashMap<JobId, Asked>,
     /// The newest token that was given out for each job, and to whom.
     newest: HashMap<JobId, (Token, WorkerId)>,
-    /// Jobs with an open attempt after the last step.
-    open: HashMap<JobId, Token>,
+    /// Jobs with an open attempt after the last step, and when it was claimed.
+    open: HashMap<JobId, (Token, i64)>,
+    /// Where each job that has not ended was after the last step.
+    places: HashMap<JobId, &'static str>,
     /// Enqueued and not ended.
     alive: HashSet<JobId>,
-    ended: HashSet<JobId>,
+    /// Ended and not forgotten, and when.
+    ended: HashMap<JobId, i64>,
+    ends: u64,
+    /// Someone wants these to end.
+    wishes: HashSet<JobId>,
+    /// Someone holds these.
+    held: HashSet<JobId>,
+    paused: HashSet<String>,
     written: HashSet<Key>,
     /// Attempts whose handler runs, and in which supervisor's boot.
     running: HashMap<JobId, (Token, WorkerId)>,
@@ -55,16 +99,97 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn enqueued(&mut self, ids: impl IntoIterator<Item = JobId>) {
-        self.alive.extend(ids);
+    // --- what it is told ---------------------------------------------------------------------------------
+
+    /// Someone asked for a job and got this one; `existing` says that it was there and none was made.
+    pub(super) fn enqueued(&mut self, job: &NewJob, got: JobId, existing: bool, now: i64) -> Result<(), String> {
+        if !existing {
+            self.asked.insert(got, Asked::of(job, now));
+            self.alive.insert(got);
+            self.places.insert(got, "ready");
+            return Ok(());
+        }
+        let place = self.places.get(&got).copied().unwrap_or("nowhere");
+        match self.asked.get(&got) {
+            Some(asked) if asked.holds_its_key(place) => Ok(()),
+            _ => Err(format!("job {got} kept another with its key from being made, and was {place}")),
+        }
+    }
+
+    /// Someone cancelled a job: where it waits, or asked its runner to.
+    pub(super) fn cancelled(&mut self, id: JobId) {
+        self.wishes.insert(id);
+        self.held.remove(&id);
+    }
+
+    pub(super) fn held(&mut self, id: JobId) {
+        self.held.insert(id);
+    }
+
+    pub(super) fn released(&mut self, id: JobId) {
+        self.held.remove(&id);
+    }
+
+    /// Someone began a new generation of a job that had ended.
+    pub(super) fn retried(&mut self, id: JobId) -> Result<(), String> {
+        self.wishes.remove(&id);
+        self.alive.insert(id);
+        if let Some(asked) = self.asked.get_mut(&id) {
+            asked.retried();
+        }
+        self.ended.remove(&id).map(drop).ok_or_else(|| format!("job {id} was retried and had not ended"))
+    }
+
+    pub(super) fn paused(&mut self, queue: &str, paused: bool) {
+        if paused {
+            self.paused.insert(queue.to_owned());
+        } else {
+            self.paused.remove(queue);
+        }
+    }
+
+    // In an order that a seed repeats.
+    pub(super) fn alive_ids(&self) -> Vec<JobId> {
+        sorted(self.alive.iter())
+    }
+
+    pub(super) fn open_ids(&self) -> Vec<JobId> {
+        sorted(self.open.keys())
+    }
+
+    pub(super) fn ended_ids(&self) -> Vec<JobId> {
+        sorted(self.ended.keys())
+    }
+
+    pub(super) fn held_ids(&self) -> Vec<JobId> {
+        sorted(self.held.iter())
     }
 
     pub(super) fn alive(&self) -> usize {
         self.alive.len()
     }
 
-    pub(super) fn ended(&self) -> usize {
-        self.ended.len()
+    pub(super) fn ends(&self) -> u64 {
+        self.ends
+    }
+
+    /// All wishes to cancel were carried out that concern jobs which do not run.
+    pub(super) fn settled(&self) -> Result<(), String> {
+        let waits = |id: &&JobId| self.alive.contains(*id) && !self.open.contains_key(*id);
+        match self.wishes.iter().find(waits) {
+            Some(id) => Err(format!("job {id} was to be cancelled and waits to run again")),
+            None => Ok(()),
+        }
+    }
+
+    /// Once every job has ended, nobody holds a key and no wish is open.
+    pub(super) async fn nothing_is_left(&self, database: &Shared) -> Result<(), String> {
+        let left = "select (select count(*) from gristmill_unique_key), (select count(*) from gristmill_control)";
+        let rows = database.ask(left, &[]).await;
+        match (int(&rows[0][0]), int(&rows[0][1])) {
+            (0, 0) => Ok(()),
+            (keys, wishes) => Err(format!("every job has ended, and {keys} keys and {wishes} wishes are left")),
+        }
     }
 
     /// A handler's first instruction is about to run.
@@ -75,10 +200,15 @@ impl Oracle {
             return Err(format!("two live attempts of job {id}: token {other} at {whose}, token {token} at {by}"));
         }
         let open = self.open.get(&id);
-        if open != Some(&token) {
-            return Err(format!("job {id} started with token {token}; its open attempt is {open:?}"));
+        match open {
+            Some((open, claimed_at)) if *open == token => {
+                if self.asked[&id].expires_at.is_some_and(|at| *claimed_at >= at) {
+                    return Err(format!("job {id} started though it had expired"));
+                }
+                Ok(())
+            }
+            _ => Err(format!("job {id} started with token {token}; its open attempt is {open:?}")),
         }
-        Ok(())
     }
 
     /// It runs no more: it has ended or was killed.
@@ -98,8 +228,14 @@ impl Oracle {
 
     /// Which of these ends carry a token that was superseded: they must change nothing.
     pub(super) fn stale(&self, asked: &[Key]) -> Vec<Key> {
-        asked.iter().filter(|(id, token)| self.open.get(id) != Some(token)).copied().collect()
+        asked.iter().filter(|(id, token)| !self.is_open(*id, *token)).copied().collect()
     }
+
+    fn is_open(&self, id: JobId, token: Token) -> bool {
+        self.open.get(&id).is_some_and(|(open, _)| *open == token)
+    }
+
+    // --- what it sees ------------------------------------------------------------------------------------
 
     /// Compares what the database holds after a step with what it held before. `stale` are the ends in the step
     /// that had to be refused; `accepted` is what the database said it accepted.
@@ -109,102 +245,129 @@ impl Oracle {
         }
         let rows = database.ask(LOOK, &[Bind::Int(self.last_result), Bind::Int(self.last_attempt)]).await;
         let (attempts, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| text(&row[1]) == "attempt");
-        let mut seen: HashMap<JobId, &'static str> = HashMap::with_capacity(rows.len());
+        self.last_result = rows.iter().map(|row| int(&row[12])).fold(self.last_result, i64::max);
+        let rows: Vec<Seen> = rows.iter().map(seen).collect();
+        let mut places: HashMap<JobId, &'static str> = HashMap::with_capacity(rows.len());
         let mut open = HashMap::new();
         for row in &rows {
-            let place = self.judge_place(row, stale, &mut open)?;
-            let id = id(&row[0]);
-            if let Some(other) = seen.insert(id, place) {
-                return Err(format!("job {id} is in two places: {other} and {place}"));
+            self.judge_place(row, stale, &mut open)?;
+            if let Some(other) = places.insert(row.id, row.place) {
+                return Err(format!("job {} is in two places: {other} and {}", row.id, row.place));
             }
         }
-        for id in &self.alive {
-            if !seen.contains_key(id) {
-                return Err(format!("job {id} is lost: it is in no place"));
-            }
+        if let Some(id) = self.alive.iter().find(|id| !places.contains_key(id)) {
+            return Err(format!("job {id} is lost: it is in no place"));
         }
-        for (id, place) in seen {
-            if place == "result" {
-                if !self.alive.remove(&id) {
-                    return Err(format!("job {id} ended and was not alive"));
-                }
-                self.ended.insert(id);
-            }
+        for row in rows.iter().filter(|row| row.place == "result") {
+            self.judge_end(row)?;
         }
         // A stale end of a job whose open attempt is gone after the step has closed what was not its own.
         if let Some((id, token)) = stale.iter().find(|(id, _)| self.open.contains_key(id) && !open.contains_key(id)) {
             return Err(format!("a stale end of job {id} with token {token} closed the attempt of another"));
         }
-        self.last_result = rows.iter().map(|row| int(&row[7])).fold(self.last_result, i64::max);
-        self.judge_attempts(&attempts)?;
+        self.judge_keys(&rows)?;
+        self.judge_attempts(&attempts, &places)?;
         self.open = open;
+        self.places = places;
         Ok(())
     }
 
     fn judge_place(
         &mut self,
-        row: &Row,
+        row: &Seen,
         stale: &[Key],
-        open: &mut HashMap<JobId, Token>,
-    ) -> Result<&'static str, String> {
-        let (id, token) = (id(&row[0]), Token(int(&row[2])));
-        if self.ended.contains(&id) {
+        open: &mut HashMap<JobId, (Token, i64)>,
+    ) -> Result<(), String> {
+        let Seen { id, place, token, .. } = *row;
+        if self.ended.contains_key(&id) {
             return Err(format!("job {id} has ended and came back"));
         }
-        let newest = self.newest.get(&id).map_or(Token(0), |(token, _)| *token);
-        let place = match text(&row[1]) {
-            "running" => {
-                let worker: WorkerId = text(&row[3]).parse().expect("an id");
-                let known = self.open.get(&id) == Some(&token);
-                if known && self.newest[&id].1 != worker {
-                    return Err(format!("token {token} of job {id} changed hands"));
-                }
-                if !known && token <= newest {
-                    return Err(format!("token {token} of job {id} was given out twice"));
-                }
-                self.newest.insert(id, (token, worker));
-                open.insert(id, token);
-                "running"
-            }
-            place => {
-                if token != newest {
-                    return Err(format!("job {id} is {place} with token {token}; the newest is {newest}"));
-                }
-                if let Some((_, stale)) = stale.iter().find(|(stale, _)| *stale == id)
-                    && self.open.contains_key(&id)
-                {
-                    return Err(format!("a stale end of job {id} with token {stale} ended the attempt of another"));
-                }
-                match place {
-                    "ready" => "ready",
-                    "scheduled" => "scheduled",
-                    _ => "result",
-                }
-            }
-        };
-        let (crashes, losses, interruptions) = (int(&row[4]), int(&row[5]), int(&row[6]));
-        let within = |count: i64, cap: u32| if place == "result" { count <= cap.into() } else { count < cap.into() };
-        if !within(crashes, state::CRASHES_IN_A_ROW)
-            || !within(losses, state::LOSSES)
-            || !within(interruptions, state::INTERRUPTIONS)
-        {
-            return Err(format!("job {id} is {place} after {crashes} crashes, {losses} losses, {interruptions} stops"));
+        let Some(asked) = self.asked.get(&id) else { return Err(format!("nobody asked for job {id}")) };
+        if row.generation != asked.generation {
+            return Err(format!("job {id} is of generation {}; it was retried otherwise", row.generation));
         }
-        Ok(place)
+        asked.judge(place, &row.counts).map_err(|why| format!("job {id} is {place} after {why}"))?;
+        let newest = self.newest.get(&id).map_or(Token(0), |(token, _)| *token);
+        if place == "running" {
+            let worker: WorkerId = row.whose.parse().expect("an id");
+            let known = self.is_open(id, token);
+            if known && self.newest[&id].1 != worker {
+                return Err(format!("token {token} of job {id} changed hands"));
+            }
+            if !known && token <= newest {
+                return Err(format!("token {token} of job {id} was given out twice"));
+            }
+            if !known && self.paused.contains(&row.queue) {
+                return Err(format!("job {id} was claimed from the paused queue {}", row.queue));
+            }
+            if self.held.contains(&id) {
+                return Err(format!("job {id} was claimed though someone holds it"));
+            }
+            self.newest.insert(id, (token, worker));
+            open.insert(id, (token, row.at.unwrap_or(i64::MAX)));
+            return Ok(());
+        }
+        if token != newest {
+            return Err(format!("job {id} is {place} with token {token}; the newest is {newest}"));
+        }
+        if let Some((_, stale)) = stale.iter().find(|(stale, _)| *stale == id)
+            && self.open.contains_key(&id)
+        {
+            return Err(format!("a stale end of job {id} with token {stale} ended the attempt of another"));
+        }
+        if self.held.contains(&id) != (place == "held") {
+            return Err(format!("job {id} is {place}; somebody holds it: {}", self.held.contains(&id)));
+        }
+        Ok(())
+    }
+
+    fn judge_end(&mut self, row: &Seen) -> Result<(), String> {
+        let Seen { id, whose: state, .. } = row;
+        if !self.alive.remove(id) {
+            return Err(format!("job {id} ended and was not alive"));
+        }
+        match (self.wishes.contains(id), state.as_str()) {
+            (true, "successful" | "cancelled") => {}
+            (true, _) => return Err(format!("job {id} was to be cancelled and ended {state}")),
+            (false, "cancelled") => return Err(format!("job {id} ended cancelled, and nobody wanted that")),
+            (false, _) => {}
+        }
+        self.ends += 1;
+        self.ended.insert(*id, row.at.expect("a moment"));
+        Ok(())
+    }
+
+    // At most one job for each key, while it is in the states that it declared.
+    fn judge_keys(&self, rows: &[Seen]) -> Result<(), String> {
+        let mut holders: HashMap<&str, JobId> = HashMap::new();
+        for row in rows {
+            let asked = &self.asked[&row.id];
+            // Who was claimed has given its key up for good, or it got it back, if nobody else had taken it.
+            let Some(key) = asked.key.as_deref().filter(|_| asked.holds_its_key_for_sure(row.place, row.token)) else {
+                continue;
+            };
+            if let Some(other) = holders.insert(key, row.id) {
+                return Err(format!("jobs {other} and {} have the same key {key}", row.id));
+            }
+        }
+        Ok(())
     }
 
     // An accepted end is an attempt row: of the attempt that was open before the step, and there is one.
-    fn judge_attempts(&mut self, rows: &[Row]) -> Result<(), String> {
+    fn judge_attempts(&mut self, rows: &[Row], places: &HashMap<JobId, &'static str>) -> Result<(), String> {
         for row in rows {
-            let key = (id(&row[0]), Token(int(&row[2])));
-            self.last_attempt = self.last_attempt.max(int(&row[7]));
-            if !self.written.insert(key) {
-                return Err(format!("token {} of job {} ended twice", key.1, key.0));
+            let (id, token, outcome) = (id(&row[0]), Token(int(&row[2])), text(&row[3]));
+            self.last_attempt = self.last_attempt.max(int(&row[12]));
+            if !self.written.insert((id, token)) {
+                return Err(format!("token {token} of job {id} ended twice"));
             }
-            let open = self.open.get(&key.0);
-            if open != Some(&key.1) {
-                return Err(format!("job {} was ended with token {}; the open one is {open:?}", key.0, key.1));
+            if !self.is_open(id, token) {
+                let open = self.open.get(&id);
+                return Err(format!("job {id} was ended with token {token}; the open one is {open:?}"));
             }
+            let place = places.get(&id).copied().unwrap_or("nowhere");
+            let asked = self.asked.get_mut(&id).ok_or_else(|| format!("nobody asked for job {id}"))?;
+            asked.attempted(outcome, place).map_err(|why| format!("job {id} {why}"))?;
         }
         Ok(())
     }
@@ -219,6 +382,60 @@ impl Oracle {
             return Err(format!("{known} jobs were enqueued; the view has {rows} rows of {jobs} jobs"));
         }
         Ok(())
+    }
+
+    /// Takes note of the jobs that were forgotten: their time must have been over. Says how many there were.
+    pub(super) async fn pruned(&mut self, database: &Shared, now: i64) -> Result<usize, String> {
+        let rows = database.ask("select id from gristmill_job", &[]).await;
+        let there: HashSet<JobId> = rows.iter().map(|row| id(&row[0])).collect();
+        if let Some(id) = self.alive.iter().find(|id| !there.contains(id)) {
+            return Err(format!("job {id} was forgotten before it had ended"));
+        }
+        let gone: Vec<JobId> = self.ended.keys().filter(|id| !there.contains(id)).copied().collect();
+        for id in &gone {
+            let age = now - self.ended[id];
+            if age < self.asked[id].kept {
+                return Err(format!(
+                    "job {id} was forgotten {} s after its end, not {} s",
+                    age / 1_000_000,
+                    self.asked[id].kept / 1_000_000
+                ));
+            }
+            self.ended.remove(id);
+            self.asked.remove(id);
+        }
+        Ok(gone.len())
+    }
+}
+
+fn sorted<'a>(ids: impl Iterator<Item = &'a JobId>) -> Vec<JobId> {
+    let mut ids: Vec<JobId> = ids.copied().collect();
+    ids.sort();
+    ids
+}
+
+fn seen(row: &Row) -> Seen {
+    Seen {
+        id: id(&row[0]),
+        place: match text(&row[1]) {
+            "ready" => "ready",
+            "scheduled" => "scheduled",
+            "held" => "held",
+            "running" => "running",
+            _ => "result",
+        },
+        token: Token(int(&row[2])),
+        queue: text(&row[3]).to_owned(),
+        generation: int(&row[4]),
+        counts: Counted {
+            failures: int(&row[5]),
+            crashes: int(&row[6]),
+            losses: int(&row[7]),
+            postpones: int(&row[8]),
+            interruptions: int(&row[9]),
+        },
+        at: if row[10] == Value::Null { None } else { Moment(text(&row[10]).to_owned()).unix_micros() },
+        whose: if row[11] == Value::Null { String::new() } else { text(&row[11]).to_owned() },
     }
 }
 

@@ -1,10 +1,11 @@
 //! The runners of one simulated supervisor, and the guard that kills them when the lease passes, whatever their
 //! supervisor does.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use gristmill_core::{Claimed, JobId, Outcome, Reason, Token, WorkerId};
+use gristmill_core::{Advice, Claimed, JobId, Moment, Outcome, Progress, Reason, Token, Until, WorkerId};
 
 use super::oracle::Oracle;
 use crate::{Ended, Event, Executor};
@@ -25,39 +26,50 @@ struct Inner {
     rng: fastrand::Rng,
     slots: usize,
     prefetch: usize,
+    queue_limits: HashMap<String, u32>,
     waiting: VecDeque<Claimed>,
     running: Vec<Run>,
+    /// Their handlers have returned, and their transactions are to write the end.
+    writing: Vec<Claimed>,
     events: Vec<Event>,
     /// What started and what stopped since the oracle was last told, in order.
     journal: Vec<Entry>,
     now: i64,
     crashes: u64,
     killed: u64,
+    cancels: u64,
 }
 
 enum Entry {
     Started(JobId, Token),
     Stopped(JobId, Token),
+    Broken(String),
 }
 
 struct Run {
     claimed: Claimed,
     ends_at: i64,
+    /// Its handler's own transaction writes the end.
+    transactional: bool,
+    cancelled: bool,
 }
 
 impl Runners {
-    pub(super) fn new(rng: fastrand::Rng, slots: usize) -> (Self, SimExecutor) {
+    pub(super) fn new(rng: fastrand::Rng, slots: usize, queue_limits: HashMap<String, u32>) -> (Self, SimExecutor) {
         let inner = Inner {
             rng,
             slots,
             prefetch: 2,
+            queue_limits,
             waiting: VecDeque::new(),
             running: Vec::new(),
+            writing: Vec::new(),
             events: Vec::new(),
             journal: Vec::new(),
             now: 0,
             crashes: 0,
             killed: 0,
+            cancels: 0,
         };
         let runners = Self(Arc::new(Mutex::new(inner)));
         let tasks = TASKS.map(str::to_owned).to_vec();
@@ -73,7 +85,12 @@ impl Runners {
         let (ended, running): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.ends_at <= alive_until);
         inner.running = running;
         for run in ended {
-            let outcome = inner.outcome();
+            if run.transactional && !run.cancelled {
+                inner.journal.push(Entry::Stopped(run.claimed.id, run.claimed.token));
+                inner.writing.push(run.claimed);
+                continue;
+            }
+            let outcome = if run.cancelled { inner.cancelled_outcome() } else { inner.outcome() };
             inner.stop(run, outcome);
         }
         if fence.is_some_and(|fence| now >= fence) {
@@ -85,6 +102,19 @@ impl Runners {
                 inner.end(claimed, Outcome::HandedBack);
             }
         }
+    }
+
+    /// Attempts whose end is to be written by their handlers' own transactions, and how they end.
+    pub(super) fn to_write(&self) -> Vec<(Claimed, Outcome)> {
+        let mut inner = self.0.lock().expect("no panic");
+        let writing = std::mem::take(&mut inner.writing);
+        writing.into_iter().map(|claimed| (claimed, inner.returned())).collect()
+    }
+
+    /// What became of such a transaction: `written`, or undone.
+    pub(super) fn wrote(&self, claimed: Claimed, outcome: Outcome, written: bool) {
+        let ended = Ended { claimed, started_after: None, runner_pid: None, outcome, output: None, written };
+        self.0.lock().expect("no panic").events.push(Event::Ended(ended));
     }
 
     /// Runners that are free take what waits, also while their supervisor is paused.
@@ -99,6 +129,7 @@ impl Runners {
             match entry {
                 Entry::Started(id, token) => oracle.started((id, token), worker)?,
                 Entry::Stopped(id, token) => oracle.stopped((id, token)),
+                Entry::Broken(why) => return Err(why),
             }
         }
         Ok(())
@@ -116,6 +147,7 @@ impl Runners {
             oracle.stopped((run.claimed.id, run.claimed.token));
         }
         inner.waiting.clear();
+        inner.writing.clear();
         inner.events.clear();
     }
 
@@ -124,10 +156,10 @@ impl Runners {
         std::mem::take(&mut self.0.lock().expect("no panic").events)
     }
 
-    /// Runners that crashed, and runners that the guard killed.
-    pub(super) fn faults(&self) -> (u64, u64) {
+    /// Runners that crashed, runners that the guard killed, and cancels that they heard of.
+    pub(super) fn faults(&self) -> (u64, u64, u64) {
         let inner = self.0.lock().expect("no panic");
-        (inner.crashes, inner.killed)
+        (inner.crashes, inner.killed, inner.cancels)
     }
 }
 
@@ -136,9 +168,32 @@ impl Inner {
         while self.running.len() < self.slots
             && let Some(claimed) = self.waiting.pop_front()
         {
+            if self.rng.u32(0..50) == 0 {
+                self.end(claimed, Outcome::Incompatible { why: "its arguments are of another release".into() });
+                continue;
+            }
             self.journal.push(Entry::Started(claimed.id, claimed.token));
+            if self.rng.u32(0..3) == 0 {
+                let (job, token) = (claimed.id, claimed.token);
+                let done = Some(self.rng.f64());
+                let said = Progress { job, token, done, total: None, message: None, metadata: None };
+                self.events.push(Event::Progress(said));
+            }
             let ends_at = self.now + self.duration();
-            self.running.push(Run { claimed, ends_at });
+            let transactional = self.rng.u32(0..8) == 0;
+            self.running.push(Run { claimed, ends_at, transactional, cancelled: false });
+        }
+    }
+
+    fn mind_limits(&mut self) {
+        for (queue, limit) in &self.queue_limits {
+            let of_it = |claimed: &&Claimed| claimed.lane.queue_name == *queue;
+            let held = self.waiting.iter().filter(of_it).count()
+                + self.running.iter().map(|run| &run.claimed).filter(of_it).count();
+            if held > *limit as usize {
+                self.journal.push(Entry::Broken(format!("{held} jobs of {queue} are held; its limit is {limit}")));
+                return;
+            }
         }
     }
 
@@ -169,13 +224,45 @@ impl Inner {
 
     fn outcome(&mut self) -> Outcome {
         match self.rng.u32(0..100) {
-            0..30 => {
+            0..25 => {
                 self.crashes += 1;
                 Outcome::Crashed { how: "signal 9 (SIGKILL)".into() }
             }
-            30..40 => Outcome::failed(Reason::Error, "builtins.ValueError", ""),
-            _ => Outcome::Successful { return_value: "null".into() },
+            25..30 => Outcome::failed(Reason::Timeout, "gristmill.exceptions.TimedOut", ""),
+            30..50 => self.raised(),
+            _ => self.returned(),
         }
+    }
+
+    fn raised(&mut self) -> Outcome {
+        let advice = match self.rng.u32(0..10) {
+            0 => Advice::GiveUp,
+            1..3 => Advice::After(Duration::from_millis(self.rng.u64(0..30_000))),
+            _ => Advice::ByOptions,
+        };
+        Outcome::Failed {
+            reason: Reason::Error,
+            exception_class_path: "builtins.ValueError".into(),
+            traceback: String::new(),
+            classes: vec!["builtins.ValueError".into(), "builtins.Exception".into()],
+            advice,
+        }
+    }
+
+    // Both may be written in the handler's own transaction.
+    fn returned(&mut self) -> Outcome {
+        let until = match self.rng.u32(0..20) {
+            0 => Until::Default,
+            1 => Until::After(Duration::from_millis(self.rng.u64(0..30_000))),
+            2 => Until::At(Moment::from_unix_micros(self.now + self.rng.i64(-1_000_000..30_000_000))),
+            _ => return Outcome::Successful { return_value: "null".into() },
+        };
+        Outcome::Postponed { until, why: "not yet".into() }
+    }
+
+    // It was asked to stop, or was killed for it; or it ended by itself at that moment.
+    fn cancelled_outcome(&mut self) -> Outcome {
+        if self.rng.u32(0..4) == 0 { self.outcome() } else { Outcome::Cancelled { how: "asked".into() } }
     }
 }
 
@@ -192,6 +279,7 @@ impl Executor for SimExecutor {
     fn start(&mut self, jobs: Vec<Claimed>) {
         let mut inner = self.runners.0.lock().expect("no panic");
         inner.waiting.extend(jobs);
+        inner.mind_limits();
         inner.fill();
     }
 
@@ -200,7 +288,21 @@ impl Executor for SimExecutor {
         std::future::pending::<()>().await;
     }
 
-    fn cancel(&mut self, _job: JobId, _token: Token) {}
+    fn cancel(&mut self, job: JobId, token: Token) {
+        let mut inner = self.runners.0.lock().expect("no panic");
+        inner.cancels += 1;
+        let is_it = |claimed: &Claimed| (claimed.id, claimed.token) == (job, token);
+        if let Some(at) = inner.waiting.iter().position(is_it) {
+            let claimed = inner.waiting.remove(at).expect("it is there");
+            inner.end(claimed, Outcome::Cancelled { how: "it had not started".into() });
+            return;
+        }
+        let within_the_grace = inner.now + inner.rng.i64(0..5_000_000);
+        if let Some(run) = inner.running.iter_mut().find(|run| is_it(&run.claimed)) {
+            run.cancelled = true;
+            run.ends_at = run.ends_at.min(within_the_grace);
+        }
+    }
 
     fn recall(&mut self) {
         let mut inner = self.runners.0.lock().expect("no panic");

@@ -1,5 +1,6 @@
 //! One simulated supervisor: a real mill, rescuer and promoter, with heartbeats and runners around them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ pub(super) struct Supervisor {
     pub(super) registered: bool,
     pub(super) next_beat: i64,
     pub(super) next_keep: i64,
+    pub(super) next_prune: i64,
     /// An answer on its way, and when it arrives.
     pub(super) delivery: Option<(i64, Done<SimSessions>)>,
     /// Does nothing before: stopped by a signal, or not yet booted.
@@ -35,11 +37,13 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     pub(super) fn boot(sessions: &SimSessions, rng: &mut fastrand::Rng, now: i64) -> Self {
-        let (runners, executor) = Runners::new(rng.fork(), rng.usize(1..8));
+        let queue_limits = if rng.bool() { HashMap::new() } else { HashMap::from([("mail".into(), rng.u32(1..4))]) };
+        let (runners, executor) = Runners::new(rng.fork(), rng.usize(1..8), queue_limits.clone());
         let worker = worker_id(rng, now);
         let standing = watch::Sender::new(Standing { worker, until: None });
         let (stopper, shutdown) = shutdown::channel();
-        let options = Options { grace: Duration::from_secs(rng.u64(1..60)), ..Options::default() };
+        let grace = Duration::from_secs(rng.u64(1..60));
+        let options = Options { grace, queue_limits, ..Options::default() };
         let lease = options.lease;
         let mill = Mill::new(Parts {
             executor,
@@ -62,6 +66,7 @@ impl Supervisor {
             registered: false,
             next_beat: now,
             next_keep: now,
+            next_prune: now,
             delivery: None,
             paused_until: now,
         }

@@ -10,7 +10,7 @@ pub(super) struct Tally {
     pub(super) steps: u64,
     pub(super) virtual_seconds: f64,
     pub(super) jobs: u64,
-    pub(super) ended: u64,
+    pub(super) ends: u64,
     pub(super) runner_crashes: u64,
     pub(super) guard_kills: u64,
     pub(super) supervisor_crashes: u64,
@@ -24,11 +24,20 @@ pub(super) struct Tally {
     pub(super) late_orders: u64,
     pub(super) stale_refused: u64,
     pub(super) handed_back_unheld: u64,
+    pub(super) cancels_heard: u64,
+    pub(super) written_ends: u64,
+    pub(super) undone_ends: u64,
+    pub(super) settled: u64,
+    pub(super) pruned: u64,
+    pub(super) held: u64,
+    pub(super) retried: u64,
+    pub(super) pauses_of_queues: u64,
+    pub(super) kept_by_key: u64,
 }
 
 impl Tally {
     /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 12] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 20] {
         [
             ("runner crash", self.runner_crashes),
             ("runner killed at the fence", self.guard_kills),
@@ -42,6 +51,14 @@ impl Tally {
             ("delayed answer", self.delayed_answers),
             ("late order", self.late_orders),
             ("stale end refused", self.stale_refused),
+            ("cancel heard of", self.cancels_heard),
+            ("end written by its handler", self.written_ends),
+            ("end undone by its handler", self.undone_ends),
+            ("job pruned", self.pruned),
+            ("job held", self.held),
+            ("job retried", self.retried),
+            ("queue paused", self.pauses_of_queues),
+            ("job kept by its key", self.kept_by_key),
         ]
     }
 
@@ -49,7 +66,7 @@ impl Tally {
         self.steps += other.steps;
         self.virtual_seconds += other.virtual_seconds;
         self.jobs += other.jobs;
-        self.ended += other.ended;
+        self.ends += other.ends;
         self.runner_crashes += other.runner_crashes;
         self.guard_kills += other.guard_kills;
         self.supervisor_crashes += other.supervisor_crashes;
@@ -63,10 +80,20 @@ impl Tally {
         self.late_orders += other.late_orders;
         self.stale_refused += other.stale_refused;
         self.handed_back_unheld += other.handed_back_unheld;
+        self.cancels_heard += other.cancels_heard;
+        self.written_ends += other.written_ends;
+        self.undone_ends += other.undone_ends;
+        self.settled += other.settled;
+        self.pruned += other.pruned;
+        self.held += other.held;
+        self.retried += other.retried;
+        self.pauses_of_queues += other.pauses_of_queues;
+        self.kept_by_key += other.kept_by_key;
     }
 
     pub(super) fn count_runners(&mut self, supervisor: &Supervisor) {
-        let (crashes, killed) = supervisor.runners.faults();
+        let (crashes, killed, cancels) = supervisor.runners.faults();
+        self.cancels_heard += cancels;
         self.runner_crashes += crashes;
         self.guard_kills += killed;
     }
@@ -74,10 +101,10 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} steps, {} of {} jobs ended", self.steps, self.ended, self.jobs)?;
+        write!(f, "{} steps, {} jobs, {} ends", self.steps, self.jobs, self.ends)?;
         for (fault, count) in self.faults() {
             write!(f, ", {fault} {count}")?;
         }
-        write!(f, ", handed back unheld {}", self.handed_back_unheld)
+        write!(f, ", handed back unheld {}, cancels settled {}", self.handed_back_unheld, self.settled)
     }
 }

@@ -5,22 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gristmill_core::{JobId, Lane, Moment, Token, WorkerId};
-use gristmill_store::{Error, NewJob, Session, Settings, Store};
+use gristmill_core::{Attempt, JobId, Outcome, Reason, Token, WorkerId};
+use gristmill_store::{Error, Session, Settings, Store};
 
 use super::connection::{Defect, Shared, SimSessions, Weather};
 use super::oracle::{self, Oracle};
-use super::runners::TASKS;
+use super::rules::RETENTION_SECONDS;
 use super::supervisor::Supervisor;
 use super::tally::Tally;
 use crate::link::Link;
 use crate::turn::{Answer, Done, Order, carry_out};
-use crate::{Sessions, Stage, clock, promoter, rescuer};
+use crate::{Sessions, Stage, clock, promoter, pruner, rescuer, settler};
 
 /// When the simulated world begins: 2026-01-01.
 const GENESIS: i64 = 1_767_225_600_000_000;
-/// Jobs under way at most.
-const JOBS: usize = 64;
 /// After the faults have ended, everything has to have ended within this many steps.
 const HEALING_STEPS: u64 = 8_000;
 /// Steps between two sweeps of the whole database.
@@ -28,13 +26,13 @@ const SWEEP: u64 = 500;
 
 pub(super) struct World {
     pub(super) tally: Tally,
-    rng: fastrand::Rng,
+    pub(super) rng: fastrand::Rng,
     origin: Instant,
-    now: i64,
+    pub(super) now: i64,
     defect: Option<Defect>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     sessions: SimSessions,
-    oracle: Oracle,
+    pub(super) oracle: Oracle,
     fleet: Vec<Supervisor>,
     weather: Weather,
     healthy: bool,
@@ -98,7 +96,8 @@ impl World {
         #[allow(clippy::cast_precision_loss)]
         let seconds = (self.now - GENESIS) as f64 / 1e6;
         self.tally.virtual_seconds = seconds;
-        self.tally.ended = self.oracle.ended() as u64;
+        self.tally.ends = self.oracle.ends();
+
         verdict
     }
 
@@ -106,16 +105,18 @@ impl World {
         let faults_until = steps / 4 * 3;
         while self.tally.steps < faults_until {
             self.go_wrong();
-            self.enqueue().await;
+            self.people_act().await?;
             self.step().await?;
         }
         self.heal();
+        self.people_let_go().await?;
         while self.oracle.alive() > 0 {
             if self.tally.steps > steps + HEALING_STEPS {
                 return Err(format!("{} jobs have not ended, though all is well", self.oracle.alive()));
             }
             self.step().await?;
         }
+        self.oracle.nothing_is_left(&self.shared).await?;
         self.oracle.sweep(&self.shared).await
     }
 
@@ -123,13 +124,13 @@ impl World {
         self.tally.steps += 1;
         self.pass_time();
         self.carry_out_late().await?;
-        self.run_runners()?;
+        self.run_runners().await?;
         let awake: Vec<usize> = (0..self.fleet.len()).filter(|n| self.fleet[*n].paused_until <= self.now).collect();
         if !awake.is_empty() {
             let chosen = awake[self.rng.usize(..awake.len())];
             self.act(chosen).await?;
         }
-        self.run_runners()?;
+        self.run_runners().await?;
         if self.tally.steps.is_multiple_of(SWEEP) {
             self.oracle.sweep(&self.shared).await?;
         }
@@ -145,18 +146,47 @@ impl World {
         clock::simulated::set(self.origin, self.now);
     }
 
-    fn run_runners(&mut self) -> Result<(), String> {
-        for supervisor in &self.fleet {
+    async fn run_runners(&mut self) -> Result<(), String> {
+        for n in 0..self.fleet.len() {
+            let supervisor = &self.fleet[n];
             let fence = supervisor.until().map_or(self.now, |until| micros(until, self.origin));
             let fence = (self.defect != Some(Defect::NoFence)).then_some(fence);
             supervisor.runners.end_until(self.now, fence);
             supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
+            self.write_ends(n).await?;
         }
         for supervisor in &self.fleet {
             supervisor.runners.start_waiting();
             supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
         }
         Ok(())
+    }
+
+    // The handlers' own transactions.
+    async fn write_ends(&mut self, n: usize) -> Result<(), String> {
+        for (claimed, outcome) in self.fleet[n].runners.to_write() {
+            let key = (claimed.id, claimed.token);
+            let attempt = Attempt::unstarted(claimed, outcome);
+            let stale = self.oracle.stale(&[key]);
+            let mut session = self.session().await;
+            let answer = self.check(session.finish(std::slice::from_ref(&attempt)).await)?;
+            self.oracle.look(&self.shared, &stale, answer.as_deref().unwrap_or_default()).await?;
+            let (outcome, written) = match answer.as_deref() {
+                Some([_]) => (attempt.outcome, true),
+                Some(_) => (Outcome::Interrupted, false),
+                None => (Outcome::failed(Reason::Error, "django.db.OperationalError", ""), false),
+            };
+            let count = if written { &mut self.tally.written_ends } else { &mut self.tally.undone_ends };
+            *count += 1;
+            self.fleet[n].runners.wrote(attempt.claimed, outcome, written);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn session(&self) -> Session {
+        let mut session = self.sessions.open().await.expect("opens");
+        session.set_now(clock::database());
+        session
     }
 
     // --- what a supervisor does --------------------------------------------------------------------------
@@ -208,14 +238,38 @@ impl World {
         let asking = supervisor.worker();
         let rescued = rescuer::rescue(&mut supervisor.keeper, asking).await;
         match self.check(rescued)? {
-            Some(0) => return Ok(()),
+            Some(0) => {}
             Some(rescued) => {
                 self.tally.rescued += rescued;
                 self.tell(n, &format!("rescues {rescued}"));
+                self.oracle.look(&self.shared, &[], &[]).await?;
             }
-            None => {}
+            None => self.oracle.look(&self.shared, &[], &[]).await?,
         }
-        self.oracle.look(&self.shared, &[], &[]).await
+        let settled = settler::settle(&mut self.fleet[n].keeper).await;
+        match self.check(settled)? {
+            Some(0) => {}
+            Some(settled) => {
+                self.tally.settled += settled;
+                self.tell(n, &format!("settles {settled}"));
+                self.oracle.look(&self.shared, &[], &[]).await?;
+                self.oracle.settled()?;
+            }
+            None => self.oracle.look(&self.shared, &[], &[]).await?,
+        }
+        self.prune(n).await
+    }
+
+    async fn prune(&mut self, n: usize) -> Result<(), String> {
+        if self.fleet[n].next_prune > self.now {
+            return Ok(());
+        }
+        self.fleet[n].next_prune = self.now + self.rng.i64(10_000_000..90_000_000);
+        let retention = Duration::from_secs(RETENTION_SECONDS.unsigned_abs());
+        let pruned = pruner::prune(&mut self.fleet[n].keeper, retention).await;
+        self.check(pruned)?;
+        self.tally.pruned += self.oracle.pruned(&self.shared, self.now).await? as u64;
+        Ok(())
     }
 
     async fn mill(&mut self, n: usize) -> Result<(), String> {
@@ -342,37 +396,6 @@ impl World {
 
     // --- what happens to them ----------------------------------------------------------------------------
 
-    async fn enqueue(&mut self) {
-        if self.oracle.alive() >= JOBS || self.rng.u32(0..3) > 0 {
-            return;
-        }
-        let count = self.rng.usize(1..8);
-        let jobs: Vec<NewJob> = (0..count).map(|_| self.new_job()).collect();
-        let mut session: Session = self.sessions.open().await.expect("opens");
-        session.set_now(clock::database());
-        self.shared.set_weather(Weather::default());
-        session.enqueue(&jobs).await.expect("enqueues");
-        self.oracle.enqueued(jobs.iter().map(|job| job.id));
-        self.tally.jobs += jobs.len() as u64;
-        self.shared.set_weather(self.weather_now());
-    }
-
-    fn new_job(&mut self) -> NewJob {
-        let run_after =
-            (self.rng.u32(0..5) == 0).then(|| Moment::from_unix_micros(self.now + self.rng.i64(0..60_000_000)));
-        let lane = Lane {
-            backend: "default".into(),
-            queue_name: ["default", "mail"][self.rng.usize(0..2)].into(),
-            task_name: TASKS[self.rng.usize(0..TASKS.len())].into(),
-        };
-        NewJob {
-            id: JobId(uuid(&mut self.rng, self.now)),
-            priority: self.rng.i16(-1..=1),
-            run_after,
-            ..NewJob::new(lane, "[]")
-        }
-    }
-
     fn go_wrong(&mut self) {
         let n = self.rng.usize(..self.fleet.len());
         match self.rng.u32(0..1000) {
@@ -423,12 +446,12 @@ impl World {
         !self.healthy
     }
 
-    fn weather_now(&self) -> Weather {
+    pub(super) fn weather_now(&self) -> Weather {
         if self.healthy { Weather::default() } else { self.weather }
     }
 
     // An outage is part of the game; a refusal is a finding.
-    fn check<T>(&self, answer: gristmill_store::Result<T>) -> Result<Option<T>, String> {
+    pub(super) fn check<T>(&self, answer: gristmill_store::Result<T>) -> Result<Option<T>, String> {
         match answer {
             Ok(value) => Ok(Some(value)),
             Err(Error::Unavailable(_)) => Ok(None),

@@ -11,7 +11,7 @@ use gristmill_engine::{Ending, Options};
 use gristmill_store::NewJob;
 
 use super::Stage;
-use crate::common::{CRASH, Running, WAIT, WORK, error, job, quick, soon, success};
+use crate::common::{CRASH, Running, WAIT, WORK, error, job, quick, soon, success, until_done};
 
 type Play<'a> = Pin<Box<dyn Future<Output = Option<Running>> + Send + 'a>>;
 
@@ -180,18 +180,42 @@ async fn an_outage_outlives_the_fence(stage: &Stage) -> Option<Running> {
 }
 
 async fn old_jobs_are_pruned(stage: &Stage) -> Option<Running> {
-    let ids = stage.database.enqueue(WORK, &[0, 0]).await;
+    let ids = stage.database.enqueue(WORK, &[0, 0, 0]).await;
+    Running::start(&stage.database.store, 1, 0, until_done()).ending().await;
+    let mut session = stage.database.store.open().await.unwrap();
+    session.retry(&ids[2..], "someone").await.unwrap();
+    stage.database.sql("update gristmill_result set finished_at = '2001-01-01 00:00:00'").await;
+    let fresh = stage.database.enqueue(WORK, &[0]).await[0];
     let worker = stage.start(1, 0, steady());
-    for id in &ids {
-        ended(stage, *id, "successful", &["successful"]).await;
-    }
+    ended(stage, fresh, "successful", &["successful"]).await;
+    ended(stage, ids[2], "successful", &["successful", "successful"]).await;
+    soon(async {
+        while stage.database.sql("select 1 from gristmill_job").await.len() > 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let left = stage.database.sql("select 1 from gristmill_attempt").await.len();
+    assert_eq!(left, 3, "the attempts of those that are there, and no others");
     Some(worker)
 }
 
 async fn a_unique_job_is_claimed(stage: &Stage) -> Option<Running> {
-    let id = stage.database.enqueue(WORK, &[0]).await[0];
+    let unique = || NewJob { unique_key: Some("one".into()), ..job(WAIT, "default", 0) };
+    let id = stage.database.enqueue_jobs(&[unique()]).await[0];
+    let mut session = stage.database.store.open().await.unwrap();
+    assert_eq!(session.enqueue(&[unique()]).await.unwrap().jobs, [(id, true)], "it waits");
     let worker = stage.start(1, 0, steady());
-    ended(stage, id, "successful", &["successful"]).await;
+    worker.until_started(1).await;
+    let (next, existing) = session.enqueue(&[unique()]).await.unwrap().jobs[0];
+    assert!(!existing, "the first has started");
+    worker.control.end(id, success());
+    worker.until_started(2).await;
+    worker.control.end(next, success());
+    for id in [id, next] {
+        ended(stage, id, "successful", &["successful"]).await;
+    }
+    assert!(stage.database.sql("select 1 from gristmill_unique_key").await.is_empty());
     Some(worker)
 }
 

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use gristmill_engine::executor::Event;
 
-use super::Actor;
-use crate::frame::{BadFrame, FromZygote};
+use super::{Actor, is_async};
+use crate::frame::{BadFrame, FromZygote, Key};
 use crate::pool::Said;
 use crate::runner::{Killed, News, To};
 use crate::zygote::Stage;
@@ -40,6 +40,10 @@ impl Actor {
                     zygote.vouch(lease.until);
                 }
                 tracing::info!(zygote.pid = zygote.pid, tasks = hello.tasks.len(), "the project is imported anew");
+                self.async_tasks = hello.async_tasks.into_iter().collect();
+                for held in &mut self.queue {
+                    held.is_async = is_async(held, &self.async_tasks);
+                }
                 self.tell(Said::Tasks(hello.tasks));
             }
             FromZygote::Error(refusal) => {
@@ -114,17 +118,29 @@ impl Actor {
     }
 
     pub(super) fn hear_runner(&mut self, index: usize, news: &mut Vec<News>, read: Result<(), BadFrame>) {
-        let runner = &self.runners[index];
-        let (pid, running_since) = (runner.pid, runner.running_since());
-        self.take_news(pid, running_since, news);
+        let runner = &mut self.runners[index];
+        runner.to_measure |= self.config.max_runner_memory_mb.is_some()
+            && news.iter().any(|news| matches!(news, News::Ended(ended) if ended.started.is_some()));
+        let pid = runner.pid;
+        let running_since = runner.running_since();
+        for key in self.take_news(pid, running_since, news) {
+            self.answer(index, key);
+        }
         if let Err(error) = read {
             tracing::error!(runner.pid = pid, %error, "a runner broke the protocol and is killed");
             self.kill(index, Killed::Broken(format!("it broke the worker's protocol with {error}")));
         }
     }
 
-    pub(super) fn take_news(&mut self, pid: Option<u32>, running_since: Option<Instant>, news: &mut Vec<News>) {
+    /// Gives the jobs that wait for the statements that end them.
+    pub(super) fn take_news(
+        &mut self,
+        pid: Option<u32>,
+        running_since: Option<Instant>,
+        news: &mut Vec<News>,
+    ) -> Vec<Key> {
         let mut ends = Vec::with_capacity(news.len());
+        let mut to_write = Vec::new();
         for each in news.drain(..) {
             match each {
                 News::Up => {
@@ -138,19 +154,23 @@ impl Actor {
                     }
                     self.give(vec![(to, held)]);
                 }
+                News::Progress(progress) => self.tell(Said::Event(Event::Progress(progress))),
+                News::ToWrite(key) => to_write.push(key),
                 News::Ended(ended) => ends.push(ended),
             }
         }
-        // One job ends where the next begins, however late both are read.
+        // One job ends where the next begins, however late both are read. Those that run side by side say nothing
+        // about how long a runner is busy.
         let mut until = running_since.unwrap_or_else(Instant::now);
-        for ended in ends.iter().rev() {
+        for ended in ends.iter().rev().filter(|ended| !ended.held.is_async) {
             if let Some(started) = ended.started {
                 self.pace.learn(&ended.held.claimed.lane.task_name, until.saturating_duration_since(started));
                 until = started;
             }
         }
         for ended in ends {
-            self.end(ended.held, ended.started, pid, ended.outcome);
+            self.ended(ended, pid);
         }
+        to_write
     }
 }

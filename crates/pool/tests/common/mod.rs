@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Claimed, Counts, JobId, Lane, Moment, Outcome, Token, WorkerId};
+use gristmill_core::{Claimed, Counts, JobId, Lane, Moment, Outcome, Progress, Token, WorkerId};
 use gristmill_engine::Executor;
 use gristmill_engine::executor::{Ended, Event};
 use gristmill_pool::{Config, Lease, Pool};
@@ -110,6 +110,7 @@ pub struct Worker {
     pub lease: watch::Sender<Option<Lease>>,
     pub ended: HashMap<JobId, Ended>,
     pub broken: Option<String>,
+    pub progress: Vec<Progress>,
     waited_for: Vec<JobId>,
 }
 
@@ -117,7 +118,8 @@ impl Worker {
     pub async fn start(config: Config) -> Self {
         let (lease, watched) = watch::channel(None);
         let pool = Pool::start(config, watched).await.unwrap_or_else(|error| panic!("{error}"));
-        let mut worker = Self { pool, lease, ended: HashMap::new(), broken: None, waited_for: Vec::new() };
+        let mut worker =
+            Self { pool, lease, ended: HashMap::new(), broken: None, progress: Vec::new(), waited_for: Vec::new() };
         worker.until("runners are up", |worker| worker.pool.room() > 0).await;
         worker
     }
@@ -135,6 +137,14 @@ impl Worker {
         id
     }
 
+    /// As [`Worker::run`], with options stored on the job; gives the claim.
+    pub fn run_with(&mut self, task: &str, args: &str, options: &str) -> Claimed {
+        let mut claimed = claim(task, args);
+        claimed.options_json = Some(options.into());
+        self.pool.start(vec![claimed.clone()]);
+        claimed
+    }
+
     pub async fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let mut events = Vec::new();
@@ -148,7 +158,8 @@ impl Worker {
                         let id = ended.claimed.id;
                         assert!(self.ended.insert(id, ended).is_none(), "job {id} ended twice");
                     }
-                    Event::Room | Event::Progress(_) => {}
+                    Event::Room => {}
+                    Event::Progress(progress) => self.progress.push(progress),
                     Event::Broken(why) => self.broken = Some(why),
                 }
             }

@@ -4,11 +4,23 @@ select 'ready', row(t.*)::text from gristmill_ready t
 union all
 select 'scheduled', row(t.*)::text from gristmill_scheduled t
 union all
+select 'waiting', row(t.*)::text from gristmill_waiting t
+union all
 select 'running', row(t.*)::text from gristmill_running t
 union all
 select 'attempt', row(t.*)::text from gristmill_attempt t
 union all
 select 'result', row(t.*)::text from gristmill_result t
+union all
+select 'unique_key', row(t.*)::text from gristmill_unique_key t
+union all
+select 'control', row(t.*)::text from gristmill_control t
+union all
+select 'progress', row(t.*)::text from gristmill_progress t
+union all
+select 'action', row(t.*)::text from gristmill_action t
+union all
+select 'queue', row(t.*)::text from gristmill_queue t
 union all
 select 'worker', row(t.*)::text from gristmill_worker t
 order by 1, 2

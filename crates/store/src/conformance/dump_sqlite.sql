@@ -1,14 +1,26 @@
-select 'job' as name, json_array(id, backend, queue_name, task_name, priority, run_after, enqueued_at, args, kwargs, options) as line from gristmill_job
+select 'job' as name, json_array(id, backend, queue_name, task_name, priority, run_after, enqueued_at, args, kwargs, options, deadline, unique_key, unique_until) as line from gristmill_job
 union all
 select 'ready', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at) from gristmill_ready
 union all
 select 'scheduled', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at) from gristmill_scheduled
 union all
+select 'waiting', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, held, held_reason) from gristmill_waiting
+union all
 select 'running', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, worker_id, claimed_at) from gristmill_running
 union all
-select 'attempt', json_array(job_id, token, generation, worker_id, runner_pid, claimed_at, started_at, ended_at, outcome, reason, return_value, exception_class_path, traceback) from gristmill_attempt
+select 'attempt', json_array(job_id, token, generation, worker_id, runner_pid, claimed_at, started_at, ended_at, outcome, reason, return_value, exception_class_path, traceback, output) from gristmill_attempt
 union all
-select 'result', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason) from gristmill_result
+select 'result', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason, prune_at) from gristmill_result
+union all
+select 'unique_key', json_array(key, job_id, until, expires_at) from gristmill_unique_key
+union all
+select 'control', json_array(job_id, token, asked_at) from gristmill_control
+union all
+select 'progress', json_array(job_id, token, done, total, message, metadata, updated_at) from gristmill_progress
+union all
+select 'action', json_array(id, job_id, verb, token, actor, acted_at) from gristmill_action
+union all
+select 'queue', json_array(backend, queue_name, paused_at, reason) from gristmill_queue
 union all
 select 'worker', json_array(id, label, pid, heartbeat_at, idle, suspect_at, lost_at, stopped_at, exit_status, last_error) from gristmill_worker
 order by 1, 2

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_core::{Attempt, Counts, Outcome, Reason, Token};
+use gristmill_core::{Attempt, Counts, Moment, Outcome, Reason, Token, Until};
 
 use super::scene::{
     at, band, claim_one, claimed_ids, claimed_job, crash, dump, ended, error, ids, job, jobs, number, session, success,
@@ -31,6 +31,10 @@ asks![
     a_start_lies_between_claim_and_end,
     an_attempt_that_never_started_has_no_start,
     a_batch_of_mixed_outcomes_ends_each_its_own_way,
+    a_postponed_job_waits_for_its_date,
+    a_date_that_is_none_is_the_default_delay,
+    output_is_kept_with_its_attempt,
+    a_job_without_a_retention_has_no_date_to_be_forgotten,
     nul_in_errors_is_storable,
     text_is_stored_as_it_is,
 ];
@@ -357,6 +361,66 @@ async fn a_batch_of_mixed_outcomes_ends_each_its_own_way(fixture: &dyn Fixture) 
     }
     assert_eq!(states, ["successful", "failed", "ready", "ready", "ready", "ready", "ready"]);
     assert_eq!(number(&mut session, "select count(*) from gristmill_attempt").await, 5);
+}
+
+async fn a_postponed_job_waits_for_its_date(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let dates = [at(90), at(-5), Moment("2030-02-31T00:00:00.5".into()), Moment("9999-12-31 23:59:59".into())];
+    let normal =
+        [at(90), at(-5), Moment("2030-03-03 00:00:00.500000".into()), Moment("9999-12-31 23:59:59.000000".into())];
+    for (date, due) in dates.into_iter().zip(normal) {
+        let claimed = claimed_job(&mut session, worker).await;
+        let postponed = Outcome::Postponed { until: Until::At(date), why: "not yet".into() };
+
+        session.finish(&[ended(&claimed, postponed)]).await.expect("finishes");
+
+        let job = session.get(claimed.id).await.expect("reads").expect("exists");
+        assert_eq!((job.state.as_str(), job.due_at, job.counts.postpones), ("scheduled", Some(due), 1));
+        let attempt = session.attempts(claimed.id).await.expect("reads").remove(0);
+        assert_eq!((attempt.outcome.as_str(), attempt.reason.as_deref()), ("postponed", Some("not yet")));
+    }
+}
+
+async fn a_date_that_is_none_is_the_default_delay(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    for odd in
+        ["", "soon", "2030-13-01 00:00:00", "12030-01-01 00:00:00", "999999999999999-1-1 0:0:0", "ü030-01-01 00:00:00"]
+    {
+        let claimed = claimed_job(&mut session, worker).await;
+        let postponed = Outcome::Postponed { until: Until::At(Moment(odd.into())), why: String::new() };
+
+        session.finish(&[ended(&claimed, postponed)]).await.expect("finishes");
+
+        let job = session.get(claimed.id).await.expect("reads").expect("exists");
+        assert_eq!((job.state.as_str(), job.due_at), ("scheduled", Some(at(5))), "{odd}");
+    }
+}
+
+async fn output_is_kept_with_its_attempt(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+    let attempt = Attempt { output: Some("one\ntwo\0 😀".into()), ..ended(&claimed, crash()) };
+
+    session.finish(&[attempt]).await.expect("finishes");
+    let again = claim_one(&mut session, worker).await;
+    session.finish(&[ended(&again, success())]).await.expect("finishes");
+
+    let attempts = session.attempts(claimed.id).await.expect("reads");
+    let outputs: Vec<_> = attempts.iter().map(|attempt| attempt.output.as_deref()).collect();
+    assert_eq!(outputs, [Some("one\ntwo\\0 😀"), None]);
+}
+
+async fn a_job_without_a_retention_has_no_date_to_be_forgotten(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let worker = worker(&mut session).await;
+    let claimed = claimed_job(&mut session, worker).await;
+
+    session.finish(&[ended(&claimed, success())]).await.expect("finishes");
+
+    assert_eq!(number(&mut session, "select count(*) from gristmill_result where prune_at is null").await, 1);
 }
 
 async fn nul_in_errors_is_storable(fixture: &dyn Fixture) {

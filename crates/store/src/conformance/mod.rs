@@ -1,20 +1,27 @@
 //! The questions that every database answers, and what it takes to ask them.
 //!
 //! A question is a claim about the verbs; its name says it. `tests/sqlite.rs` and `tests/postgres.rs` ask all of
-//! them, each on a database of its own. A database that someone else's connection leads to is asked through a
-//! [`Fixture`] of its own.
+//! them, each on a database of its own; and then once more over connections that someone else keeps, as Python does.
 
+mod cancel;
 mod claim;
 mod enqueue;
 mod finish;
+mod hold;
+mod hosted;
 mod life;
+mod pause;
+mod progress;
+mod prune;
 mod rescue;
+mod retry;
 pub mod runner;
 mod scene;
 mod schema;
 #[cfg(feature = "postgres")]
 pub mod server;
 mod turn;
+mod unique;
 mod wake_ups;
 
 use std::future::Future;
@@ -61,6 +68,14 @@ pub fn questions() -> Vec<Question> {
         turn::questions(),
         rescue::questions(),
         life::questions(),
+        cancel::questions(),
+        hold::questions(),
+        retry::questions(),
+        unique::questions(),
+        pause::questions(),
+        progress::questions(),
+        prune::questions(),
+        hosted::questions(),
         wake_ups::questions(),
     ]
     .into_iter()

@@ -5,19 +5,24 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::hosted::HostedDatabases;
 use super::{Databases, Question, questions};
 
-/// Asks all questions, and those that only these databases are asked.
+/// Asks all questions, and those that only these databases are asked; then all of them over hosted connections.
 ///
 /// Understands the common arguments of a test binary: words that a name must contain, `--exact`, `--skip WORD`,
 /// `--list`, `--test-threads N`. Output is never captured.
 pub fn run(databases: &dyn Databases, own_questions: Vec<Question>) -> ExitCode {
     let arguments = Arguments::read(std::env::args().skip(1));
-    let all = questions().into_iter().chain(own_questions);
-    let chosen: Vec<Question> = all.filter(|question| arguments.choose(question.name)).collect();
+    let hosted = HostedDatabases(databases);
+    let own = questions().into_iter().chain(own_questions);
+    let own = own.map(|question| (question.name.to_owned(), question, databases));
+    let again = questions().into_iter();
+    let again = again.map(|question| (format!("hosted::{}", question.name), question, &hosted as &dyn Databases));
+    let chosen: Vec<_> = own.chain(again).filter(|(name, ..)| arguments.choose(name)).collect();
     if arguments.list {
-        for question in &chosen {
-            println!("{}: test", question.name);
+        for (name, ..) in &chosen {
+            println!("{name}: test");
         }
         return ExitCode::SUCCESS;
     }
@@ -28,11 +33,11 @@ pub fn run(databases: &dyn Databases, own_questions: Vec<Question>) -> ExitCode 
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads {
             scope.spawn(|| {
-                while let Some(question) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let answered = ask(question, databases);
-                    println!("test {} ... {}", question.name, if answered { "ok" } else { "FAILED" });
+                while let Some((name, question, databases)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let answered = ask(question, *databases);
+                    println!("test {name} ... {}", if answered { "ok" } else { "FAILED" });
                     if !answered && let Ok(mut failed) = failed.lock() {
-                        failed.push(question.name);
+                        failed.push(name.as_str());
                     }
                 }
             });

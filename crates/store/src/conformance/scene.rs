@@ -5,7 +5,7 @@ use std::time::Duration;
 use gristmill_core::{Attempt, Band, Claimed, JobId, Lane, Lease, Moment, Outcome, Reason, WorkerId};
 
 use super::Fixture;
-use crate::{Dialect, NewJob, NewWorker, Row, Session, Value};
+use crate::{Acted, Dialect, NewJob, NewWorker, Row, Session, UniqueUntil, Value};
 
 /// `seconds` after the instant at which every question begins.
 pub(super) fn at(seconds: i64) -> Moment {
@@ -27,6 +27,11 @@ pub(super) fn lane(task_name: &str) -> Lane {
 
 pub(super) fn job() -> NewJob {
     NewJob::new(lane("app.tasks.grind"), "[1]")
+}
+
+/// A job that holds a key.
+pub(super) fn unique(key: &str, until: UniqueUntil) -> NewJob {
+    NewJob { unique_key: Some(key.into()), unique_until: until, ..job() }
 }
 
 pub(super) fn jobs(count: usize) -> Vec<NewJob> {
@@ -100,6 +105,46 @@ pub(super) fn error() -> Outcome {
 
 pub(super) fn crash() -> Outcome {
     Outcome::Crashed { how: "signal 9 (SIGKILL)".into() }
+}
+
+pub(super) fn incompatible() -> Outcome {
+    Outcome::Incompatible { why: "an argument too many".into() }
+}
+
+/// What was done to each job, in order of their ids.
+pub(super) fn done(acted: &[Acted]) -> Vec<(JobId, &str)> {
+    acted.iter().map(|acted| (acted.id, acted.done.as_str())).collect()
+}
+
+/// Where a job is, as people see it; "gone" when it is nowhere.
+pub(super) async fn state(session: &mut Session, id: JobId) -> String {
+    session.get(id).await.expect("reads").map_or_else(|| "gone".into(), |job| job.state)
+}
+
+/// Each unique key that is held, and by whom.
+pub(super) async fn keys(session: &mut Session) -> Vec<(String, JobId)> {
+    let sql = "select key, cast(job_id as text) from gristmill_unique_key order by key";
+    texts(session, sql).await.into_iter().map(|(key, id)| (key, id.parse().expect("an id"))).collect()
+}
+
+/// What people did, in order of the verbs, and who did it.
+pub(super) async fn actions(session: &mut Session) -> Vec<(String, String)> {
+    texts(session, "select verb, actor from gristmill_action order by verb, actor").await
+}
+
+async fn texts(session: &mut Session, sql: &'static str) -> Vec<(String, String)> {
+    let rows = session.connection.run(sql, &[]).await.expect("runs");
+    rows.into_iter()
+        .map(|row| match row.as_slice() {
+            [Value::Text(one), Value::Text(other)] => (one.clone(), other.clone()),
+            other => panic!("{sql} gave {other:?}"),
+        })
+        .collect()
+}
+
+/// Does what no verb does.
+pub(super) async fn meddle(session: &mut Session, sql: &'static str) {
+    session.connection.run(sql, &[]).await.expect("runs");
 }
 
 /// The number that a query gives.

@@ -101,16 +101,24 @@ unlocked as (
         and held.until <> 'pruned'
         and (held.expires_at is null or held.expires_at > clock.now)
 ),
+waits as materialized (
+    select place.id
+    from stray
+    join gristmill_ready as place on place.id = stray.job_id
+    union all
+    select place.id
+    from stray
+    join gristmill_scheduled as place on place.id = stray.job_id
+    union all
+    select place.id
+    from stray
+    join gristmill_waiting as place on place.id = stray.job_id
+),
 settled as (
     delete from gristmill_control as wish
     using stray
     where wish.job_id = stray.job_id
-        and (
-            stray.job_id in (select id from gone)
-            or not exists (select from gristmill_ready where id = stray.job_id)
-            and not exists (select from gristmill_scheduled where id = stray.job_id)
-            and not exists (select from gristmill_waiting where id = stray.job_id)
-        )
+        and (stray.job_id in (select id from gone) or stray.job_id not in (select id from waits))
     returning wish.job_id
 )
 select count(*)

@@ -50,7 +50,11 @@ select
         json_extract(ended.value, '$.due_at'),
         strftime('%Y-%m-%d %H:%M:%f', ?2, printf('+%.6f seconds', json_extract(ended.value, '$.delay_us') / 1000000.0)) || '000'
     ),
-    strftime('%Y-%m-%d %H:%M:%f', ?2, printf('+%.6f seconds', json_extract(ended.value, '$.retention_us') / 1000000.0)) || '000',
+    case
+        when json_extract(ended.value, '$.retention_us') is not null
+        then strftime('%Y-%m-%d %H:%M:%f', ?2,
+            printf('+%.6f seconds', json_extract(ended.value, '$.retention_us') / 1000000.0)) || '000'
+    end,
     ?2
 from json_each(?1) as ended
 cross join gristmill_running as running

@@ -79,7 +79,7 @@ pub struct Enqueued {
 /// How often it looks again for who took a key while it looked.
 const LOOKS: usize = 10;
 
-static ENQUEUE: Sql = sql!("enqueue");
+pub(crate) static ENQUEUE: Sql = sql!("enqueue");
 
 impl Session {
     /// Enqueues all of them in one transaction; those whose unique key was being taken meanwhile, in the next.

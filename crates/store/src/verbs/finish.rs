@@ -189,9 +189,9 @@ fn seconds(seconds: f64) -> Duration {
 /// A date from a handler as both databases take it, normal even where it named the 31st of February; `None` for what
 /// is no date with a year of four digits.
 fn storable_moment(moment: &Moment) -> Option<Moment> {
-    let sane = moment.0.len() <= 26 && moment.0.find('-') == Some(4) && moment.0.as_bytes()[..4].is_ascii();
+    let sane = moment.0.len() <= 26 && moment.0.find('-') == Some(4);
+    let normal = Moment::from_unix_micros(sane.then(|| moment.unix_micros())??);
     let latest = Moment("9999-12-31 23:59:59.999999".into());
-    let normal = Moment::from_unix_micros(moment.unix_micros().filter(|_| sane)?);
     Some(normal.clamp(Moment::earliest(), latest))
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod finish;
 pub(crate) mod operate;
 mod progress;
 pub(crate) mod promote;
-mod prune;
+pub(crate) mod prune;
 pub(crate) mod register;
 mod rescue;
 mod survey;
@@ -19,7 +19,7 @@ use crate::row::Fields;
 use crate::{Bind, Error, Result, Row};
 
 /// A list as one bind.
-fn json<T: Serialize>(list: &T) -> Bind<'static> {
+pub(crate) fn json<T: Serialize>(list: &T) -> Bind<'static> {
     serde_json::to_string(list).expect("plain structs have a JSON form").into()
 }
 

@@ -20,7 +20,7 @@ pub struct Acted {
     pub done: String,
 }
 
-static CANCEL: Sql = sql!("cancel");
+pub(crate) static CANCEL: Sql = sql!("cancel");
 static HOLD: Sql = sql!("hold");
 static RELEASE: Sql = sql!("release");
 static RETRY: Sql = sql!("retry");

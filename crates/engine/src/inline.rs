@@ -1,0 +1,252 @@
+//! Runs due jobs one after the other for a caller who lends the connection and calls the tasks himself: what a test
+//! does with its own jobs, in its own transaction and by its own clock.
+//!
+//! The same decisions as a worker's, without its loops: nothing runs beside a step, and nothing is retried.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use gristmill_core::{
+    Attempt, Band, Claimed, JobId, Lane, Lease, Moment, Next, Outcome, Progress, Token, WorkerId, decide,
+};
+use gristmill_store::{NewWorker, Result, Session};
+
+/// Jobs that one statement promotes or settles.
+const BATCH: u32 = 1_000;
+/// Batches of one step: a bound on what a clock that runs ahead can cost.
+const BATCHES: usize = 1_000;
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `TASKS` aliases.
+    pub backends: HashSet<String>,
+    /// Queues; `None` is any.
+    pub queues: Option<HashSet<String>>,
+    /// Names of tasks.
+    pub tasks: HashSet<String>,
+    /// Attempts after which it stops.
+    pub max_jobs: u64,
+    /// Shown to people as the worker's label.
+    pub label: String,
+    /// Host name.
+    pub host: String,
+    /// The caller's process.
+    pub pid: u32,
+}
+
+/// Who calls the tasks.
+pub trait Caller {
+    /// The present, by the caller's clock.
+    fn now(&self) -> Moment;
+
+    /// Calls a job's task to its end.
+    fn call(&mut self, claimed: &Claimed, worker: WorkerId) -> Result<Called>;
+
+    /// Learns what became of an attempt: where its job goes next, or `None` when it was superseded and nothing was
+    /// changed.
+    fn ended(&mut self, attempt: &Attempt, next: Option<&Next>) -> Result<Go>;
+}
+
+/// How a call went.
+#[derive(Debug)]
+pub enum Called {
+    /// To its end.
+    Ended {
+        /// How it ended.
+        outcome: Outcome,
+        /// What it logged.
+        output: Option<String>,
+        /// What the handler said of itself last.
+        progress: Option<Progress>,
+    },
+    /// The caller will not start it, and wants to stop.
+    Refused,
+}
+
+/// Whether to take the next job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// Yes.
+    On,
+    /// No.
+    Stop,
+}
+
+/// What a run left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Jobs are due that would have been run, were it not for the bound.
+    pub more: bool,
+    /// Names of tasks that have due jobs here and are not among the options'.
+    pub unserved: Vec<String>,
+}
+
+/// Runs what is due, what that makes due included, until nothing is left.
+pub async fn run(mut session: Session, caller: &mut impl Caller, options: &Options) -> Result<Left> {
+    let mut worker = None;
+    let left = Steps { session: &mut session, caller, options, worker: &mut worker }.run().await;
+    if let Some(worker) = worker {
+        session.set_now(Some(caller.now()));
+        let why = left.as_ref().err().map(ToString::to_string);
+        let signed_off = session.sign_off(worker, 0, why.as_deref()).await;
+        // The first error is the one to tell.
+        return left.and_then(|left| signed_off.map(|()| left));
+    }
+    left
+}
+
+struct Steps<'a, C> {
+    session: &'a mut Session,
+    caller: &'a mut C,
+    options: &'a Options,
+    /// Who claims; registered before the first claim, so that a run without jobs leaves no trace.
+    worker: &'a mut Option<WorkerId>,
+}
+
+impl<C: Caller> Steps<'_, C> {
+    async fn run(mut self) -> Result<Left> {
+        let mut attempts = 0;
+        loop {
+            self.make_ready().await?;
+            let (bands, unserved) = self.look().await?;
+            if attempts >= self.options.max_jobs && !bands.is_empty() {
+                return Ok(Left { more: true, unserved });
+            }
+            let Some(claimed) = self.claim(bands).await? else {
+                return Ok(Left { more: false, unserved });
+            };
+            attempts += 1;
+            if self.attempt(claimed).await? == Go::Stop {
+                return Ok(Left { more: false, unserved });
+            }
+        }
+    }
+
+    /// The session, at the caller's present.
+    fn session(&mut self) -> &mut Session {
+        self.session.set_now(Some(self.caller.now()));
+        self.session
+    }
+
+    async fn make_ready(&mut self) -> Result<()> {
+        for _ in 0..BATCHES {
+            if self.session().promote(BATCH).await?.next_due != Some(Duration::ZERO) {
+                break;
+            }
+        }
+        self.session().settle_controls(BATCH).await.map(drop)
+    }
+
+    /// The served bands, those to claim from first in front; and the names of due tasks that are not served.
+    async fn look(&mut self) -> Result<(Vec<Band>, Vec<String>)> {
+        let found = self.session().survey().await?;
+        let options = self.options;
+        let (mut bands, others): (Vec<Band>, Vec<Band>) = found
+            .into_iter()
+            .filter(|band| is_asked_for(options, &band.lane))
+            .partition(|band| options.tasks.contains(&band.lane.task_name));
+        bands.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.deadline.cmp(&b.deadline)));
+        for band in &mut bands {
+            // Nothing was claimed before that a scan from the start would have to walk over.
+            band.deadline = Moment::earliest();
+        }
+        let mut unserved: Vec<String> = others.into_iter().map(|band| band.lane.task_name).collect();
+        unserved.sort();
+        unserved.dedup();
+        Ok((bands, unserved))
+    }
+
+    /// The first job of the first bands that give one: a survey may name bands that a claim leaves alone.
+    async fn claim(&mut self, bands: Vec<Band>) -> Result<Option<Claimed>> {
+        for peers in bands.chunk_by(|one, other| one.priority == other.priority) {
+            for asked in peers.chunks(Session::BANDS_PER_CLAIM) {
+                let worker = self.worker().await?;
+                if let Some(claimed) = self.session().claim(worker, asked, 1).await?.pop() {
+                    return Ok(Some(claimed));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn worker(&mut self) -> Result<WorkerId> {
+        if let Some(worker) = *self.worker {
+            return Ok(worker);
+        }
+        let worker = NewWorker {
+            id: WorkerId::new(),
+            label: self.options.label.clone(),
+            host: self.options.host.clone(),
+            pid: self.options.pid,
+            backend: self.options.backends.iter().min().cloned().unwrap_or_default(),
+            queues_json: queues_json(self.options),
+            tasks_json: tasks_json(self.options),
+            processes: 1,
+            lease: Lease::new(Duration::from_secs(5)),
+        };
+        self.session().register(&worker).await?;
+        *self.worker = Some(worker.id);
+        Ok(worker.id)
+    }
+
+    async fn attempt(&mut self, claimed: Claimed) -> Result<Go> {
+        let worker = self.worker().await?;
+        if claimed.is_expired(&claimed.options()) {
+            return self.end(Attempt::unstarted(claimed, Outcome::Expired)).await;
+        }
+        let (outcome, output, progress) = match self.caller.call(&claimed, worker)? {
+            Called::Ended { outcome, output, progress } => (outcome, output, progress),
+            Called::Refused => {
+                self.end(Attempt::unstarted(claimed, Outcome::HandedBack)).await?;
+                return Ok(Go::Stop);
+            }
+        };
+        if let Some(progress) = progress {
+            self.session().progress(&[progress]).await?;
+        }
+        let started = !matches!(outcome, Outcome::Incompatible { .. } | Outcome::HandedBack);
+        let outcome = self.unless_cancelled(worker, (claimed.id, claimed.token), outcome).await?;
+        // Called as soon as it was claimed; the caller's clock may stand still in between.
+        let started_after = started.then_some(Duration::ZERO);
+        let runner_pid = started.then_some(self.options.pid);
+        self.end(Attempt { claimed, started_after, runner_pid, outcome, output }).await
+    }
+
+    /// A job that was asked to end while it ran is cancelled, unless it was successful first.
+    async fn unless_cancelled(&mut self, worker: WorkerId, key: (JobId, Token), outcome: Outcome) -> Result<Outcome> {
+        if !matches!(outcome, Outcome::Failed { .. } | Outcome::Postponed { .. }) {
+            return Ok(outcome);
+        }
+        let asked = self.session().controls(worker).await?.contains(&key);
+        Ok(if asked { Outcome::Cancelled { how: "asked to while it ran".into() } } else { outcome })
+    }
+
+    async fn end(&mut self, attempt: Attempt) -> Result<Go> {
+        let accepted = self.session().finish(std::slice::from_ref(&attempt)).await?;
+        let claimed = &attempt.claimed;
+        let next = accepted
+            .contains(&(claimed.id, claimed.token))
+            .then(|| decide(claimed, &claimed.options(), &attempt.outcome).1);
+        self.caller.ended(&attempt, next.as_ref())
+    }
+}
+
+fn is_asked_for(options: &Options, lane: &Lane) -> bool {
+    options.backends.contains(&lane.backend)
+        && options.queues.as_ref().is_none_or(|queues| queues.contains(&lane.queue_name))
+}
+
+fn queues_json(options: &Options) -> String {
+    let mut include: Option<Vec<&String>> = options.queues.as_ref().map(|queues| queues.iter().collect());
+    if let Some(names) = &mut include {
+        names.sort();
+    }
+    serde_json::json!({"include": include, "exclude": []}).to_string()
+}
+
+fn tasks_json(options: &Options) -> String {
+    let mut names: Vec<&String> = options.tasks.iter().collect();
+    names.sort();
+    serde_json::json!(names).to_string()
+}

@@ -1,0 +1,176 @@
+//! The people of the simulated world: they ask for jobs, cancel, hold, release and retry them, and pause queues.
+
+use gristmill_core::{JobId, Lane, Moment};
+use gristmill_store::{Acted, NewJob, UniqueUntil};
+
+use super::connection::Weather;
+use super::runners::TASKS;
+use super::world::{World, uuid};
+
+/// Jobs under way at most.
+const JOBS: usize = 64;
+const QUEUES: [&str; 2] = ["default", "mail"];
+
+impl World {
+    /// Now and then someone does something. Nothing goes wrong with it: what they do is one transaction of their own.
+    pub(super) async fn people_act(&mut self) -> Result<(), String> {
+        self.shared.set_weather(Weather::default());
+        match self.rng.u32(0..300) {
+            0..80 => self.enqueue().await?,
+            80..90 => self.cancel().await?,
+            90..94 => self.hold().await?,
+            94..102 => self.release().await?,
+            102..114 => self.retry().await?,
+            114 => self.pause_a_queue().await,
+            115..118 => self.resume_queues().await,
+            _ => {}
+        }
+        self.shared.set_weather(self.weather_now());
+        Ok(())
+    }
+
+    /// Nobody holds anything back any more.
+    pub(super) async fn people_let_go(&mut self) -> Result<(), String> {
+        self.release().await?;
+        self.resume_queues().await;
+        Ok(())
+    }
+
+    async fn enqueue(&mut self) -> Result<(), String> {
+        if self.oracle.alive() >= JOBS {
+            return Ok(());
+        }
+        let count = self.rng.usize(1..8);
+        let jobs: Vec<NewJob> = (0..count).map(|_| self.new_job()).collect();
+        let enqueued = self.session().await.enqueue(&jobs).await.expect("enqueues");
+        for (job, (got, existing)) in jobs.iter().zip(enqueued.jobs) {
+            self.oracle.enqueued(job, got, existing, self.now)?;
+            self.tally.jobs += u64::from(!existing);
+            self.tally.kept_by_key += u64::from(existing);
+        }
+        self.look().await
+    }
+
+    fn new_job(&mut self) -> NewJob {
+        let run_after =
+            (self.rng.u32(0..5) == 0).then(|| Moment::from_unix_micros(self.now + self.rng.i64(0..60_000_000)));
+        let lane = Lane {
+            backend: "default".into(),
+            queue_name: QUEUES[self.rng.usize(0..QUEUES.len())].into(),
+            task_name: TASKS[self.rng.usize(0..TASKS.len())].into(),
+        };
+        let unique_key = (self.rng.u32(0..4) == 0).then(|| format!("key {}", self.rng.u32(0..6)));
+        let unique_until = if self.rng.bool() { UniqueUntil::Started } else { UniqueUntil::Finished };
+        NewJob {
+            id: JobId(uuid(&mut self.rng, self.now)),
+            priority: self.rng.i16(-1..=1),
+            run_after,
+            unique_key,
+            unique_until,
+            options_json: self.options(),
+            ..NewJob::new(lane, "[]")
+        }
+    }
+
+    fn options(&mut self) -> Option<String> {
+        let mut options = serde_json::Map::new();
+        match self.rng.u32(0..4) {
+            0 => drop(options.insert("max_attempts".into(), serde_json::Value::Null)),
+            1..3 => drop(options.insert("max_attempts".into(), self.rng.u32(2..5).into())),
+            _ => {}
+        }
+        let backoff = match self.rng.u32(0..4) {
+            0 => serde_json::json!({"kind": "constant", "seconds": self.rng.u32(0..20)}),
+            1 => serde_json::json!({"kind": "linear", "step": 2}),
+            2 => serde_json::json!({"kind": "callable"}),
+            _ => serde_json::json!({"kind": "exponential", "base": 1, "jitter": 0.5, "max": 30}),
+        };
+        options.insert("backoff".into(), backoff);
+        if self.rng.u32(0..8) == 0 {
+            let expires = if self.rng.bool() {
+                self.rng.u32(0..60).into()
+            } else {
+                Moment::from_unix_micros(self.now + self.rng.i64(0..60_000_000)).0.into()
+            };
+            options.insert("expires".into(), expires);
+        }
+        if self.rng.u32(0..6) == 0 {
+            options.insert("on_crash".into(), "fail".into());
+        }
+        if self.rng.u32(0..4) == 0 {
+            options.insert("retention".into(), self.rng.u32(0..400).into());
+        }
+        if self.rng.bool() {
+            options.insert("max_postpones".into(), self.rng.u32(0..3).into());
+        }
+        (self.rng.u32(0..5) > 0).then(|| serde_json::Value::Object(options).to_string())
+    }
+
+    async fn cancel(&mut self) -> Result<(), String> {
+        let ids = if self.rng.bool() { self.oracle.alive_ids() } else { self.oracle.open_ids() };
+        let ids = self.some_of(ids);
+        for Acted { id, done, .. } in self.session().await.cancel(&ids, "someone").await.expect("cancels") {
+            assert!(done == "cancelled" || done == "asked", "{done}");
+            self.oracle.cancelled(id);
+        }
+        self.look().await
+    }
+
+    async fn hold(&mut self) -> Result<(), String> {
+        let ids = self.some_of(self.oracle.alive_ids());
+        for Acted { id, done, .. } in self.session().await.hold(&ids, "someone", None).await.expect("holds") {
+            if done == "held" {
+                self.tally.held += 1;
+                self.oracle.held(id);
+            }
+        }
+        self.look().await
+    }
+
+    async fn release(&mut self) -> Result<(), String> {
+        let ids = self.oracle.held_ids();
+        for Acted { id, done, .. } in self.session().await.release(&ids, "someone").await.expect("releases") {
+            assert_eq!(done, "released");
+            self.oracle.released(id);
+        }
+        self.look().await
+    }
+
+    async fn retry(&mut self) -> Result<(), String> {
+        if self.oracle.alive() >= JOBS {
+            return Ok(());
+        }
+        let ids = self.some_of(self.oracle.ended_ids());
+        for Acted { id, done, .. } in self.session().await.retry(&ids, "someone").await.expect("retries") {
+            if done == "retried" {
+                self.tally.retried += 1;
+                self.oracle.retried(id)?;
+            }
+        }
+        self.look().await
+    }
+
+    async fn pause_a_queue(&mut self) {
+        let queue = QUEUES[self.rng.usize(0..QUEUES.len())];
+        self.session().await.pause("default", queue, "a look at it").await.expect("pauses");
+        self.tally.pauses_of_queues += 1;
+        self.oracle.paused(queue, true);
+    }
+
+    async fn resume_queues(&mut self) {
+        for queue in QUEUES {
+            self.session().await.resume("default", queue).await.expect("resumes");
+            self.oracle.paused(queue, false);
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), String> {
+        self.oracle.look(&self.shared, &[], &[]).await
+    }
+
+    fn some_of(&mut self, mut ids: Vec<JobId>) -> Vec<JobId> {
+        self.rng.shuffle(&mut ids);
+        ids.truncate(self.rng.usize(1..4));
+        ids
+    }
+}

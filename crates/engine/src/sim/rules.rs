@@ -1,0 +1,114 @@
+//! What was asked of a simulated job, and what follows from it.
+
+use gristmill_core::{Expiry, OnCrash, Token, state};
+use gristmill_store::{NewJob, UniqueUntil};
+
+/// How long simulated workers keep jobs that have no retention of their own.
+pub(super) const RETENTION_SECONDS: i64 = 300;
+/// No job is forgotten sooner.
+const SHORTEST_RETENTION_SECONDS: i64 = 60;
+
+/// What was asked of a job.
+pub(super) struct Asked {
+    pub(super) expires_at: Option<i64>,
+    max_attempts: Option<u32>,
+    max_postpones: Option<u32>,
+    runs_once: bool,
+    pub(super) key: Option<String>,
+    until: UniqueUntil,
+    /// How long after its end it must not be forgotten, in microseconds.
+    pub(super) kept: i64,
+    pub(super) generation: i64,
+    /// Attempts that have failed in this generation, as the oracle counts them.
+    failed: u32,
+}
+
+/// What a job has been through in this generation.
+pub(super) struct Counted {
+    pub(super) failures: i64,
+    pub(super) crashes: i64,
+    pub(super) losses: i64,
+    pub(super) postpones: i64,
+    pub(super) interruptions: i64,
+}
+
+impl Asked {
+    pub(super) fn of(job: &NewJob, now: i64) -> Self {
+        let options: gristmill_core::Options =
+            job.options_json.as_deref().map(|json| serde_json::from_str(json).expect("options")).unwrap_or_default();
+        #[allow(clippy::cast_possible_truncation)]
+        let micros = |seconds: f64| (seconds * 1e6) as i64;
+        Self {
+            expires_at: options.expires.map(|expires| match expires {
+                Expiry::After(seconds) => now + micros(seconds),
+                Expiry::At(moment) => moment.unix_micros().expect("a moment"),
+            }),
+            max_attempts: options.max_attempts,
+            max_postpones: options.max_postpones,
+            runs_once: options.on_crash == OnCrash::Fail,
+            key: job.unique_key.clone(),
+            until: job.unique_until,
+            kept: options
+                .retention
+                .map_or(RETENTION_SECONDS * 1_000_000, micros)
+                .max(SHORTEST_RETENTION_SECONDS * 1_000_000),
+            generation: 1,
+            failed: 0,
+        }
+    }
+
+    pub(super) fn retried(&mut self) {
+        self.generation += 1;
+        self.failed = 0;
+    }
+
+    /// An attempt has ended, and this is where the job is now.
+    pub(super) fn attempted(&mut self, outcome: &str, place: &str) -> Result<(), String> {
+        let cut_short = ["crashed", "lost", "interrupted"].contains(&outcome);
+        if cut_short && self.runs_once && place != "result" {
+            return Err(format!("must not run twice, was {outcome} and is {place}"));
+        }
+        self.failed += u32::from(outcome == "failed");
+        let most = self.max_attempts.unwrap_or(u32::MAX);
+        if self.failed > most || (self.failed == most && place != "result") {
+            return Err(format!("may fail {most} times, has failed {} times and is {place}", self.failed));
+        }
+        Ok(())
+    }
+
+    /// Whether it may keep another job with its key from being made, where it is.
+    pub(super) fn holds_its_key(&self, place: &str) -> bool {
+        let waits = ["ready", "scheduled", "held"].contains(&place);
+        match self.until {
+            UniqueUntil::Started => waits,
+            UniqueUntil::Finished => waits || place == "running",
+            UniqueUntil::Pruned => true,
+        }
+    }
+
+    /// Whether no other job can have its key. One that had been claimed and came back without having started has it
+    /// only if nobody took it meanwhile.
+    pub(super) fn holds_its_key_for_sure(&self, place: &str, token: Token) -> bool {
+        self.holds_its_key(place) && (self.until != UniqueUntil::Started || token == Token(0))
+    }
+
+    /// Whether it may be in this place after all that.
+    pub(super) fn judge(&self, place: &str, counted: &Counted) -> Result<(), String> {
+        // Who has used up its last chance has ended.
+        let within = |count: i64, cap: u32| if place == "result" { count <= cap.into() } else { count < cap.into() };
+        let attempts = self.max_attempts.unwrap_or(u32::MAX);
+        let postpones = self.max_postpones.unwrap_or(u32::MAX - 1) + 1;
+        if within(counted.crashes, state::CRASHES_IN_A_ROW)
+            && within(counted.losses, state::LOSSES)
+            && within(counted.interruptions, state::INTERRUPTIONS)
+            && within(counted.failures, attempts)
+            && within(counted.postpones, postpones)
+        {
+            return Ok(());
+        }
+        let Counted { failures, crashes, losses, postpones, interruptions } = counted;
+        Err(format!(
+            "{failures} failures, {crashes} crashes, {losses} losses, {postpones} postpones, {interruptions} stops"
+        ))
+    }
+}

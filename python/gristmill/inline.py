@@ -1,0 +1,287 @@
+"""
+One run of jobs in this process: carries out what the engine asks for, and calls the tasks.
+
+`gristmill.testing` is the public face; `gristmill.host` has the process that decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from gristmill import registry
+from gristmill.backend import GristmillBackend
+from gristmill.calling import Raised, call
+from gristmill.compat import AnyTask, InvalidTaskBackend, task_backends
+from gristmill.frame import JOB
+from gristmill.host import Host, HostGone, borrowed, plain
+from gristmill.insert import raise_if_tables_missing
+from gristmill.lent import Guard, Lent
+from gristmill.running import attempt as running
+from gristmill.schema import dialect_of
+from gristmill.statements import carry_out
+from gristmill.tasks import task_name_of
+
+ENDED = frozenset({"successful", "failed", "cancelled", "poisoned"})
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt that `run_jobs()` has made."""
+
+    job_id: str
+    backend: str
+    task_name: str
+    #: How it ended: "successful", "failed", "postponed", "expired", "cancelled" or "incompatible".
+    outcome: str
+    #: Where that put the job: "successful", "failed", "cancelled", or "ready" or "scheduled" to run again.
+    state: str
+
+    @property
+    def has_ended_the_job(self) -> bool:
+        """Whether the job will not run again."""
+        return self.state in ENDED
+
+
+class Wanted(NamedTuple):
+    """Which jobs to run."""
+
+    queue_names: Collection[str] | None
+    task: AnyTask | str | None
+
+
+class Left(NamedTuple):
+    """What a run left."""
+
+    more: bool
+    unknown: list[str]
+
+
+def aliases_by_database(backend: str | None) -> dict[str, list[str]]:
+    """Returns the aliases of TASKS to serve, by the database that has their queue; raises for one that is not ours."""
+    if backend is not None:
+        named = task_backends[backend]
+        if not isinstance(named, GristmillBackend):
+            raise InvalidTaskBackend(f"TASKS['{backend}'] does not use Gristmill")
+        return {named.database: [backend]}
+    every: dict[str, list[str]] = {}
+    for ours in task_backends.all():
+        if isinstance(ours, GristmillBackend):
+            every.setdefault(ours.database, []).append(ours.alias)
+    if not every:
+        raise ImproperlyConfigured("no alias of TASKS uses gristmill.backend.GristmillBackend")
+    # Where the test may use none, Django is to say so when one is used.
+    return {alias: aliases for alias, aliases in every.items() if is_allowed(connections[alias])} or every
+
+
+def registry_names(task: AnyTask | str) -> list[str]:
+    """Returns the names under which a task's jobs may be: its own, and the aliases that it once had."""
+    if isinstance(task, str):
+        return [task]
+    known = (each for of_alias in registry.tasks.values() for each in of_alias.items())
+    return sorted({task_name_of(task), *(name for name, other in known if other.func is task.func)})
+
+
+def is_allowed(connection: BaseDatabaseWrapper) -> bool:
+    """Tells whether the test that runs may use this database: a TestCase names those that it does."""
+    # Django puts an object that refuses in place of the method, and keeps the method in it.
+    return not hasattr(connection.cursor, "wrapped")
+
+
+def run(
+    connection: BaseDatabaseWrapper,
+    aliases: Sequence[str],
+    wanted: Wanted,
+    *,
+    max_jobs: int,
+    attempts: list[Attempt],
+    raise_errors: bool,
+) -> Left:
+    """Runs due jobs of one database, and adds each attempt to `attempts` as soon as it has ended."""
+    # Whatever forbids the use of this connection says so here: the statements below go around Django's cursor.
+    connection.cursor().close()
+    connection.validate_no_broken_transaction()
+    registry.load()
+    names = registry.names() if wanted.task is None else registry_names(wanted.task)
+    request = {
+        "dialect": dialect_of(connection),
+        "backends": list(aliases),
+        "queues": None if wanted.queue_names is None else list(wanted.queue_names),
+        "tasks": names,
+        "max_jobs": max(max_jobs, 0),
+        "label": f"run_jobs() in process {os.getpid()}",
+        "host": platform.node(),
+        "pid": os.getpid(),
+    }
+    with borrowed() as host, ctrl_c() as interrupt:
+        conversation = Conversation(host, connection, interrupt, attempts, raise_errors)
+        try:
+            end = conversation.run(request)
+        except DatabaseError as error:
+            raise_if_tables_missing(error, connection)
+            raise
+    if interrupt.came:
+        raise KeyboardInterrupt
+    if conversation.error is not None:
+        raise conversation.error.error.with_traceback(conversation.error.traceback)
+    return Left(end["more"], [] if wanted.task is not None else end["unserved"])
+
+
+class Conversation:
+    """One request to a host, until its end."""
+
+    def __init__(
+        self,
+        host: Host,
+        connection: BaseDatabaseWrapper,
+        interrupt: Interrupt,
+        attempts: list[Attempt],
+        raise_errors: bool,
+    ) -> None:
+        self.host = host
+        self.lent = Lent(connection)
+        self.interrupt = interrupt
+        self.attempts = attempts
+        self.raise_errors = raise_errors
+        # The job that is being run: its id and token.
+        self.open: bytes | None = None
+        self.guard: Guard | None = None
+        self.raised: Raised | None = None
+        # What a job raised that failed for good.
+        self.error: Raised | None = None
+
+    def run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Does what the host asks, until it says that it is done."""
+        try:
+            self.host.say(b"J", json.dumps(request).encode())
+            while True:
+                kind, payload = self.host.hear()
+                if kind == b"E":
+                    return self._end(json.loads(payload))
+                self._answer(kind, payload)
+        except HostGone:
+            self._clean_up()
+            raise
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _end(self, end: dict[str, Any]) -> dict[str, Any]:
+        if "error" in end:
+            raise RuntimeError(f"the engine gave up: {end['error']}")
+        return end
+
+    def _answer(self, kind: bytes, payload: bytes) -> None:
+        if kind == b"V":
+            script = json.loads(payload)
+            rows = self.lent.run(script["statements"], script["binds"])
+            self.host.say(b"A", json.dumps([[plain(value) for value in row] for row in rows]).encode())
+        elif kind in b"()~":
+            {b"(": self.lent.begin, b")": self.lent.commit, b"~": self.lent.rollback}[kind]()
+            self.host.say(b"A", b"[]")
+        elif kind == b"R":
+            self._call(payload)
+        elif kind in b"KU":
+            self._ended(payload, kept=kind == b"K")
+        else:
+            raise RuntimeError(f"the host sent a frame of the unknown kind {kind!r}")
+
+    def _call(self, payload: bytes) -> None:
+        self.open = payload[: JOB.size]
+        if self.interrupt.came:
+            self.host.say(b"B", self.open)
+            return
+        attempt = running.Attempt(payload)
+        self.guard = Guard(self.lent.connection, attempt.is_transactional)
+        with self.interrupt.passed_on():
+            made = call(attempt, self.guard)
+        self.raised = made.raised
+        if not self.guard.waits:
+            self.guard = None
+        self.host.send(made.frames)
+
+    def _ended(self, payload: bytes, *, kept: bool) -> None:
+        if self.guard is not None:
+            self.guard.close(keep=kept)
+            self.guard.after_commit()
+            self.guard = None
+        key, self.open = payload[: JOB.size], None
+        said = json.loads(payload[JOB.size :])
+        if kept and said["outcome"] is not None:
+            attempt = Attempt(key[:16].hex(), said["backend"], said["task"], said["outcome"], said["state"])
+            self.attempts.append(attempt)
+            if self.raise_errors and attempt.state == "failed":
+                self.error = self.raised
+        self.raised = None
+        self.host.say(b"." if self.interrupt.came or self.error is not None else b">")
+
+    def _roll_back(self) -> None:
+        """Leaves the connection as it was found, where it still can be used."""
+        with contextlib.suppress(Exception):
+            self.lent.rollback()
+        if self.guard is not None:
+            with contextlib.suppress(Exception):
+                self.guard.close(keep=False)
+
+    def _clean_up(self) -> None:
+        """Puts back the job that was open when the host died."""
+        self._roll_back()
+        if self.open is not None:
+            job, token = JOB.unpack(self.open)
+            with contextlib.suppress(Exception):
+                returned = json.dumps([{"id": job.hex(), "token": token}])
+                carry_out(self.lent.connection, "hand_back", [returned])
+
+
+class Interrupt:
+    """Ctrl-C at the terminal: ends the run once the job at hand is written down, so that none stays running."""
+
+    def __init__(self, previous: Any) -> None:
+        self.previous = previous
+        self.came = False
+        self.passing_on = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Takes note; a handler that runs is interrupted as ever."""
+        self.came = True
+        if self.passing_on:
+            self.previous(number, frame)
+
+    @contextlib.contextmanager
+    def passed_on(self) -> Iterator[None]:
+        """While a handler runs."""
+        self.passing_on = True
+        try:
+            yield
+        finally:
+            self.passing_on = False
+
+
+@contextlib.contextmanager
+def ctrl_c() -> Iterator[Interrupt]:
+    """Listens for Ctrl-C, where that is this thread's to do."""
+    previous = signal.getsignal(signal.SIGINT)
+    interrupt = Interrupt(previous)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield interrupt
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+__all__ = ["Attempt", "Left", "Wanted", "aliases_by_database", "run"]
