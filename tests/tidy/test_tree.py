@@ -16,7 +16,7 @@ FLOORS = {
     "core": set(),
     "store": {"core"},
     "engine": {"core", "store"},
-    "pool": {"core", "engine"},
+    "pool": {"core", "store", "engine"},
     "cli": {"core", "store", "engine", "pool"},
 }
 DIALECTS = ("postgres", "sqlite")
