@@ -7,6 +7,7 @@ from gristmill.decorators import options, task
 from gristmill.postpone import Postpone
 from gristmill.remote import remote
 from gristmill.retries import Constant, Exponential, Linear
+from gristmill.running.progress import Context
 from gristmill.uniqueness import Unique
 
 try:
@@ -14,4 +15,4 @@ try:
 except PackageNotFoundError:  # run from a source tree
     __version__ = "0+source"
 
-__all__ = ["Constant", "Exponential", "Linear", "Postpone", "Unique", "call", "options", "remote", "task"]
+__all__ = ["Constant", "Context", "Exponential", "Linear", "Postpone", "Unique", "call", "options", "remote", "task"]

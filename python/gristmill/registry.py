@@ -17,9 +17,9 @@ def register(task: Task[..., Any]) -> None:
     """
     Makes a task known under its name and its aliases.
 
-    The first of a name stays, so that a copy made by `using()` does not replace what the decorator made. A function
-    made inside another one has no path that could be found again, and is left out. Raises InvalidTask, naming both,
-    where two functions claim one name.
+    A copy made by `using()` does not replace what the decorator made; a later definition of the same path does, as in
+    the module itself. A function made inside another one has no path that could be found again, and is left out.
+    Raises InvalidTask, naming both, where two functions claim one name.
     """
     if "<locals>" in task.func.__qualname__:
         return
@@ -31,7 +31,8 @@ def register(task: Task[..., Any]) -> None:
             from gristmill.compat import InvalidTask
 
             raise InvalidTask(f"the task name {name!r} is claimed by both {known.module_path} and {task.module_path}")
-        of_alias.setdefault(name, task)
+        if name not in of_alias or of_alias[name].func is not task.func:
+            of_alias[name] = task
 
 
 def load() -> None:
