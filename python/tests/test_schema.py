@@ -13,7 +13,8 @@ from django.db import connection, models
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import NotSupportedError
 
-from gristmill import schema, statements as verbs
+from gristmill import schema
+from gristmill import statements as verbs
 from gristmill.binary import BinaryMissing, find_binary
 from gristmill.models import Job
 from gristmill.schema import dialect_of, set_wal, statements
