@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use gristmill_core::{Band, Token, WorkerId};
 
 use super::scene::{
-    at, band, band_of, claim_one, claimed_ids, claimed_job, crash, dump, ended, error, ids, job, jobs, lane, number,
-    session, success, worker,
+    at, band, band_of, claim_one, claimed_ids, claimed_job, crash, dump, ended, error, ids, job, jobs, lane, meddle,
+    number, session, success, worker,
 };
 use super::{Fixture, asks};
 use crate::{Error, NewJob, Session};
@@ -28,6 +28,7 @@ asks![
     a_lost_worker_claims_nothing,
     a_worker_that_signed_off_claims_nothing,
     a_worker_is_not_declared_lost_in_the_middle_of_its_claim,
+    a_job_that_is_replaced_under_a_claim_is_never_handed_over_as_it_was,
     owned_names_the_open_attempts_of_one_worker,
 ];
 
@@ -283,6 +284,46 @@ async fn a_worker_is_not_declared_lost_in_the_middle_of_its_claim(fixture: &dyn 
     second.end(Ok(())).await.expect("commits");
 
     assert_eq!(claim.await.expect("joins").expect("answers"), []);
+}
+
+async fn a_job_that_is_replaced_under_a_claim_is_never_handed_over_as_it_was(fixture: &dyn Fixture) {
+    let mut first = session(fixture).await;
+    if first.dialect() == crate::Dialect::Sqlite {
+        return; // One writer at a time.
+    }
+    let worker = worker(&mut first).await;
+    first.enqueue(&[job(), job()]).await.expect("enqueues");
+    let (mut second, mut third) = (session(fixture).await, session(fixture).await);
+
+    // The claim has begun, and waits for the worker's row; meanwhile one job gets other arguments.
+    second.begin().await.expect("begins");
+    meddle(&mut second, "select id::text from gristmill_worker for update").await;
+    let claim = tokio::spawn(async move {
+        let claimed = first.claim(worker, &[band()], 2).await.expect("claims");
+        (first, claimed)
+    });
+    let waiting = "select count(*) from pg_locks where not granted";
+    while number(&mut third, waiting).await == 0 {
+        assert!(!claim.is_finished(), "the claim did not wait");
+    }
+    third.begin().await.expect("begins");
+    meddle(
+        &mut third,
+        "update gristmill_job set args = '[2]' where id = (select max(id::text)::uuid from gristmill_ready)",
+    )
+    .await;
+    meddle(
+        &mut third,
+        "update gristmill_ready set deadline = deadline where id = (select max(id::text)::uuid from gristmill_ready)",
+    )
+    .await;
+    third.end(Ok(())).await.expect("commits");
+    second.end(Ok(())).await.expect("lets go");
+    let (mut first, claimed) = claim.await.expect("joins");
+
+    assert_eq!(claimed.iter().map(|job| job.args.as_str()).collect::<Vec<_>>(), ["[1]"]);
+    let next = first.claim(worker, &[band()], 2).await.expect("claims");
+    assert_eq!(next.iter().map(|job| job.args.as_str()).collect::<Vec<_>>(), ["[2]"]);
 }
 
 async fn owned_names_the_open_attempts_of_one_worker(fixture: &dyn Fixture) {

@@ -7,6 +7,8 @@
 -- The worker's row is locked against being declared lost until this commits, so a lost worker never gets a job.
 -- Each band locks at most the limit; what another claim holds is skipped, so claims neither wait nor share.
 -- A paused queue gives nothing, asked once a band. A claimed job gives up the key that it had until it starts.
+-- A job that someone changed and committed while this ran stays for the next claim: its arguments are read as they were
+-- when this began.
 -- A null id means that the job at the deadline itself is still to be claimed: no id is the nil one.
 with clock as materialized (
     select coalesce($2::timestamp at time zone 'utc', clock_timestamp()) as now
@@ -33,10 +35,10 @@ open as materialized (
     )
 ),
 picked as materialized (
-    select found.id
+    select found.id, found.version
     from open as band
     cross join lateral (
-        select ready.id, ready.deadline
+        select ready.id, ready.deadline, ready.ctid as version
         from gristmill_ready as ready
         where ready.backend = band.backend
             and ready.queue_name = band.queue_name
@@ -57,6 +59,7 @@ taken as (
     delete from gristmill_ready as ready
     using picked
     where ready.id = picked.id
+        and ready.ctid = picked.version
     returning ready.*
 ),
 claimed as (
