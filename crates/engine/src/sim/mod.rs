@@ -2,12 +2,14 @@
 //! a real database file, under a virtual clock and seeded faults, with an oracle that judges every step.
 //!
 //! `SEED=7 cargo test -p gristmill-engine sim` repeats a run; `SIM_SECONDS=600` makes it long. It simulates what
-//! surrounds those parts: heartbeats, runners, the guard that kills runners past the lease, crashes and pauses.
+//! surrounds those parts: heartbeats, runners, the guard that kills runners past the lease, crashes and pauses, and the
+//! people who ask for jobs, cancel, hold and retry them, and pause queues.
 //!
 //! A check that has never failed proves little, so the second half plants defects, each of which the oracle must
 //! find.
 
 mod connection;
+mod handlers;
 mod oracle;
 mod people;
 mod rules;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Attempt, JobId, Outcome, Reason, Token, WorkerId};
+use gristmill_core::{JobId, Token, WorkerId};
 use gristmill_store::{Error, Session, Settings, Store};
 
 use super::connection::{Defect, Shared, SimSessions, Weather};
@@ -33,7 +33,7 @@ pub(super) struct World {
     pub(super) shared: Arc<Shared>,
     sessions: SimSessions,
     pub(super) oracle: Oracle,
-    fleet: Vec<Supervisor>,
+    pub(super) fleet: Vec<Supervisor>,
     weather: Weather,
     healthy: bool,
     /// Orders that their mill has given up, and that the database carries out all the same, later.
@@ -158,27 +158,6 @@ impl World {
         for supervisor in &self.fleet {
             supervisor.runners.start_waiting();
             supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
-        }
-        Ok(())
-    }
-
-    // The handlers' own transactions.
-    async fn write_ends(&mut self, n: usize) -> Result<(), String> {
-        for (claimed, outcome) in self.fleet[n].runners.to_write() {
-            let key = (claimed.id, claimed.token);
-            let attempt = Attempt::unstarted(claimed, outcome);
-            let stale = self.oracle.stale(&[key]);
-            let mut session = self.session().await;
-            let answer = self.check(session.finish(std::slice::from_ref(&attempt)).await)?;
-            self.oracle.look(&self.shared, &stale, answer.as_deref().unwrap_or_default()).await?;
-            let (outcome, written) = match answer.as_deref() {
-                Some([_]) => (attempt.outcome, true),
-                Some(_) => (Outcome::Interrupted, false),
-                None => (Outcome::failed(Reason::Error, "django.db.OperationalError", ""), false),
-            };
-            let count = if written { &mut self.tally.written_ends } else { &mut self.tally.undone_ends };
-            *count += 1;
-            self.fleet[n].runners.wrote(attempt.claimed, outcome, written);
         }
         Ok(())
     }

@@ -1,0 +1,28 @@
+//! The handlers of the simulated world that write the end of their attempts in their own transactions.
+
+use gristmill_core::{Attempt, Outcome, Reason};
+
+use super::world::World;
+
+impl World {
+    /// What the handlers of one supervisor write, each in a transaction of its own.
+    pub(super) async fn write_ends(&mut self, n: usize) -> Result<(), String> {
+        for (claimed, outcome) in self.fleet[n].runners.to_write() {
+            let key = (claimed.id, claimed.token);
+            let attempt = Attempt::unstarted(claimed, outcome);
+            let stale = self.oracle.stale(&[key]);
+            let mut session = self.session().await;
+            let answer = self.check(session.finish(std::slice::from_ref(&attempt)).await)?;
+            self.oracle.look(&self.shared, &stale, answer.as_deref().unwrap_or_default()).await?;
+            let (outcome, written) = match answer.as_deref() {
+                Some([_]) => (attempt.outcome, true),
+                Some(_) => (Outcome::Interrupted, false),
+                None => (Outcome::failed(Reason::Error, "django.db.OperationalError", ""), false),
+            };
+            let count = if written { &mut self.tally.written_ends } else { &mut self.tally.undone_ends };
+            *count += 1;
+            self.fleet[n].runners.wrote(attempt.claimed, outcome, written);
+        }
+        Ok(())
+    }
+}
