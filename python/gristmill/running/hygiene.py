@@ -27,6 +27,9 @@ SIGNALS = [
 ]
 # The connections that each thread has made. Asking Django for them costs more than the rest of a small job's tidying.
 made = threading.local()
+# PostgreSQL's state of a connection with a query under way, and the seconds for asking to end it.
+ACTIVE = 1
+STOPPING = 2
 # Seconds for which a writer waits for another one on SQLite.
 BUSY = 60
 
@@ -95,9 +98,21 @@ def drop_connections() -> None:
     """Closes every connection: an exception from outside may have left one in the middle of an answer."""
     for connection in connections.all(initialized_only=True):
         try:
+            stop_query(connection)
             drop(connection)
         except Exception:
             logger.exception("a database connection could not be closed")
+
+
+def stop_query(connection: BaseDatabaseWrapper) -> None:
+    """Has PostgreSQL end the query that is under way: it would go on, with its locks, when the connection closes."""
+    driver: Any = connection.connection
+    if connection.vendor != "postgresql" or driver is None or int(driver.info.transaction_status) != ACTIVE:
+        return
+    if hasattr(driver, "cancel_safe"):
+        driver.cancel_safe(timeout=STOPPING)
+    else:
+        driver.cancel()
 
 
 def drop(connection: BaseDatabaseWrapper) -> None:
