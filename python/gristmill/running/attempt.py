@@ -124,6 +124,8 @@ class Attempt:
 
     def learn_its_past(self) -> None:
         """Asks the backend for the errors so far and for who worked on the job; needs the database."""
+        if not self.is_known or self.problem is not None:
+            return
         errors, worker_ids = earlier_attempts(self.request, self.call.task)
         assign(self.result, "errors", errors)
         assign(self.result, "worker_ids", worker_ids)

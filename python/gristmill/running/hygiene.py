@@ -25,6 +25,11 @@ SIGNALS = [
     int(number)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM)
 ]
+# The connections that each thread has made. Asking Django for them costs more than the rest of a small job's tidying.
+made = threading.local()
+# PostgreSQL's state of a connection with a query under way, and the seconds for asking to end it.
+ACTIVE = 1
+STOPPING = 2
 # Seconds for which a writer waits for another one on SQLite.
 BUSY = 60
 
@@ -75,9 +80,9 @@ def leftover_threads() -> list[str]:
 
 
 def tidy_connections() -> None:
-    """Closes connections that are broken, too old, or left inside a transaction; never fails."""
+    """Closes this thread's connections that are broken, too old, or left inside a transaction; never fails."""
     try:
-        for connection in connections.all(initialized_only=True):
+        for connection in getattr(made, "here", ()):
             if connection.in_atomic_block:
                 # A handler entered atomic() and never left it. Nothing of it may leak into the next job.
                 logger.error("a task left a transaction open on database '%s'; rolled back", connection.alias)
@@ -93,9 +98,21 @@ def drop_connections() -> None:
     """Closes every connection: an exception from outside may have left one in the middle of an answer."""
     for connection in connections.all(initialized_only=True):
         try:
+            stop_query(connection)
             drop(connection)
         except Exception:
             logger.exception("a database connection could not be closed")
+
+
+def stop_query(connection: BaseDatabaseWrapper) -> None:
+    """Has PostgreSQL end the query that is under way: it would go on, with its locks, when the connection closes."""
+    driver: Any = connection.connection
+    if connection.vendor != "postgresql" or driver is None or int(driver.info.transaction_status) != ACTIVE:
+        return
+    if hasattr(driver, "cancel_safe"):
+        driver.cancel_safe(timeout=STOPPING)
+    else:
+        driver.cancel()
 
 
 def drop(connection: BaseDatabaseWrapper) -> None:
@@ -109,10 +126,13 @@ def drop(connection: BaseDatabaseWrapper) -> None:
 
 def prepare_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """
-    Has SQLite wait for other writers: a transaction takes the lock as it begins, and for a minute.
+    Remembers who has connected, and has SQLite wait for other writers: for a minute, from a transaction's beginning.
 
-    A deferred one that has read cannot write once another has, however long it waits.
+    A deferred transaction that has read cannot write once another has, however long it waits.
     """
+    here = made.__dict__.setdefault("here", [])
+    if connection not in here:
+        here.append(connection)
     if connection.vendor != "sqlite":
         return
     wrapper: Any = connection

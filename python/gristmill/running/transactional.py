@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from json import dumps
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from gristmill.frame import pack_job
 from gristmill.postpone import Postpone
 from gristmill.running import capture, ends
 from gristmill.running.attempt import Attempt
-from gristmill.running.hygiene import drop
+from gristmill.running.hygiene import drop, stop_query
 from gristmill.running.signals import announce, only_logs
 
 logger = logging.getLogger("gristmill")
@@ -131,11 +131,14 @@ def loud_about_its_end(connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
     except Postpone:
         raise
-    except Exception as error:
+    except BaseException as error:
         driver = connection.connection
         if driver is not None and not connection.closed_in_transaction:
-            is_busy = connection.vendor != "sqlite" and int(driver.info.transaction_status) not in ANSWERED
-            if not is_busy and has_ended(connection, "rollback to savepoint", quietly=True):
+            if connection.vendor != "sqlite" and int(driver.info.transaction_status) not in ANSWERED:
+                # Before Django gives the connection up.
+                with suppress(Exception):
+                    stop_query(connection)
+            elif has_ended(connection, "rollback to savepoint", quietly=True):
                 raise TransactionBroken(ENDED) from error
         raise
 
