@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<ExitCode, String> {
             Ok(left) => json!({"more": left.more, "unserved": left.unserved}),
             Err(error) => json!({"error": error.to_string()}),
         };
-        if pipe.lock().write(b'E', &[end.to_string().as_bytes()]).is_err() {
+        if write(b'E', &[end.to_string().as_bytes()]).is_err() {
             // Nobody is left to tell: a test run that was stopped.
             return Ok(ExitCode::FAILURE);
         }
@@ -89,12 +89,6 @@ impl Pipe {
 }
 
 impl Ends {
-    fn write(&mut self, kind: u8, parts: &[&[u8]]) -> Result<()> {
-        let frame = frame::pack(kind, parts).map_err(|error| Error::Refused(error.to_string()))?;
-        let mut output = std::io::stdout().lock();
-        output.write_all(&frame).and_then(|()| output.flush()).map_err(gone)
-    }
-
     /// The next frame but those that tell the time; `None` when the other side has ended.
     fn read(&mut self) -> Result<Option<(u8, Vec<u8>)>> {
         let mut data = vec![0; 64 * 1024];
@@ -129,7 +123,7 @@ impl Ends {
 
     /// Has the other side do something with its connection.
     fn ask(&mut self, kind: u8, payload: &[u8]) -> Result<Vec<Row>> {
-        self.write(kind, &[payload])?;
+        write(kind, &[payload])?;
         match self.answer()? {
             (b'A', payload) => {
                 let rows: Vec<Vec<serde_json::Value>> = serde_json::from_slice(&payload).map_err(bad)?;
@@ -138,6 +132,15 @@ impl Ends {
             (kind, _) => Err(unexpected(kind)),
         }
     }
+}
+
+fn write(kind: u8, parts: &[&[u8]]) -> Result<()> {
+    send(&frame::pack(kind, parts).map_err(|error| Error::Refused(error.to_string()))?)
+}
+
+fn send(frame: &[u8]) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(frame).and_then(|()| output.flush()).map_err(gone)
 }
 
 fn value(value: serde_json::Value) -> Value {
@@ -195,12 +198,10 @@ impl Caller for Pipe {
         self.lock().now.clone().unwrap_or_else(Moment::earliest)
     }
 
-    fn call(&mut self, claimed: &Claimed, worker: WorkerId) -> Result<Called> {
+    fn call(&mut self, claimed: &Claimed, worker: WorkerId) -> Result<Option<Called>> {
         let mut ends = self.lock();
         let frame = frame::run(claimed, &worker.to_string()).map_err(|error| Error::Refused(error.to_string()))?;
-        let mut output = std::io::stdout().lock();
-        output.write_all(&frame).and_then(|()| output.flush()).map_err(gone)?;
-        drop(output);
+        send(&frame)?;
         let key = Key::of(claimed);
         let (mut progress, mut output) = (None, None);
         loop {
@@ -223,10 +224,10 @@ impl Caller for Pipe {
                 }
                 FromRunner::Ended(of, outcome) | FromRunner::Cancelled(of, outcome) if of == key => outcome,
                 FromRunner::Incompatible(of, why) if of == key => Outcome::Incompatible { why },
-                FromRunner::Back(of, _) if of == key => return Ok(Called::Refused),
+                FromRunner::Back(of, _) if of == key => return Ok(None),
                 _ => return Err(unexpected(kind)),
             };
-            return Ok(Called::Ended { outcome, output, progress });
+            return Ok(Some(Called { outcome, output, progress }));
         }
     }
 
@@ -247,7 +248,7 @@ impl Caller for Pipe {
         })
         .to_string();
         let kind = if next.is_some() { b'K' } else { b'U' };
-        ends.write(kind, &[&Key::of(&attempt.claimed).bytes(), said.as_bytes()])?;
+        write(kind, &[&Key::of(&attempt.claimed).bytes(), said.as_bytes()])?;
         match ends.answer()? {
             (b'>', _) => Ok(Go::On),
             (b'.', _) => Ok(Go::Stop),

@@ -40,8 +40,8 @@ pub trait Caller {
     /// The present, by the caller's clock.
     fn now(&self) -> Moment;
 
-    /// Calls a job's task to its end.
-    fn call(&mut self, claimed: &Claimed, worker: WorkerId) -> Result<Called>;
+    /// Calls a job's task to its end. `None`: it will not, and wants to stop.
+    fn call(&mut self, claimed: &Claimed, worker: WorkerId) -> Result<Option<Called>>;
 
     /// Learns what became of an attempt: where its job goes next, or `None` when it was superseded and nothing was
     /// changed.
@@ -50,18 +50,13 @@ pub trait Caller {
 
 /// How a call went.
 #[derive(Debug)]
-pub enum Called {
-    /// To its end.
-    Ended {
-        /// How it ended.
-        outcome: Outcome,
-        /// What it logged.
-        output: Option<String>,
-        /// What the handler said of itself last.
-        progress: Option<Progress>,
-    },
-    /// The caller will not start it, and wants to stop.
-    Refused,
+pub struct Called {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the handler logged.
+    pub output: Option<String>,
+    /// What it said of itself last.
+    pub progress: Option<Progress>,
 }
 
 /// Whether to take the next job.
@@ -195,12 +190,9 @@ impl<C: Caller> Steps<'_, C> {
         if claimed.is_expired(&claimed.options()) {
             return self.end(Attempt::unstarted(claimed, Outcome::Expired)).await;
         }
-        let (outcome, output, progress) = match self.caller.call(&claimed, worker)? {
-            Called::Ended { outcome, output, progress } => (outcome, output, progress),
-            Called::Refused => {
-                self.end(Attempt::unstarted(claimed, Outcome::HandedBack)).await?;
-                return Ok(Go::Stop);
-            }
+        let Some(Called { outcome, output, progress }) = self.caller.call(&claimed, worker)? else {
+            self.end(Attempt::unstarted(claimed, Outcome::HandedBack)).await?;
+            return Ok(Go::Stop);
         };
         if let Some(progress) = progress {
             self.session().progress(&[progress]).await?;

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import tempfile
+from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 from django.db import transaction
 from django.test import TestCase, override_settings
 from django.urls import reverse
 from PIL import Image
 
+from gristmill import Constant
 from gristmill.models import Job
+from gristmill.testing import clock, run_jobs
 from photos import folder, pictures, tasks
 from photos.management.commands.demo import torn_picture
 from photos.models import Photo
@@ -75,6 +79,33 @@ class SiteTest(TestCase):
         names = [tasks.make_thumbnail.func(photo.pk, 160) for _ in range(2)]
         self.assertEqual(names, [f"thumbnails/{photo.pk}/160.jpg"] * 2)
         self.assertEqual(photo.thumbnails.count(), 1)
+
+    def test_the_jobs_of_a_photo_make_its_thumbnails_and_find_its_colours(self) -> None:
+        photo = tasks.add_photo("grey.jpg", picture(colour="#808080"), "Grey")
+        self.assertEqual(run_jobs().successful, 4)
+        photo.refresh_from_db()
+        self.assertEqual(sorted(photo.thumbnails.values_list("size", flat=True)), [160, 480, 960])
+        self.assertEqual(photo.palette, ["#808080"])
+
+    def test_a_torn_photo_fails_with_words_and_the_others_are_made(self) -> None:
+        torn = tasks.add_photo("torn.jpg", torn_picture(), "Torn")
+        tasks.add_photo("blue.jpg", picture(), "Blue")
+        ran = run_jobs()
+        self.assertEqual((ran.successful, ran.failed), (4, 4))
+        error = tasks.make_palette.get_result(str(torn.jobs.get(makes="palette").job_id)).errors[0]
+        self.assertIs(error.exception_class, pictures.UnreadablePicture)
+
+    def test_a_disk_that_is_away_for_a_while_costs_a_photo_nothing(self) -> None:
+        with clock() as now:
+            photo = tasks.add_photo("grey.jpg", picture(colour="#808080"), "Grey")
+            patient = tasks.make_palette.using(max_attempts=3, backoff=Constant(60)).enqueue(photo.pk)
+            with mock.patch("photos.pictures.main_colours", side_effect=OSError("the disk is away")):
+                self.assertEqual(run_jobs(task=tasks.make_palette).retried, 1)
+            self.assertEqual(len(run_jobs(task=tasks.make_palette)), 0)
+            now.advance(timedelta(seconds=60))
+            self.assertEqual(run_jobs(task=tasks.make_palette).successful, 1)
+        patient.refresh()
+        self.assertEqual((patient.return_value, len(patient.errors)), (["#808080"], 1))
 
     def test_the_page_shows_photos_and_what_waits(self) -> None:
         tasks.add_photo("blue.jpg", picture(), "Blue")
