@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from gristmill.bulk import call
 from gristmill.decorators import options, task
 from gristmill.postpone import Postpone
-from gristmill.remote import remote
+from gristmill.remote_tasks import remote
 from gristmill.retries import Constant, Exponential, Linear
 from gristmill.running.progress import Context
 from gristmill.uniqueness import Unique

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from gristmill import registry
 from gristmill.compat import AnyTask, ResultBase, TaskError
 from gristmill.exceptions import Interrupted, RunnerCrashed, WorkerLost
-from gristmill.remote import placeholder
+from gristmill.remote_tasks import placeholder
 from gristmill.tasks import unchecked_copy
 
 P = ParamSpec("P")

@@ -42,6 +42,25 @@ def test_tasks_can_be_defined_before_apps_are_ready():
     assert answer.stdout.strip() == "gristmill.tasks", answer.stderr
 
 
+def test_settings_may_name_shapes_and_exceptions():
+    answer = run(
+        "import sys, types; from gristmill import Exponential, Unique, task; "
+        "import tests.settings as settings; "
+        "settings.TASKS['default']['OPTIONS'] = {'DEFAULTS': {'backoff': Exponential(3)}}; "
+        "import django; django.setup(); from tests.app.tasks import add; "
+        "from gristmill.preparation import prepared_for; print(prepared_for(add.get_backend(), add).options_json)"
+    )
+
+    assert '"base":3.0' in answer.stdout, answer.stderr
+
+
+@pytest.mark.parametrize("name", gristmill.__all__)
+def test_every_public_name_is_there_and_none_is_a_module(name):
+    assert getattr(gristmill, name) is not None
+    assert not (Path(gristmill.__file__).parent / f"{name}.py").exists()
+    assert getattr(gristmill, name).__doc__
+
+
 def test_an_old_django_without_the_backport_says_what_to_install():
     answer = run("import django, sys; django.VERSION = (5, 2); sys.modules['django_tasks'] = None; import gristmill")
 

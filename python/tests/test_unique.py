@@ -352,6 +352,19 @@ def test_the_signal_is_sent_for_a_new_job_only():
     assert received == [first.id, enqueued[1].id]
 
 
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_key_counts_within_its_database():
+    here = resize.enqueue(7)
+    there = resize.using(backend="elsewhere").enqueue(7)
+    again = resize.using(backend="elsewhere").enqueue_many([(7,)])[0]
+    same = resize.using(backend="any_queue").enqueue(7)
+
+    assert (here.existing, there.existing, again.existing, same.existing) == (False, False, True, True)
+    assert (again.id, same.id) == (there.id, here.id)
+    assert UniqueKeyRow.objects.using("other").get().job_id.hex == there.id
+    assert (again.backend, same.backend) == ("elsewhere", "default")
+
+
 # -- bulk -------------------------------------------------------------------------------------------------------
 
 

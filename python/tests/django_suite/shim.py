@@ -27,6 +27,7 @@ from gristmill.backend import GristmillBackend
 from gristmill.frame import JOB, Parser, pack
 from gristmill.models import Attempt, Job, JobRow, ReadyRow, ResultRow, RunningRow, ScheduledRow
 from gristmill.moments import utc_text
+from gristmill.running.attempt import call_of
 
 WORKER_ID = uuid.UUID(int=7)
 COUNTS = {"failures": 0, "crashes": 0, "losses": 0, "postpones": 0, "interruptions": 0}
@@ -146,7 +147,7 @@ def outcome_of(job: Job, claimed_at: datetime) -> tuple[str, str]:
         "worker_id": WORKER_ID.hex,
         "options": job.options,
     }
-    runner.call_of.cache_clear()
+    call_of.cache_clear()
     with ours, theirs, mock.patch.object(runner, "tidy_connections"):
         ours.sendall(pack(ord("R"), key + json.dumps(request).encode()) + pack(ord("Q")))
         runner.Runner(theirs).run()
