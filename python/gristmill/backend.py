@@ -35,6 +35,7 @@ from gristmill.ids import new_id, parse_id
 from gristmill.insert import NewJob, insert, raise_if_tables_missing
 from gristmill.json_rule import MAX_BYTES, encode
 from gristmill.preparation import prepared_for, with_key
+from gristmill.reading import read_job
 from gristmill.results import JobResult, new_result, result_of
 from gristmill.tasks import Task, unchecked_copy
 from gristmill.wake import wake_after_commit, wake_now
@@ -167,15 +168,12 @@ class GristmillBackend(BaseTaskBackend):
 
     def get_result(self, result_id: str) -> JobResult[..., Any]:
         """Returns the result of a job by its id; raises TaskResultDoesNotExist for an unknown or malformed one."""
-        from gristmill.models import Job
-
         job_id = parse_id(result_id)
         if job_id is None:
             raise TaskResultDoesNotExist(result_id)
         connection = connections[self.database]
         try:
-            # Not first(): it would have the view sorted.
-            job = next(iter(Job.objects.using(connection.alias).filter(pk=job_id)), None)
+            job = read_job(connection, job_id)
         except DatabaseError as error:
             raise_if_tables_missing(error, connection)
             raise

@@ -41,7 +41,7 @@ def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage
 
 def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
     """Checks the names and values of OPTIONS."""
-    from gristmill.commands.worker_options import option_errors
+    from gristmill.commands.worker_options import option_errors, queue_errors
 
     where = f"TASKS['{backend.alias}']['OPTIONS']"
     for name in sorted(set(backend.options) - OPTIONS):
@@ -61,6 +61,8 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
             )
     for sentence in option_errors(backend.options.get("WORKER", {})):
         yield Error(f"{where}['WORKER']: {sentence}.", id="gristmill.E004")
+    for sentence in queue_errors(backend.options):
+        yield Error(f"{where}{sentence}.", id="gristmill.E004")
 
 
 def check_queues(backend: GristmillBackend) -> Iterator[CheckMessage]:

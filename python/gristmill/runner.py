@@ -168,6 +168,7 @@ class Runner:
             capture.serve_sync(None)
             self.event_loop.run()
             capture.serve_sync(self.record)
+            self._tidy("an async task")
             return
         self.queue.popleft()
         if attempt.is_known and attempt.problem is None and attempt.asks_for_its_past:
@@ -229,8 +230,11 @@ class Runner:
             self._call(attempt)
         if self.guard.fired is not None:
             drop_connections()
+        self._tidy(attempt.call.task)
+
+    def _tidy(self, task: Any) -> None:
         tidy_connections()
-        if not self.hygiene.restore(attempt):
+        if not self.hygiene.restore(task):
             self._retire()
 
     def _call(self, attempt: Attempt) -> None:
@@ -274,11 +278,18 @@ class Runner:
     def fail(self, attempt: Attempt, reason: str, error: BaseException) -> None:
         """Says that a sync handler has failed, and tells Django when that is final; within the except block."""
         reason = self.guard.reason_for(error, attempt) or reason
-        end, final = ends.fail(attempt, reason, error)
+        end, final = self.words_for(attempt, reason, error)
         self.say(attempt, end)
         if final and attempt.problem is None:
             # Sent here, where Django's own receiver finds the exception for the log.
-            announce(task_finished, attempt.call.sender, attempt.result)
+            with self.guard.patience() if self.guard.was_slow else contextlib.nullcontext():
+                announce(task_finished, attempt.call.sender, attempt.result)
+
+    def words_for(self, attempt: Attempt, reason: str, error: BaseException) -> tuple[bytes, bool]:
+        """Returns the frame of a failure, and whether no retry follows; bounded in time, in the main thread."""
+        self.guard.was_slow = False
+        with self.guard.patience():
+            return ends.fail(attempt, reason, error)
 
     def ask(self, attempt: Attempt, frame: bytes) -> dict[str, Any]:
         """Sends a frame and waits for the statements that answer it; raises WorkerGone."""

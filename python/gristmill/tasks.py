@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: What a task remembers beside its fields; see `gristmill.preparation`.
+REMEMBERED = ("_prepared",)
+
 
 @dataclass(frozen=True, kw_only=True, init=False)
 class Task(TaskBase[P, R]):
@@ -179,16 +182,24 @@ class Task(TaskBase[P, R]):
             "max_postpones": max_postpones,
             "postpone_delay": postpone_delay,
         }
-        refuse_what_only_a_task_has(self.module_path, given)
-        return type(self)(
+        given = {name: value for name, value in given.items() if value is not NOT_GIVEN}
+        options = self.options
+        if given:
+            refuse_what_only_a_task_has(self.module_path, given)
+            options = options.changed(given, self.module_path)
+        copy = type(self)(
             func=self.func,
             priority=self.priority if priority is None else priority,
             backend=self.backend if backend is None else backend,
             queue_name=self.queue_name if queue_name is None else queue_name,
             run_after=self.run_after if run_after is None else run_after,
             takes_context=self.takes_context,
-            options=self.options.changed(given, self.module_path),
+            options=options,
         )
+        if options is self.options and copy.queue_name == self.queue_name and copy.backend == self.backend:
+            # What enqueues have in common is the same.
+            copy.__dict__.update({name: self.__dict__[name] for name in REMEMBERED if name in self.__dict__})
+        return copy
 
     if TYPE_CHECKING:
         # Django's own, whose results are ours.

@@ -188,7 +188,7 @@ class Zygote(Peer):
         (folder / "shop").mkdir(exist_ok=True)
         (folder / "shop" / "__init__.py").touch()
         (folder / "shop" / "tasks.py").write_text(
-            f"import asyncio, os, signal, sys, time\nfrom gristmill.compat import task\n{tasks}"
+            f"import asyncio, os, signal, sys, time; FOREVER = 600\nfrom gristmill.compat import task\n{tasks}"
         )
         (folder / "settings.py").write_text(settings)
         (folder / "backend.py").write_text(BACKEND)

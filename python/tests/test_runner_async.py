@@ -45,13 +45,13 @@ async def print_by_turns(name, other, count):
 @task
 async def wait_for_ever(name=None):
     if name: (HERE / name).write_text("x")
-    await asyncio.sleep(600)
+    await asyncio.sleep(FOREVER)
 
 @task
 async def swallow(name):
     (HERE / name).write_text("x")
     try:
-        await asyncio.sleep(600)
+        await asyncio.sleep(FOREVER)
     except asyncio.CancelledError:
         return "swallowed"
 
@@ -59,7 +59,7 @@ async def swallow(name):
 async def clean_up_badly(name):
     (HERE / name).write_text("x")
     try:
-        await asyncio.sleep(600)
+        await asyncio.sleep(FOREVER)
     finally:
         raise ValueError("while I cleaned up")
 
@@ -77,7 +77,7 @@ async def leave_from_a_task():
     return "still here"
 
 @task
-async def cancel_itself(): asyncio.current_task().cancel(); await asyncio.sleep(1)
+async def cancel_itself(): asyncio.current_task().cancel(); await asyncio.sleep(FOREVER)
 
 @task
 async def postpone(): raise Postpone(7)
@@ -88,7 +88,7 @@ async def give_a_set(): return {1}
 @task
 async def leave_a_task_behind():
     async def linger():
-        try: await asyncio.sleep(600)
+        try: await asyncio.sleep(FOREVER)
         finally: (HERE / "lingered").write_text("x")
     global left
     left = asyncio.create_task(linger())

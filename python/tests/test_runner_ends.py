@@ -25,6 +25,13 @@ class Mine(KeyError): pass
 @task
 def fail(): raise Mine("no")
 
+class Slow(Exception):
+    def __str__(self):
+        while True: time.sleep(0.01)
+
+@task
+def fail_slowly(): raise Slow
+
 @task
 def leave(code): sys.exit(code)
 
@@ -176,6 +183,17 @@ def test_without_a_count_of_failures_every_attempt_before_counts_as_one(runner: 
     assert runner.run("ends") == [["ends", "SUCCESSFUL"], ["fail", "FAILED"]]
 
 
+def test_an_exception_whose_text_never_ends_is_told_without_it(runner: Runner) -> None:
+    failure = runner.fail("fail_slowly")
+    assert failure["exception_class_path"] == "shop.tasks.Slow"
+    assert "shop.tasks.Slow" in failure["traceback"]
+    assert runner.run("two", [1, 2]) == [1, 2]
+
+
+def test_a_traceback_begins_in_the_handler(runner: Runner) -> None:
+    assert "gristmill" not in runner.fail("fail")["traceback"]
+
+
 def test_base_exceptions_are_not_retried_by_default(runner: Runner) -> None:
     failure = runner.fail("leave", [3], options={"max_attempts": 5})
     assert failure["exception_class_path"] == "builtins.SystemExit"
@@ -294,7 +312,7 @@ def test_a_runner_with_a_thread_left_behind_gives_its_jobs_back_and_ends(zygote:
     assert runner.expect("B") == second
     assert runner.next() is None
     assert zygote.exited()["status"] == 0
-    until(lambda: "task shop.tasks.leave_a_thread left threads running: left;" in zygote.errors())
+    until(lambda: "shop.tasks.leave_a_thread left threads running: left;" in zygote.errors())
 
 
 def test_daemons_and_executors_are_no_reason_to_end(runner: Runner) -> None:

@@ -5,9 +5,12 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gristmill.exceptions import TimedOut
+from gristmill.running.limits import CALL, Guard
 from tests.supervisor import Runner, Zygote, wait_for
 
 TASKS = """
@@ -31,13 +34,13 @@ def spin(name=None):
 @task
 def nap(name=None):
     touch(name)
-    time.sleep(600)
+    time.sleep(FOREVER)
 
 @task
 def swallow(name=None):
     touch(name)
     try:
-        time.sleep(600)
+        time.sleep(FOREVER)
     except BaseException as error:
         return type(error).__name__
 
@@ -45,7 +48,7 @@ def swallow(name=None):
 def only_exceptions(name=None):
     touch(name)
     try:
-        time.sleep(600)
+        time.sleep(FOREVER)
     except Exception:
         return "swallowed"
 
@@ -53,7 +56,7 @@ def only_exceptions(name=None):
 def postpone_instead(name=None):
     touch(name)
     try:
-        time.sleep(600)
+        time.sleep(FOREVER)
     except BaseException:
         raise Postpone(5)
 
@@ -61,7 +64,7 @@ def postpone_instead(name=None):
 def other_error(name=None):
     touch(name)
     try:
-        time.sleep(600)
+        time.sleep(FOREVER)
     except BaseException:
         raise ValueError("while I cleaned up")
 
@@ -148,6 +151,29 @@ def test_a_timeout_that_comes_as_the_handler_returns_changes_nothing(runner: Run
     # Else the timer has always been too early or too late to ask anything.
     assert set(ends) == {"D", "F"}
     assert runner.run("add", [1, 2]) == 3
+
+
+def test_nothing_is_raised_where_the_handler_has_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[float] = []
+    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: timers.append(seconds))
+    guard = Guard(lambda: None)
+    own, handlers = SimpleNamespace(f_code=CALL), SimpleNamespace(f_code=None)
+    # Between its last instruction and the moment at which the runner says that nothing may be raised any more.
+    guard.armed = True
+    guard._time_is_over(signal.SIGALRM, own)  # type: ignore[arg-type]
+    assert timers == [0.001]
+    # Nor in the middle of a frame on the socket.
+    guard.held = 1
+    guard._time_is_over(signal.SIGALRM, handlers)  # type: ignore[arg-type]
+    assert timers == [0.001, 0.001]
+    guard.held = 0
+    with pytest.raises(TimedOut):
+        guard._time_is_over(signal.SIGALRM, handlers)  # type: ignore[arg-type]
+    # Once is enough, and after the end is too late.
+    guard._time_is_over(signal.SIGALRM, handlers)  # type: ignore[arg-type]
+    guard.armed, guard.fired = False, None
+    guard._time_is_over(signal.SIGALRM, handlers)  # type: ignore[arg-type]
+    assert timers == [0.001, 0.001]
 
 
 def test_the_shortest_timeouts_end_the_job_and_not_the_runner(runner: Runner) -> None:

@@ -29,6 +29,12 @@ def say_much(count, text):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 @task
+def print_and_leave_a_transaction_open():
+    from django.db import transaction
+    sys.stderr.write("y" * 200_000)
+    transaction.atomic().__enter__()
+
+@task
 def fail_loudly():
     print("before")
     raise ValueError("no")
@@ -185,6 +191,13 @@ def test_a_gigabyte_costs_bounded_memory_and_keeps_its_ends(runner: Runner, zygo
     assert said["D"] - before < 100 * 1024
     # On the real stream it ends too; nobody needs to read it for the job to go on.
     assert (zygote.folder / "errors").stat().st_size < 1024 * 1024
+
+
+def test_what_is_logged_after_a_job_that_printed_much_is_still_shown(runner: Runner, zygote: Zygote) -> None:
+    runner.all_of("say_much", [200, "x" * 1023 + "\n"])
+    assert zygote.errors().count("left a transaction open") == 0
+    runner.all_of("print_and_leave_a_transaction_open")
+    until(lambda: "left a transaction open" in zygote.errors())
 
 
 def test_the_ends_are_those_of_what_was_printed(runner: Runner) -> None:

@@ -52,7 +52,7 @@ def make_and_fail(name):
 @task
 def make_and_wait(name):
     make.func(name)
-    time.sleep(600)
+    time.sleep(FOREVER)
 
 @task
 def make_and_postpone(name, how):
@@ -145,7 +145,7 @@ def backend_pid(): return run("select pg_backend_pid()")[0][0]
 def terminate(pid): run("select pg_terminate_backend(%s)", pid)
 
 @task
-def nap_in_the_database(): run("select pg_sleep(600)")
+def nap_in_the_database(): run("select pg_sleep(FOREVER)")
 
 @task
 def signals(): return [*seen]

@@ -13,7 +13,7 @@ from django.db import connection, models
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import NotSupportedError
 
-from gristmill import schema
+from gristmill import schema, statements as verbs
 from gristmill.binary import BinaryMissing, find_binary
 from gristmill.models import Job
 from gristmill.schema import dialect_of, set_wal, statements
@@ -127,6 +127,22 @@ def test_the_executable_prints_what_the_source_says(dialect, monkeypatch, tmp_pa
     monkeypatch.setattr(schema, "_SOURCE", tmp_path)
 
     assert [text.rstrip(";") for text in statements(dialect, "0001_initial")] == source
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "sqlite"])
+@pytest.mark.parametrize("verb", ["cancel", "hand_back", "hold", "pause", "prune", "release", "resume", "retry"])
+def test_the_executable_prints_each_verb_as_the_source_has_it(verb, dialect, monkeypatch, tmp_path):
+    try:
+        find_binary()
+    except BinaryMissing as missing:
+        pytest.skip(str(missing))
+    # Past the cache: the second must not be the first's answer.
+    ask = verbs.statements_of.__wrapped__
+    source = ask(dialect, verb)
+    monkeypatch.setattr(verbs, "_SOURCE", tmp_path)
+
+    assert ask(dialect, verb) == source
+    assert source
 
 
 @pytest.mark.django_db(transaction=True)

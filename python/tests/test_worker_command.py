@@ -171,6 +171,27 @@ def test_a_queues_retention_and_defaults_are_its_jobs(settings, queue_name, rete
     assert (job.options or {}).get("max_attempts") == (5 if retention else None)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"RETENTION": timedelta(seconds=-1)}, "['RETENTION'] must be a timedelta or a number of seconds"),
+        ({"RETENTION": float("inf")}, "['RETENTION'] must be a timedelta or a number of seconds"),
+        ({"QUEUES": {"mail": 3}}, "['QUEUES']['mail'] must be a dictionary under a queue's name, not 3"),
+        ({"QUEUES": {"mail": {"processes": 0}}}, "['processes'] must be a whole number from 1 to 1,024, not 0"),
+        ({"QUEUES": {"mail": {"poll_interval": 0}}}, "['poll_interval'] must be a number of seconds from 0.01 to"),
+        ({"QUEUES": {"mail": {"prefetch": 1}}}, "['QUEUES']['mail']['prefetch'] must be True or False, not 1"),
+        ({"QUEUES": {"mail": {"retention": -1}}}, "['retention'] must be a timedelta or a number of seconds"),
+    ],
+)
+def test_settings_of_queues_that_cannot_work_are_refused(handed_over, settings, options, sentence):
+    settings.TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "QUEUES": [], "OPTIONS": options}}
+
+    with pytest.raises(CommandError) as refused:
+        handed_over()
+
+    assert sentence in str(refused.value)
+
+
 def test_a_backend_of_any_queue_hands_over_what_is_said_of_all(handed_over, settings):
     reports = {"processes": 1, "prefetch": False, "poll_interval": 0.1}
     options = {"QUEUES": {**QUEUE_SETTINGS["QUEUES"], "reports": reports}, "RETENTION": 0}

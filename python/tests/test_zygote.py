@@ -222,10 +222,31 @@ def test_with_reload_a_broken_project_waits_for_the_next_change(tmp_path: Path) 
 
 def test_nothing_is_unpickled_and_nothing_is_imported_by_name() -> None:
     source = Path(__file__).parent.parent / "gristmill"
-    for name in ("zygote", "runner", "frame", "registry", "failure"):
-        text = (source / f"{name}.py").read_text()
+    modules = [f"{name}.py" for name in ("zygote", "runner", "frame", "registry", "failure", "alone", "import_failure")]
+    for name in [*modules, *(path.relative_to(source) for path in (source / "running").glob("*.py"))]:
+        text = (source / name).read_text()
         for word in ("pickle", "marshal", "eval(", "exec(", "import_string", "import_module", "__import__"):
-            assert word not in text, f"{word} in {name}.py"
+            assert word not in text, f"{word} in {name}"
+
+
+def test_an_alert_means_nothing_to_a_runner_that_runs_nothing(zygote: Zygote) -> None:
+    zygote.hello()
+    runner = zygote.ask_to_spawn()
+    # Perhaps before it is up, and of one that there is not.
+    zygote.alert(runner)
+    runner.number += 1
+    zygote.alert(runner)
+    runner.number -= 1
+    zygote.up(runner)
+    zygote.alert(runner)
+    assert runner.run("pid") == runner.pid
+
+
+def test_output_at_import_goes_to_the_real_streams(tmp_path: Path) -> None:
+    zygote = Zygote(tmp_path, "print('imported', file=sys.stderr)\n" + TASKS)
+    zygote.hello()
+    assert "imported\n" in zygote.errors()
+    zygote.close()
 
 
 def test_the_registry_needs_no_django() -> None:

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use gristmill_store::{Dialect, MIGRATIONS, operation};
+use gristmill_store::{Dialect, MIGRATIONS, operation, operations};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The migration's name; all of them when left out.
     name: Option<String>,
-    /// Print a verb instead: cancel, hold, release, retry, pause, resume or prune.
+    /// Print a verb that other programs carry out instead: cancel, hold, retry, …
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
     verb: Option<String>,
     /// For which database.
@@ -34,7 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     };
     let statements = match &arguments.verb {
         Some(verb) => operation(dialect, verb).ok_or_else(|| {
-            format!("there is no verb {verb:?} to print; there are: cancel, hold, release, retry, pause, resume, prune")
+            let known: Vec<_> = operations().collect();
+            format!("there is no verb {verb:?} to print; there are: {}", known.join(", "))
         })?,
         None => migration(dialect, arguments.name.as_deref())?,
     };

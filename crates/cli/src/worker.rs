@@ -51,7 +51,7 @@ async fn work(config: Config) -> Result<ExitCode, String> {
             return Ok(ExitCode::from(CRASHED));
         }
     };
-    announce(&config);
+    announce(&config, &pool);
     let worker = Worker::new(store, pool, config.engine_options());
     tokio::spawn(extend(worker.standing(), lease));
     match worker.run(stop).await {
@@ -69,12 +69,40 @@ async fn work(config: Config) -> Result<ExitCode, String> {
 async fn check(store: &Store) -> Result<(), String> {
     match store.open().await {
         Ok(_) => Ok(()),
+        Err(StoreError::Unavailable(why) | StoreError::Refused(why)) if is_for_good(&why) => Err(refusal(&why)),
         Err(StoreError::Unavailable(why)) => {
             warn!("the database is not there yet ({why}); the worker waits for it");
             Ok(())
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// What a server or a pooler before it says when it lets nobody in like this. A pooler says most of it with the same
+/// SQLSTATE as what passes, so the words decide.
+const REFUSALS: [&str; 8] = [
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "no such user",
+    "no such database",
+    "does not exist",
+    "startup parameter",
+    "does not support TLS",
+    "without TLS support",
+];
+
+fn is_for_good(why: &str) -> bool {
+    REFUSALS.iter().any(|words| why.contains(words))
+}
+
+fn refusal(why: &str) -> String {
+    let why = why.trim_start_matches("error returned from database: ");
+    let next = if why.contains("startup parameter") {
+        "a worker's session needs these settings, so give the worker a database alias that leads to the server itself"
+    } else {
+        "correct the DATABASES setting or the server's, and start the worker again"
+    };
+    format!("the database does not let the worker in: {why}; {next}")
 }
 
 fn pool_config(config: &Config) -> gristmill_pool::Config {
@@ -94,7 +122,7 @@ fn pool_config(config: &Config) -> gristmill_pool::Config {
     }
 }
 
-fn announce(config: &Config) {
+fn announce(config: &Config, pool: &Pool) {
     let queues = match &config.queues {
         Some(queues) => format!("queues {}", queues.join(", ")),
         None => "any queue".to_owned(),
@@ -104,7 +132,17 @@ fn announce(config: &Config) {
     } else {
         format!(" without {}", config.exclude_queues.join(", "))
     };
-    info!("serving {queues}{without} with {} runners; Ctrl-C stops it", config.processes());
+    let runners = match config.processes() {
+        1 => "1 runner".to_owned(),
+        many => format!("{many} runners"),
+    };
+    let at_once = config.concurrency.unwrap_or(ASYNC_JOBS);
+    let each = if pool.runs_async() && at_once > 1 {
+        format!(", up to {at_once} async jobs at once in each")
+    } else {
+        String::new()
+    };
+    info!("serving {queues}{without} with {runners}{each}; Ctrl-C stops it");
 }
 
 /// Each stop signal is one request; the engine knows what the second and third mean.
@@ -123,6 +161,32 @@ async fn extend(mut standing: watch::Receiver<Standing>, lease: watch::Sender<Op
         lease.send_replace(now.until.map(|until| Lease { worker_id: now.worker, until }));
         if standing.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waiting_cannot_mend_is_told_from_what_it_can() {
+        for why in [
+            "error returned from database: password authentication failed for user \"shop\"",
+            "error returned from database: database \"shop\" does not exist",
+            "error returned from database: unsupported startup parameter: options",
+            "error returned from database: no such database: shop",
+        ] {
+            assert!(is_for_good(why), "{why}");
+            assert!(!refusal(why).contains("error returned"), "{why}");
+        }
+        for why in [
+            "error communicating with database: Connection refused (os error 111)",
+            "error returned from database: the database system is starting up",
+            "error returned from database: sorry, too many clients already",
+            "error returned from database: server login has been failing, cached error: connect failed",
+        ] {
+            assert!(!is_for_good(why), "{why}");
         }
     }
 }

@@ -31,5 +31,5 @@ impl Place {
 
 #[tokio::test]
 async fn whichever_call_breaks_a_worker_gets_over_it() {
-    sweep::sweep(sweep::scenarios::some(), 8).await;
+    sweep::sweep(sweep::scenarios::some(), 16).await;
 }

@@ -46,6 +46,8 @@ pub(crate) struct Runner {
     pub(crate) to_measure: bool,
     /// When its memory was last looked at.
     pub(crate) measured: Instant,
+    /// The job that was over its limit of memory then.
+    pub(crate) over: Option<Key>,
     stream: UnixStream,
     parser: Parser,
     unsent: VecDeque<Unsent>,
@@ -83,6 +85,7 @@ impl Runner {
             kill_asked: None,
             to_measure: false,
             measured: Instant::now(),
+            over: None,
             stream,
             parser: Parser::default(),
             unsent: VecDeque::new(),

@@ -6,10 +6,11 @@ mod common;
 use std::collections::HashMap;
 
 use common::{Project, Worker, processes_of, returned};
-use gristmill_core::{JobId, Outcome};
+use gristmill_core::{JobId, Outcome, Reason};
 use gristmill_engine::Executor;
 
 const TASKS: &str = r#"
+import asyncio
 from pathlib import Path
 
 HERE = Path(__file__).parent.parent
@@ -35,6 +36,24 @@ def deadly(number):
 def wrecked(number):
     note(number)
     os.closerange(3, 4096)
+
+@task
+def late(number):
+    note(number)
+    time.sleep(600)
+
+@task
+async def async_quick(number): note(number)
+
+@task
+async def async_slow(number):
+    note(number)
+    await asyncio.sleep(0.08)
+
+@task
+async def async_deadly(number):
+    note(number)
+    os.kill(os.getpid(), 9)
 "#;
 
 /// A small linear congruential generator: the same mishaps in every run.
@@ -55,23 +74,36 @@ async fn every_job_ends_once_whatever_happens_to_its_runner() {
     config.max_jobs_per_runner = Some(50);
     let mut worker = Worker::start(config).await;
     let mut dice = Dice(7);
+    let mut newest = Vec::new();
     let mut jobs: HashMap<JobId, (usize, &str)> = HashMap::new();
     while jobs.len() < 1_500 {
         for _ in 0..dice.roll(30) {
             let task = match dice.roll(100) {
                 0 => "deadly",
                 1 => "wrecked",
-                2..6 => "slow",
+                2 => "async_deadly",
+                3 => "late",
+                4..8 => "slow",
+                8..20 => "async_slow",
+                20..40 => "async_quick",
                 _ => "quick",
             };
             let number = jobs.len();
-            jobs.insert(worker.run(task, &format!("[{number}]")), (number, task));
+            let options = if task == "late" { r#"{"timeout": 0.1}"# } else { "{}" };
+            let claimed = worker.run_with(task, &format!("[{number}]"), options);
+            jobs.insert(claimed.id, (number, task));
+            newest.push(claimed);
         }
         let enough = jobs.len().saturating_sub(usize::try_from(dice.roll(40)).unwrap());
         worker.until("enough have ended", |worker| worker.ended.len() >= enough).await;
         match dice.roll(12) {
             0..3 => worker.pool.recall(),
             3 => worker.pool.interrupt(),
+            4..7 => {
+                for job in newest.iter().rev().take(usize::try_from(dice.roll(10)).unwrap()) {
+                    worker.pool.cancel(job.id, job.token);
+                }
+            }
             _ => {}
         }
     }
@@ -90,11 +122,20 @@ async fn every_job_ends_once_whatever_happens_to_its_runner() {
         let ran = runs.get(number).copied().unwrap_or(0);
         match outcome {
             Outcome::HandedBack => assert_eq!(ran, 0, "{number} ({task}) was given back and ran"),
+            Outcome::Cancelled { how } if how == "before it started" => {
+                assert_eq!(ran, 0, "{number} ({task}) was cancelled before it started and ran");
+            }
             // Cut short between its start and its first line, perhaps.
-            Outcome::Interrupted => assert!(ran <= 1, "{number} ({task}) ran {ran} times"),
+            Outcome::Interrupted | Outcome::Cancelled { .. } => {
+                assert!(ran <= 1, "{number} ({task}) ran {ran} times");
+            }
+            Outcome::Crashed { .. } if task.starts_with("async") => {
+                assert!(ran <= 1, "{number} ({task}) ran {ran} times");
+            }
             Outcome::Crashed { .. } => {
                 assert!(ran == 1 && matches!(*task, "deadly" | "wrecked"), "{number} ({task}) crashed");
             }
+            Outcome::Failed { reason: Reason::Timeout, .. } => assert!(ran <= 1 && *task == "late"),
             other => assert!(ran == 1 && *other == returned("null"), "{number} ({task}): {other:?}"),
         }
     }

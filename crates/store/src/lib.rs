@@ -33,7 +33,7 @@ pub use session::Session;
 pub use settings::{Settings, Synchronous};
 pub use store::Store;
 pub use verbs::enqueue::{Enqueued, NewJob, UniqueUntil};
-pub use verbs::operate::{Acted, operation};
+pub use verbs::operate::{Acted, operation, operations};
 pub use verbs::promote::Promoted;
 pub use verbs::register::NewWorker;
 pub use wake_ups::WakeUps;

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gristmill.commands.durations import seconds_of
+from gristmill.commands.durations import MOST_DAYS, seconds_of
 
 
 class Number(NamedTuple):
@@ -52,6 +52,8 @@ LISTS = {
 }
 LABEL = "A name for people; {pid} and {host} are replaced (default: {host}-{pid})."
 
+#: What OPTIONS["QUEUES"] may say of a queue.
+QUEUE_KEYS = ("defaults", "poll_interval", "prefetch", "processes", "retention")
 #: How long finished jobs are kept where nothing else is said, in seconds.
 RETENTION = 14 * 86_400.0
 
@@ -104,6 +106,34 @@ def option_errors(wanted: Any, name_of: Any = repr) -> Iterator[str]:
         yield f"{name_of('label')} must be 1 to 200 printable characters, not {label!r}"
 
 
+def queue_errors(options: dict[str, Any]) -> Iterator[str]:
+    """Yields one sentence for each thing that is wrong with OPTIONS["QUEUES"] and OPTIONS["RETENTION"]."""
+    retention = options.get("RETENTION")
+    if retention is not None and not is_retention(retention):
+        yield f"['RETENTION'] must be {RETENTION_BOUNDS}, not {retention!r}"
+    queues = options.get("QUEUES", {})
+    if not isinstance(queues, dict):
+        yield f"['QUEUES'] must be a dictionary of queue names, not {queues!r}"
+        return
+    for queue_name, wanted in queues.items():
+        where = f"['QUEUES'][{queue_name!r}]"
+        if not isinstance(queue_name, str) or not queue_name or not isinstance(wanted, dict):
+            yield f"{where} must be a dictionary under a queue's name, not {wanted!r}"
+            continue
+        for name in sorted(set(wanted) - set(QUEUE_KEYS), key=str):
+            yield f"{where} has an unknown key {name!r}; the keys are {', '.join(QUEUE_KEYS)}"
+        for name in ("processes", "poll_interval"):
+            value = wanted.get(name)
+            if value is not None and not is_within(value, NUMBERS[name]):
+                yield f"{where}['{name}'] must be {bounds_of(NUMBERS[name])}, not {value!r}"
+        if not isinstance(wanted.get("prefetch", True), bool):
+            yield f"{where}['prefetch'] must be True or False, not {wanted['prefetch']!r}"
+        if wanted.get("retention") is not None and not is_retention(wanted["retention"]):
+            yield f"{where}['retention'] must be {RETENTION_BOUNDS}, not {wanted['retention']!r}"
+        if not isinstance(wanted.get("defaults", {}), dict):
+            yield f"{where}['defaults'] must be a dictionary of task options, not {wanted['defaults']!r}"
+
+
 def queue_settings(options: dict[str, Any], served: list[str] | None, excluded: list[str]) -> dict[str, Any]:
     """Returns what the engine is told of the queues that it serves, and for how long finished jobs are kept."""
     queues: dict[str, dict[str, Any]] = {
@@ -118,6 +148,15 @@ def queue_settings(options: dict[str, Any], served: list[str] | None, excluded: 
         "poll_intervals": [float(wanted["poll_interval"]) for wanted in queues.values() if wanted.get("poll_interval")],
         "retention": RETENTION if retention is None else retention,
     }
+
+
+RETENTION_BOUNDS = f"a timedelta or a number of seconds, from 0 to {MOST_DAYS:,} days"
+
+
+def is_retention(value: object) -> bool:
+    """Tells whether a value is a length of time that finished jobs may be kept for."""
+    seconds = seconds_of(value)
+    return seconds is not None and 0 <= seconds <= MOST_DAYS * 86_400
 
 
 def bounds_of(number: Number) -> str:

@@ -168,6 +168,8 @@ class Stream(io.TextIOBase):
                 self._send(record, text[:end])
 
     def _send(self, record: Record, text: str) -> None:
+        if record.room <= 0:
+            return
         record.room -= len(text)
         if record.room <= 0:
             text = f"{text}\n{FULL}"

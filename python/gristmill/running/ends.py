@@ -26,6 +26,7 @@ SUCCESSFUL, FINALLY_FAILED = TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILE
 # A result of this kind is its own JSON value; no need to read back what was written.
 SCALARS = frozenset({type(None), bool, int, float, str})
 MAX_CLASSES = 100
+OWN = ("gristmill.runner", "gristmill.running.")
 
 
 def encoded(value: Any, attempt: Attempt) -> tuple[str, Any]:
@@ -42,6 +43,8 @@ def said_before(attempt: Attempt, record: capture.Record) -> bytes:
     if record.used:
         capture.flush()
         frames += pack_job(OUTPUT, attempt.job, attempt.token, record.text().encode())
+        # What is logged from here on is not the handler's, and not held against what it may print.
+        record.clear()
     return frames
 
 
@@ -78,6 +81,7 @@ def fail(attempt: Attempt, reason: str, error: BaseException) -> tuple[bytes, bo
 
     Asks the task's own backoff function if there is one, which may use the database.
     """
+    leave_out_the_runner(error)
     path, trace = describe(error)
     classes = classes_of(error)
     advice = None
@@ -92,6 +96,16 @@ def fail(attempt: Attempt, reason: str, error: BaseException) -> tuple[bytes, bo
             assign(attempt.result, "status", FINALLY_FAILED)
     told = {"reason": reason, "exception_class_path": path, "traceback": trace, "classes": classes, "advice": advice}
     return pack_job(FAILED, attempt.job, attempt.token, dumps(told).encode()), final
+
+
+def leave_out_the_runner(error: BaseException) -> None:
+    """Has a traceback begin where the handler does."""
+    step = error.__traceback__
+    while step is not None and step.tb_frame.f_globals.get("__name__", "").startswith(OWN):
+        step = step.tb_next
+    # All of it is the runner's where the handler has returned what JSON cannot hold.
+    if step is not None:
+        error.__traceback__ = step
 
 
 def classes_of(error: BaseException) -> list[str]:

@@ -43,6 +43,9 @@ class Runner(Protocol):
     def next_async(self) -> Attempt | None:
         """Takes and starts the next job if that is an async one."""
 
+    def words_for(self, attempt: Attempt, reason: str, error: BaseException) -> tuple[bytes, bool]:
+        """Returns the frame of a failure, and whether no retry follows."""
+
     def flush(self) -> None:
         """Sends what has been said."""
 
@@ -64,7 +67,6 @@ class EventLoop:
 
     def run(self) -> None:
         """Runs async jobs as they come until none runs; raises WorkerGone."""
-        asyncio.set_event_loop(self.loop)
         self.loop.add_reader(self.runner.descriptor, self._readable)
         try:
             self._start()
@@ -78,7 +80,6 @@ class EventLoop:
                 self._end_what_is_left()
         finally:
             self.loop.remove_reader(self.runner.descriptor)
-            asyncio.set_event_loop(None)
         if self.gone:
             raise self.gone
 
@@ -99,11 +100,12 @@ class EventLoop:
     def _readable(self) -> None:
         self._guarded(self.runner.receive_now)
         self._start()
-        # What was given back, or never started.
-        self._guarded(self.runner.flush)
 
     def _start(self) -> None:
         self._guarded(self._start_all)
+        if self.runner.unsent and not self.flushing:
+            # What was given back, or never started.
+            self._guarded(self.runner.flush)
         if not self.running or self.gone:
             self.loop.stop()
 
@@ -174,7 +176,7 @@ class EventLoop:
             if asks_its_task(attempt):
                 end, final = await sync_to_async(ends.fail)(attempt, reason, error)
             else:
-                end, final = ends.fail(attempt, reason, error)
+                end, final = self.runner.words_for(attempt, reason, error)
             self._say(attempt, end)
             if final:
                 # Sent here, where Django's own receiver finds the exception for the log.
@@ -218,7 +220,10 @@ class EventLoop:
         )
         for task in left:
             task.cancel()
-        self.loop.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+        try:
+            self.loop.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+        except BaseException:
+            logger.exception("an asyncio task that an async job has left raised this")
 
 
 def reason_for(error: BaseException, attempt: Attempt) -> str | None:

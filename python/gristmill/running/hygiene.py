@@ -15,8 +15,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.utils import timezone, translation
 
-from gristmill.running.attempt import Attempt
-
 logger = logging.getLogger("gristmill")
 
 # What threading.active_count() counts, without its lock.
@@ -39,8 +37,8 @@ class Hygiene:
         self.context = copy_context()
         self.threads = len(active)
 
-    def restore(self, attempt: Attempt) -> bool:
-        """Puts right what a sync task has changed; False when this process should not run another."""
+    def restore(self, task: Any) -> bool:
+        """Puts right what a task has changed; False when this process should not run another."""
         # Unchanged, the two are one object inside: cheaper than asking each variable.
         if copy_context() != self.context:
             translation.deactivate()
@@ -50,17 +48,17 @@ class Hygiene:
             for number, handler in zip(SIGNALS, self.handlers, strict=True):
                 signal.signal(number, handler)
         if len(active) != self.threads:
-            return self._threads_are_known(attempt)
+            return self._threads_are_known(task)
         return True
 
-    def _threads_are_known(self, attempt: Attempt) -> bool:
+    def _threads_are_known(self, task: Any) -> bool:
         left = leftover_threads()
         self.threads = len(active)
         if not left:
             return True
         logger.error(
-            "task %s left threads running: %s; this process ends, as they may still be at work. Join them in the task",
-            attempt.request.get("task"),
+            "%s left threads running: %s; this process ends, as they may still be at work. Join them in the task",
+            getattr(task, "module_path", task),
             ", ".join(sorted(left)),
         )
         return False
@@ -120,7 +118,7 @@ def prepare_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     wrapper: Any = connection
     if wrapper.transaction_mode is None:
         wrapper.transaction_mode = "IMMEDIATE"
-    if connection.settings_dict["OPTIONS"].get("timeout", 5) < BUSY:
+    if connection.settings_dict["OPTIONS"].get("timeout", 5.0) < BUSY:
         connection.connection.execute(f"pragma busy_timeout = {BUSY * 1000}")
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -28,7 +29,13 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 # Seconds until the next look, and the longest that a timer takes.
 AGAIN = 0.001
 LONGEST = 366 * 24 * 3600.0
+# Seconds for telling what went wrong.
+PATIENCE = 2
 SIGNALS = (signal.SIGALRM, signal.SIGUSR1)
+
+
+class TookTooLong(BaseException):
+    """What went wrong cannot be told in a reasonable time."""
 
 
 class Guard:
@@ -41,6 +48,9 @@ class Guard:
         # How deep the main thread is in code that must not be left half-done.
         self.held = 0
         self.limited = False
+        self.is_impatient = False
+        # The last failure could not be told in time, so Django's log should not wait for it either.
+        self.was_slow = False
         self.timeout: float | None = None
         self.memory: tuple[int, int] | None = None
         # What is to be raised, and what has been.
@@ -70,6 +80,18 @@ class Guard:
             self.armed = False
             if self.limited:
                 self._lift()
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Raises TookTooLong in what is done meanwhile: an exception's own text may never end."""
+        self.is_impatient = True
+        # Again and again: what formats exceptions swallows what their text raises, and asks once more.
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
+        try:
+            yield
+        finally:
+            self.is_impatient = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def cancel(self) -> None:
         """Has the handler that runs, or is about to, end as cancelled."""
@@ -117,6 +139,9 @@ class Guard:
             self.memory = None
 
     def _time_is_over(self, number: int, frame: FrameType | None) -> None:
+        if self.is_impatient:
+            self.was_slow = True
+            raise TookTooLong(f"stopped after {PATIENCE} s")
         if self.armed:
             self._raise_in(frame, self.due or TimedOut(f"it ran longer than its timeout of {self.timeout or 0:g} s"))
 

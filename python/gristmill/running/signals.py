@@ -6,6 +6,8 @@ import logging
 import weakref
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
 from gristmill.compat import TaskResult
 from gristmill.failure import class_path
 
@@ -25,10 +27,8 @@ async def announce_async(sent: Any, sender: type, result: TaskResult[..., Any]) 
     if only_logs(sent):
         announce(sent, sender, result)
         return
-    try:
-        await sent.asend_robust(sender=sender, task_result=result)
-    except BaseException as error:
-        logger.exception("job %s: a signal receiver raised %s", result.id, class_path(error))
+    # Not asend_robust(), whose receivers do not see the exception that is being handled on every version.
+    await sync_to_async(announce)(sent, sender, result)
 
 
 def only_logs(sent: Any) -> bool:

@@ -65,7 +65,11 @@ impl Actor {
         let Some(used) = runner.pid.and_then(resident) else { return };
         let limited = runner.started().iter().filter_map(|running| Some((running.held.asks.memory?, running.held.key)));
         let over = limited.filter(|(most, _)| used > *most).min_by_key(|(most, _)| *most);
-        if let Some((most, key)) = over {
+        // One that is just over its limit has perhaps noticed by itself: it has until the next look to say so.
+        let again = std::mem::replace(&mut runner.over, over.map(|(_, key)| key));
+        if let Some((most, key)) = over
+            && (again == Some(key) || used - most > most / 4)
+        {
             return self.kill(index, Killed::For(key, out_of_memory(used, most)));
         }
         let most = self.config.max_runner_memory_mb.map(|mebibytes| mebibytes.saturating_mul(MEBIBYTE));

@@ -27,6 +27,7 @@ asks![
     enqueuers_of_one_key_make_one_job,
     two_who_enqueue_many_keys_never_lock_each_other_out,
     the_end_of_a_job_waits_for_nobody_who_wants_its_key,
+    neither_claim_nor_end_waits_for_who_takes_an_expired_key_over,
 ];
 
 fn one_key(key: &str, id: JobId) -> Vec<(String, JobId)> {
@@ -297,4 +298,35 @@ async fn the_end_of_a_job_waits_for_nobody_who_wants_its_key(fixture: &dyn Fixtu
         number(&mut first, "select count(*) from gristmill_ready").await,
         i64::try_from(ready + 2).expect("few")
     );
+}
+
+async fn neither_claim_nor_end_waits_for_who_takes_an_expired_key_over(fixture: &dyn Fixture) {
+    let mut first = session(fixture).await;
+    if first.dialect() == Dialect::Sqlite {
+        return; // One writer at a time.
+    }
+    let worker = worker(&mut first).await;
+    for (until, claims_first) in [(UniqueUntil::Finished, true), (UniqueUntil::Started, false)] {
+        let old = unique("k", until);
+        first.enqueue(std::slice::from_ref(&old)).await.expect("enqueues");
+        expire(&mut first).await;
+        let running = if claims_first { Some(claim_one(&mut first, worker).await) } else { None };
+        let mut second = session(fixture).await;
+        second.begin().await.expect("begins");
+        let new = NewJob { run_after: Some(at(60)), ..unique("k", until) };
+        let binds = [json(&[&new]), second.now()];
+        second.run(&ENQUEUE, &binds).await.expect("takes the key over");
+
+        match &running {
+            Some(claimed) => {
+                let accepted = first.finish(&[ended(claimed, success())]).await.expect("does not wait");
+                assert_eq!(accepted, [(old.id, claimed.token)]);
+            }
+            None => assert_eq!(claim_one(&mut first, worker).await.id, old.id),
+        }
+        second.end(Ok(())).await.expect("commits");
+
+        assert_eq!(keys(&mut first).await, one_key("k", new.id));
+        first.cancel(&[new.id], "ann").await.expect("cancels");
+    }
 }

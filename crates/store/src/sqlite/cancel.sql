@@ -86,8 +86,16 @@ where job_id in (
     and (expires_at is null or expires_at > coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'));
 
 delete from gristmill_control
-where job_id in (select replace(lower(value), '-', '') from json_each(?1))
-    and exists (select 1 from gristmill_result as result where result.id = gristmill_control.job_id);
+where job_id in (
+        select result.id
+        from gristmill_result as result
+        where result.id in (select replace(lower(value), '-', '') from json_each(?1))
+            and (
+                exists (select 1 from gristmill_ready as ready where ready.id = result.id)
+                or exists (select 1 from gristmill_scheduled as scheduled where scheduled.id = result.id)
+                or exists (select 1 from gristmill_waiting as waiting where waiting.id = result.id)
+            )
+    );
 
 insert into gristmill_action (id, job_id, verb, token, actor, acted_at)
 select lower(hex(randomblob(16))), found.id, 'cancel', found.token, ?2, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')

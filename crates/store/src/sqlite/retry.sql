@@ -71,7 +71,13 @@ order by result.id;
 
 delete from gristmill_control
 where job_id in (select replace(lower(value), '-', '') from json_each(?1))
-    and exists (select 1 from gristmill_ready as ready where ready.id = gristmill_control.job_id);
+    and exists (
+        select 1
+        from gristmill_result as result
+        cross join gristmill_ready as ready
+        where result.id = gristmill_control.job_id
+            and ready.id = result.id
+    );
 
 delete from gristmill_result
 where id in (select replace(lower(value), '-', '') from json_each(?1))

@@ -17,7 +17,7 @@ const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
 pub(crate) const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 
 pub(crate) static FINISH: Sql = sql!("finish");
-static HAND_BACK: Sql = sql!("hand_back");
+pub(crate) static HAND_BACK: Sql = sql!("hand_back");
 
 impl Session {
     /// Ends these attempts and says which of them it accepted. One that is missing from the answer was

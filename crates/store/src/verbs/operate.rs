@@ -4,7 +4,7 @@ use gristmill_core::{JobId, Token};
 
 use crate::row::Fields;
 use crate::statement::{Sql, split, sql};
-use crate::verbs::finish::storable;
+use crate::verbs::finish::{HAND_BACK, storable};
 use crate::verbs::json;
 use crate::verbs::prune::PRUNE;
 use crate::{Bind, Dialect, Result, Row, Session};
@@ -27,19 +27,26 @@ static RETRY: Sql = sql!("retry");
 static PAUSE: Sql = sql!("pause");
 static RESUME: Sql = sql!("resume");
 
-/// The statements of a verb that people's programs carry out on a connection of their own: `cancel`, `hold`, `release`,
-/// `retry`, `pause`, `resume`, `prune`. Each file says what its binds are.
+/// The verbs that other programs carry out on a connection of their own. Each file says what its binds are.
+static OPERATIONS: [(&str, &Sql); 8] = [
+    ("cancel", &CANCEL),
+    ("hand_back", &HAND_BACK),
+    ("hold", &HOLD),
+    ("pause", &PAUSE),
+    ("prune", &PRUNE),
+    ("release", &RELEASE),
+    ("resume", &RESUME),
+    ("retry", &RETRY),
+];
+
+/// The names of the verbs that other programs carry out on a connection of their own.
+pub fn operations() -> impl Iterator<Item = &'static str> {
+    OPERATIONS.iter().map(|(name, _)| *name)
+}
+
+/// The statements of such a verb, in order, all with the same binds.
 pub fn operation(dialect: Dialect, name: &str) -> Option<Vec<&'static str>> {
-    let sql = match name {
-        "cancel" => &CANCEL,
-        "hold" => &HOLD,
-        "release" => &RELEASE,
-        "retry" => &RETRY,
-        "pause" => &PAUSE,
-        "resume" => &RESUME,
-        "prune" => &PRUNE,
-        _ => return None,
-    };
+    let (_, sql) = OPERATIONS.iter().find(|(known, _)| *known == name)?;
     Some(split(sql.text(dialect)).collect())
 }
 

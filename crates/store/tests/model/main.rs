@@ -39,7 +39,7 @@ fn sqlite_holds_what_the_model_holds() {
     std::fs::create_dir_all(&directory).expect("a directory of its own");
     let store = Store::new(Settings::sqlite(directory.join("db.sqlite3"))).expect("settings");
 
-    let answer = compare(&store, cases("GRISTMILL_MODEL_CASES_SQLITE", 150));
+    let answer = compare(&store, cases("GRISTMILL_MODEL_CASES_SQLITE", 100));
 
     std::fs::remove_dir_all(&directory).expect("removes");
     answer.expect("the tables hold what the model holds");
@@ -52,7 +52,7 @@ fn postgres_holds_what_the_model_holds() {
     administer(&server, format!("create database {name}"));
     let store = Store::new(Settings::from_url(&server.url_of(&name)).expect("a URL")).expect("settings");
 
-    let answer = compare(&store, cases("GRISTMILL_MODEL_CASES_POSTGRES", 40));
+    let answer = compare(&store, cases("GRISTMILL_MODEL_CASES_POSTGRES", 25));
 
     administer(&server, format!("drop database {name} with (force)"));
     answer.expect("the tables hold what the model holds");
@@ -96,8 +96,11 @@ fn compare(store: &Store, cases: u32) -> Result<(), String> {
     });
     answer.map_err(|error| match error {
         TestError::Fail(why, ops) => {
-            let steps: Vec<_> = ops.iter().filter(|op| !matches!(op, Op::Nothing)).collect();
-            format!("seed {seed}: {why}\nafter {steps:#?}")
+            // Nothing after the step that fails matters.
+            let enough = (1..=ops.len())
+                .find(|&end| runtime.block_on(async { case.lock().await.run(&ops[..end]).await }).is_err());
+            let steps = ops[..enough.unwrap_or(ops.len())].iter().filter(|op| !matches!(op, Op::Nothing));
+            format!("seed {seed}: {why}\nafter {:?}", steps.collect::<Vec<_>>())
         }
         TestError::Abort(why) => format!("seed {seed}: {why}"),
     })
@@ -154,7 +157,7 @@ impl Case {
             self.step(op).await.map_err(|why| format!("step {step}, {op:?}: {why}"))?;
             let (found, expected) = (Picture::take(&mut *self.tables).await, self.plain.picture());
             if found != expected {
-                return Err(format!("step {step}, {op:?}: the tables hold {found:#?}, the model {expected:#?}"));
+                return Err(format!("step {step}, {op:?}: {}", found.unlike(&expected)));
             }
         }
         Ok(())

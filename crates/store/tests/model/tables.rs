@@ -98,6 +98,28 @@ impl Picture {
     }
 }
 
+impl Picture {
+    /// What differs, in the tables and in the model.
+    pub(crate) fn unlike(&self, model: &Self) -> String {
+        let mine = |place: &&(JobId, Standing)| !model.places.contains(*place);
+        let theirs = |place: &&(JobId, Standing)| !self.places.contains(*place);
+        let tables: Vec<_> = self.places.iter().filter(mine).collect();
+        let model_has: Vec<_> = model.places.iter().filter(theirs).collect();
+        format!(
+            "places {tables:?}, in the model {model_has:?}; keys {:?} and {:?}; wishes {:?} and {:?}; written {:?} and {:?}; \
+             {} jobs and {}",
+            self.keys,
+            model.keys,
+            self.wishes,
+            model.wishes,
+            self.written,
+            model.written,
+            self.jobs.len(),
+            model.jobs.len()
+        )
+    }
+}
+
 /// Empties every table, for the next case.
 pub(crate) async fn clear(connection: &mut dyn Connection) {
     for statement in [

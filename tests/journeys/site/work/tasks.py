@@ -96,7 +96,7 @@ def beget(generations: int) -> None:
             beget.enqueue(generations - 1)
 
 
-@gristmill.task(takes_context=True, transactional=True)
+@gristmill.task(takes_context=True, transactional=True, max_attempts=20, backoff=gristmill.Constant(0.2))
 def leave_a_mark(context: TaskContext[Any, Any], milliseconds: int = 0) -> int:
     """Writes one row in the transaction that ends the job; gives its process id back."""
     write_down(context, "start")
