@@ -26,7 +26,7 @@ from gristmill.backend import GristmillBackend
 from gristmill.calling import Raised, call
 from gristmill.compat import AnyTask, InvalidTaskBackend, task_backends
 from gristmill.frame import JOB
-from gristmill.host import Host, HostGone, borrowed, plain
+from gristmill.host import Host, borrowed, plain
 from gristmill.insert import raise_if_tables_missing
 from gristmill.lent import Guard, Lent
 from gristmill.running import attempt as running
@@ -171,11 +171,8 @@ class Conversation:
                 if kind == b"E":
                     return self._end(json.loads(payload))
                 self._answer(kind, payload)
-        except HostGone:
-            self._clean_up()
-            raise
         except BaseException:
-            self._roll_back()
+            self._clean_up()
             raise
 
     def _end(self, end: dict[str, Any]) -> dict[str, Any]:
@@ -227,22 +224,19 @@ class Conversation:
         self.raised = None
         self.host.say(b"." if self.interrupt.came or self.error is not None else b">")
 
-    def _roll_back(self) -> None:
-        """Leaves the connection as it was found, where it still can be used."""
+    def _clean_up(self) -> None:
+        """Leaves the connection as it was found and puts back the job that was open, as far as the database lets us."""
         with contextlib.suppress(Exception):
             self.lent.rollback()
         if self.guard is not None:
             with contextlib.suppress(Exception):
                 self.guard.close(keep=False)
-
-    def _clean_up(self) -> None:
-        """Puts back the job that was open when the host died."""
-        self._roll_back()
         if self.open is not None:
-            job, token = JOB.unpack(self.open)
             with contextlib.suppress(Exception):
-                returned = json.dumps([{"id": job.hex(), "token": token}])
-                carry_out(self.lent.connection, "hand_back", [returned])
+                job, token = JOB.unpack(self.open)
+                self.lent.begin()
+                carry_out(self.lent.connection, "hand_back", [json.dumps([{"id": job.hex(), "token": token}])])
+                self.lent.commit()
 
 
 class Interrupt:
@@ -254,9 +248,9 @@ class Interrupt:
         self.passing_on = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Takes note; a handler that runs is interrupted as ever."""
-        self.came = True
-        if self.passing_on:
+        """Takes note; a handler that runs is interrupted as ever, and whoever insists is obeyed."""
+        insists, self.came = self.came, True
+        if self.passing_on or insists:
             self.previous(number, frame)
 
     @contextlib.contextmanager

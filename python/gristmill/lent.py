@@ -98,7 +98,7 @@ class Guard:
         """Ends it: what the handler wrote stays, or not."""
         self.waits = False
         for savepoint in reversed(self.savepoints):
-            savepoint.close(keep=keep or not self.transactional)
+            savepoint.close(keep=keep)
         self.savepoints = []
         if self.atomic is not None:
             entered, self.atomic = self.atomic, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from django.db import connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
 from django.utils import timezone as django_timezone
 
-from gristmill import host, registry
+from gristmill import host, inline, registry
 from gristmill.compat import TaskResultStatus
 from gristmill.models import Attempt, Job, RunningRow, Worker
 from gristmill.testing import TooManyJobs, clock, enqueued, run_jobs
@@ -165,6 +164,27 @@ class Both:
             run_jobs()
         assert (state_of(result), state_of(other)) == ("failed", "ready")
         assert signal.getsignal(signal.SIGINT) is before
+
+    def test_ctrl_c_between_two_steps_leaves_the_next_job_where_it_was(self) -> None:
+        result = worked.note.enqueue("never")
+        run, pressed = inline.Lent.run, []
+
+        def press_and_run(lent: inline.Lent, statements: list[str], binds: list[Any]) -> Any:
+            if not pressed:
+                pressed.append(os.kill(os.getpid(), signal.SIGINT))
+            return run(lent, statements, binds)
+
+        with mock.patch.object(inline.Lent, "run", press_and_run), pytest.raises(KeyboardInterrupt):
+            run_jobs()
+        assert state_of(result) == "ready"
+        assert not Attempt.objects.exists()
+
+    def test_whatever_goes_wrong_in_here_leaves_no_job_running(self) -> None:
+        result = worked.note.enqueue("tea")
+        with mock.patch.object(inline, "call", side_effect=MemoryError), pytest.raises(MemoryError):
+            run_jobs()
+        assert state_of(result) == "ready"
+        assert run_jobs().successful == 1
 
     def test_a_result_that_is_not_json_fails_the_job(self) -> None:
         result = worked.unsayable.enqueue()
@@ -326,13 +346,17 @@ def test_a_clock_stops_at_a_whole_millisecond_and_moves_when_told() -> None:
 def test_a_fork_has_a_host_of_its_own_and_leaves_its_parents_alone() -> None:
     run_jobs()
     (idle,) = host._idle
+    pipes = idle.input.fileno(), idle.output.fileno()
     child = os.fork()
     if not child:
-        # Nothing of pytest's or the database's is to run in here.
-        status = 1
-        with contextlib.suppress(BaseException), host.borrowed() as own:
-            status = 0 if own.process.pid != idle.process.pid else 2
-        os._exit(status)
+        # Nothing of pytest's or the database's is to run in here. Held open, a pipe would keep the host alive.
+        closed = 0
+        for pipe in pipes:
+            try:
+                os.fstat(pipe)
+            except OSError:
+                closed += 1
+        os._exit(0 if closed == 2 and not host._idle else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert idle.is_alive()
     worked.note.enqueue("tea")

@@ -13,7 +13,8 @@ INI = "[pytest]\nDJANGO_SETTINGS_MODULE = settings\npythonpath = .\n"
 
 
 def project_of(folder: Path) -> Project:
-    return Project(folder, [*blocks("README.md"), *blocks(PAGE)])
+    settings = [block for block in blocks("README.md") if block.place == "settings.py"]
+    return Project(folder, [*settings, *blocks(PAGE)])
 
 
 def test_the_pages_tests_pass_under_djangos_runner(tmp_path: Path) -> None:
