@@ -98,10 +98,12 @@ impl Claimed {
         f64::from(u32::try_from((bits ^ (bits >> 31)) >> 32).unwrap_or(0)) / 4_294_967_296.0
     }
 
-    /// Whether it was claimed when it was too old to start, by the database's clock.
+    /// Whether it was claimed when it was too old to start, by the database's clock. One that has started before, and is
+    /// tried again, does not expire any more.
     pub fn is_expired(&self, options: &Options) -> bool {
         match &options.expires {
             None => false,
+            Some(_) if self.started_at.is_some() => false,
             Some(Expiry::At(moment)) => *moment <= self.claimed_at,
             Some(Expiry::After(seconds)) => {
                 let limit = bounded(*seconds).as_micros();

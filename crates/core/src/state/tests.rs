@@ -157,6 +157,15 @@ fn a_job_expires_by_the_databases_clock_alone() {
 }
 
 #[test]
+fn a_job_that_has_started_once_does_not_expire_between_its_attempts() {
+    let mut job = claimed(Counts::default());
+    let options = Options { expires: Some(Expiry::After(1.0)), ..Options::default() };
+    assert!(job.is_expired(&options));
+    job.started_at = Some(Moment("2026-01-01 00:00:00.500000".into()));
+    assert!(!job.is_expired(&options));
+}
+
+#[test]
 fn persisted_options_read_back_as_they_were_meant() {
     let json = r#"{"max_attempts": null, "backoff": {"kind": "linear", "step": 2}, "retry_on": ["app.Busy"],
         "on_crash": "fail", "expires": "2026-01-01 00:00:00.000000", "unique": {"someone": "else's"}}"#;
