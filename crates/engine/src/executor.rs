@@ -15,7 +15,7 @@ pub trait Executor: Send {
     /// How many more jobs it would take now: idle runners, and a small prefetch where jobs are short.
     fn room(&self) -> usize;
 
-    /// Takes jobs over, in order. Never blocks; never more than [`Executor::room`] at once.
+    /// Takes jobs over, in order. Never blocks; never more than there was [`Executor::room`] for when they were claimed.
     fn start(&mut self, jobs: Vec<Claimed>);
 
     /// Waits until something happened and appends it to `into`. Cancel safe.

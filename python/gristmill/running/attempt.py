@@ -119,8 +119,8 @@ class Attempt:
 
     @property
     def asks_for_its_past(self) -> bool:
-        """Tells whether there can have been attempts before this one."""
-        return bool(self.token > 1 or self.request["attempt"] > 1)
+        """Tells whether it has started before: what was only claimed and given back has no past."""
+        return self.request["started_at"] is not None
 
     def learn_its_past(self) -> None:
         """Asks the backend for the errors so far and for who worked on the job; needs the database."""

@@ -59,14 +59,14 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.found_nothing = false;
             self.lookout.claimed();
         }
-        // The lease may have passed, or a stop been asked for, while the answer was on its way.
+        // The lease may have passed, or a stop been asked for, while the answer was on its way. That there is less room
+        // than when it was sent, because some job turned out longer, is no reason to give back what may start in a moment.
         let may_start = worker == self.worker && self.standing.borrow().holds(now) && !self.leaving.has_begun();
-        let room = if may_start { self.executor.room() } else { 0 };
         let mut starting = Vec::with_capacity(claimed.len());
         for job in claimed {
             if is_expired(&job) {
                 self.unwritten.push(Attempt::unstarted(job, Outcome::Expired), None, None);
-            } else if starting.len() < room && self.held.take_in(&job, now) {
+            } else if may_start && self.held.take_in(&job, now) {
                 self.events.claimed(&job);
                 starting.push(job);
             } else {
