@@ -117,6 +117,9 @@ def audit(tally: Tally) -> None:
 
 def rust(tally: Tally) -> None:
     """Every crate's tests: the store's ask both databases, the pool's start Python processes."""
+    # As many made-up histories as make a difference; by itself the test is content with a few.
+    os.environ.setdefault("GRISTMILL_MODEL_CASES_SQLITE", "2000")
+    os.environ.setdefault("GRISTMILL_MODEL_CASES_POSTGRES", "300")
     cargo_test(tally, "rust: tests", "--workspace")
 
 
