@@ -171,7 +171,7 @@ class Runner:
             self._tidy("an async task")
             return
         self.queue.popleft()
-        if attempt.problem is None and attempt.is_known and attempt.request["started_at"] is not None:
+        if attempt.problem is None and attempt.is_known and attempt.asks_for_its_past:
             attempt.learn_its_past()
         self.guard.due = None
         # Known before it is said, so that a cancel finds it as soon as there can be one.

@@ -119,8 +119,9 @@ class Attempt:
 
     @property
     def asks_for_its_past(self) -> bool:
-        """Tells whether it has started before: what was only claimed and given back has no past."""
-        return self.request["started_at"] is not None
+        """Tells whether there have been attempts before: what was only claimed and given back has no past."""
+        request = self.request
+        return request["started_at"] is not None or request["attempt"] > 1
 
     def learn_its_past(self) -> None:
         """Asks the backend for the errors so far and for who worked on the job; needs the database."""

@@ -256,12 +256,12 @@ begin
     insert into gristmill_ready
         (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
     select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
-        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days')), 0, 1, 0, 0, 0, 0, 0
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0
     where new.run_after is null or new.run_after <= new.enqueued_at;
     insert into gristmill_scheduled
         (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
     select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
-        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days')), 0, 1, 0, 0, 0, 0, 0
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0
     where new.run_after > new.enqueued_at;
 end;
 

@@ -1,7 +1,8 @@
 //! The questions that every database answers, and what it takes to ask them.
 //!
 //! A question is a claim about the verbs; its name says it. `tests/sqlite.rs` and `tests/postgres.rs` ask all of
-//! them, each on a database of its own; and then once more over connections that someone else keeps, as Python does.
+//! them, each on a database of its own; then once more over connections that someone else keeps; and a third time with
+//! Python keeping them, over Django's drivers, where an interpreter is named.
 
 mod cancel;
 mod claim;
@@ -13,6 +14,7 @@ mod life;
 mod pause;
 mod progress;
 mod prune;
+mod python;
 mod rescue;
 mod retry;
 pub mod runner;

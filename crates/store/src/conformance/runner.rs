@@ -6,9 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::hosted::HostedDatabases;
+use super::python::{INTERPRETER, PythonDatabases};
 use super::{Databases, Question, questions};
 
-/// Asks all questions, and those that only these databases are asked; then all of them over hosted connections.
+/// Asks all questions, and those that only these databases are asked; then all of them over hosted connections, and over
+/// connections of Python's.
 ///
 /// Understands the common arguments of a test binary: words that a name must contain, `--exact`, `--skip WORD`,
 /// `--list`, `--test-threads N`. Output is never captured.
@@ -19,7 +21,16 @@ pub fn run(databases: &dyn Databases, own_questions: Vec<Question>) -> ExitCode 
     let own = own.map(|question| (question.name.to_owned(), question, databases));
     let again = questions().into_iter();
     let again = again.map(|question| (format!("hosted::{}", question.name), question, &hosted as &dyn Databases));
-    let chosen: Vec<_> = own.chain(again).filter(|(name, ..)| arguments.choose(name)).collect();
+    let python = if arguments.list { None } else { PythonDatabases::over(databases) };
+    if python.is_none() {
+        println!("not asked over Python's drivers: {INTERPRETER} names no interpreter");
+    }
+    let thirdly = python.iter().flat_map(|python| {
+        questions()
+            .into_iter()
+            .map(|question| (format!("python::{}", question.name), question, python as &dyn Databases))
+    });
+    let chosen: Vec<_> = own.chain(again).chain(thirdly).filter(|(name, ..)| arguments.choose(name)).collect();
     if arguments.list {
         for (name, ..) in &chosen {
             println!("{name}: test");
