@@ -141,8 +141,8 @@ fn plant(defect: Defect, sql: &'static str) -> &'static str {
         Defect::MoveWithoutDelete if ends => sql
             .replace("delete from gristmill_running\nwhere id in", "delete from gristmill_running\nwhere 0 and id in"),
         Defect::FinishIgnoresWishes if ends => sql.replace("wish.token <= running.token", "0"),
-        Defect::WishesAreForgotten if sql.contains("from gristmill_control as wish") && sql.contains("as place") => sql
-            .replace("from gristmill_ready as place", "from gristmill_ready as place cross join (select 1 limit 0)")
+        Defect::WishesAreForgotten if sql.contains("into temp.gristmill_stray") => sql
+            .replace("cross join gristmill_ready as place", "cross join gristmill_ready as place on 0")
             .replace("delete from gristmill_ready\nwhere", "delete from gristmill_ready\nwhere 0 and"),
         Defect::ClaimKeepsKey if sql.contains("into gristmill_running") => {
             sql.replace("delete from gristmill_unique_key\nwhere", "delete from gristmill_unique_key\nwhere 0 and")

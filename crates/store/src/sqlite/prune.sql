@@ -5,219 +5,57 @@
 -- ?3 limit
 -- Gives how many it forgot.
 -- Index: gristmill_result_prune_at and gristmill_result_prune, each from its start; then primary keys.
--- One writer at a time, and gristmill_result comes last: all statements pick the same jobs.
-delete from gristmill_attempt
-where job_id in (
-    select id
+-- Chosen once, into a temporary table of this connection: all statements forget the same jobs.
+create temp table if not exists gristmill_pruned (id text primary key) without rowid;
+
+delete from temp.gristmill_pruned;
+
+insert into temp.gristmill_pruned (id)
+select id
+from (
+    select *
     from (
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at <= ?1
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
-            order by prune_at, id
-            limit ?3
-        )
-        union all
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at is null
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
-            order by finished_at, id
-            limit ?3
-        )
+        select id
+        from gristmill_result
+        where prune_at <= ?1
+            and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
+        order by prune_at, id
+        limit ?3
     )
-    limit ?3
-);
+    union all
+    select *
+    from (
+        select id
+        from gristmill_result
+        where prune_at is null
+            and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1,
+                printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
+        order by finished_at, id
+        limit ?3
+    )
+)
+limit ?3;
+
+delete from gristmill_attempt
+where job_id in (select id from temp.gristmill_pruned);
 
 delete from gristmill_progress
-where job_id in (
-    select id
-    from (
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at <= ?1
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
-            order by prune_at, id
-            limit ?3
-        )
-        union all
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at is null
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
-            order by finished_at, id
-            limit ?3
-        )
-    )
-    limit ?3
-);
+where job_id in (select id from temp.gristmill_pruned);
 
 delete from gristmill_control
-where job_id in (
-    select id
-    from (
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at <= ?1
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
-            order by prune_at, id
-            limit ?3
-        )
-        union all
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at is null
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
-            order by finished_at, id
-            limit ?3
-        )
-    )
-    limit ?3
-);
+where job_id in (select id from temp.gristmill_pruned);
 
 delete from gristmill_action
-where job_id in (
-    select id
-    from (
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at <= ?1
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
-            order by prune_at, id
-            limit ?3
-        )
-        union all
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at is null
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
-            order by finished_at, id
-            limit ?3
-        )
-    )
-    limit ?3
-);
+where job_id in (select id from temp.gristmill_pruned);
 
 delete from gristmill_unique_key
-where job_id in (
-    select id
-    from (
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at <= ?1
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
-            order by prune_at, id
-            limit ?3
-        )
-        union all
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at is null
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
-            order by finished_at, id
-            limit ?3
-        )
-    )
-    limit ?3
-);
+where job_id in (select id from temp.gristmill_pruned);
 
 delete from gristmill_job
-where id in (
-    select id
-    from (
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at <= ?1
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
-            order by prune_at, id
-            limit ?3
-        )
-        union all
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at is null
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
-            order by finished_at, id
-            limit ?3
-        )
-    )
-    limit ?3
-);
-
-select count(*)
-from (
-    select id
-    from (
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at <= ?1
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
-            order by prune_at, id
-            limit ?3
-        )
-        union all
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at is null
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
-            order by finished_at, id
-            limit ?3
-        )
-    )
-    limit ?3
-);
+where id in (select id from temp.gristmill_pruned);
 
 delete from gristmill_result
-where id in (
-    select id
-    from (
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at <= ?1
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, '-60 seconds') || '000'
-            order by prune_at, id
-            limit ?3
-        )
-        union all
-        select *
-        from (
-            select id
-            from gristmill_result
-            where prune_at is null
-                and finished_at <= strftime('%Y-%m-%d %H:%M:%f', ?1, printf('-%.6f seconds', max(60, min(3162240000, ?2)))) || '000'
-            order by finished_at, id
-            limit ?3
-        )
-    )
-    limit ?3
-);
+where id in (select id from temp.gristmill_pruned);
+
+select count(*)
+from temp.gristmill_pruned;
