@@ -8,6 +8,7 @@ mod cancel;
 mod claim;
 mod enqueue;
 mod finish;
+mod gates;
 mod hold;
 mod hosted;
 mod life;
@@ -68,6 +69,7 @@ pub fn questions() -> Vec<Question> {
         claim::questions(),
         finish::questions(),
         turn::questions(),
+        gates::questions(),
         rescue::questions(),
         life::questions(),
         cancel::questions(),

@@ -186,6 +186,7 @@ impl Plain {
                 job.place = Place::Scheduled;
                 job.run_after = Moment(date).unix_micros();
             }
+            Next::Waiting { .. } | Next::WaitingUntil(_) => unreachable!("no job of this model waits for another"),
         }
         if returns_unstarted {
             self.take_key_again(claimed.id);
