@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod backoff;
+pub mod gate;
 pub mod id;
 pub mod job;
 pub mod lease;
@@ -12,6 +13,7 @@ pub mod state;
 
 pub use attempt::{Advice, Attempt, Outcome, Progress, Text, Until};
 pub use backoff::Backoff;
+pub use gate::{Gate, OnFailure, Verdict};
 pub use id::{JobId, Token, WorkerId};
 pub use job::{Band, Claimed, Counts, Lane};
 pub use lease::Lease;
