@@ -5,7 +5,10 @@
 //! (`verbs/claim.rs`) and one SQL file a database (`postgres/claim.sql`, `sqlite/claim.sql`), of one name.
 
 #[cfg(feature = "conformance")]
-pub mod conformance;
+pub mod conformance {
+    #[cfg(feature = "postgres")]
+    pub mod server;
+}
 mod connection;
 mod error;
 pub mod hosted;
@@ -33,7 +36,10 @@ pub use session::Session;
 pub use settings::{Settings, Synchronous};
 pub use store::Store;
 pub use verbs::enqueue::{Enqueued, NewJob, UniqueUntil};
+pub use verbs::finish::{Finished, Turned};
 pub use verbs::operate::{Acted, operation, operations};
 pub use verbs::promote::Promoted;
 pub use verbs::register::NewWorker;
+pub use verbs::survey::Survey;
+pub use verbs::work_off::WorkedOff;
 pub use wake_ups::WakeUps;

@@ -1,5 +1,7 @@
 //! Makes ready jobs running: their open attempts are committed before any handler starts.
 
+use std::time::Duration;
+
 use gristmill_core::{Band, Claimed, Counts, JobId, Lane, Token, WorkerId};
 
 use crate::row::Fields;
@@ -17,13 +19,25 @@ impl Session {
     /// Claims up to `limit` jobs behind the marks of `bands` (at most [`Session::BANDS_PER_CLAIM`], all of one
     /// priority), in order of (deadline, id), skipping what others are claiming. Nothing when the worker's row
     /// is lost or closed.
-    pub async fn claim(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
+    pub async fn claim(
+        &mut self,
+        worker: WorkerId,
+        bands: &[Band],
+        limit: u32,
+        _horizon: Option<Duration>,
+    ) -> Result<Vec<Claimed>> {
         let given = self.claim_binds(worker, bands, limit)?;
         in_order(self.carry_out(&CLAIM, &given).await?)
     }
 
     /// The same in the transaction that is open.
-    pub(crate) async fn claim_within(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
+    pub(crate) async fn claim_within(
+        &mut self,
+        worker: WorkerId,
+        bands: &[Band],
+        limit: u32,
+        _horizon: Option<Duration>,
+    ) -> Result<Vec<Claimed>> {
         let given = self.claim_binds(worker, bands, limit)?;
         in_order(self.run(&CLAIM, &given).await?)
     }

@@ -1,6 +1,6 @@
 //! Puts jobs in place.
 
-use gristmill_core::{JobId, Lane, Moment};
+use gristmill_core::{JobId, Lane, Moment, OnFailure};
 use serde::Serialize;
 
 use crate::row::Fields;
@@ -33,6 +33,14 @@ pub struct NewJob {
     pub unique_key: Option<String>,
     /// Until when it holds the key.
     pub unique_until: UniqueUntil,
+    /// The jobs that it waits for, each once.
+    pub after: Vec<JobId>,
+    /// How many of them have to be done; `None` is all.
+    pub needed: Option<u32>,
+    /// What becomes of it when too many of them have failed.
+    pub on_failure: OnFailure,
+    /// It starts out kept back.
+    pub held: bool,
 }
 
 impl NewJob {
@@ -49,6 +57,10 @@ impl NewJob {
             deadline: None,
             unique_key: None,
             unique_until: UniqueUntil::Started,
+            after: Vec::new(),
+            needed: None,
+            on_failure: OnFailure::Strand,
+            held: false,
         }
     }
 }

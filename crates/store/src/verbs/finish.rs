@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use gristmill_core::{Attempt, Band, Claimed, Counts, JobId, Moment, Next, Outcome, Reason, Token, WorkerId, decide};
+use gristmill_core::{
+    Attempt, Band, Claimed, Counts, JobId, Lane, Moment, Next, Outcome, Reason, Token, WorkerId, decide,
+};
 use serde::Serialize;
 
 use crate::statement::{Sql, sql};
@@ -16,15 +18,42 @@ const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
 /// A result is kept for that long at least, so that who waits for it finds it.
 pub(crate) const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 
+/// What became of the ends that were to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// Those that were accepted.
+    pub accepted: Vec<(JobId, Token)>,
+    /// The bands that got jobs by them, each marked at the earliest.
+    pub readied: Vec<Band>,
+    /// Errands are left.
+    pub more: bool,
+}
+
+/// What one turn did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turned {
+    /// The ends that were accepted.
+    pub accepted: Vec<(JobId, Token)>,
+    /// The jobs that were claimed.
+    pub claimed: Vec<Claimed>,
+    /// The bands that got jobs by the ends, each marked at the earliest.
+    pub readied: Vec<Band>,
+    /// The bands that were claimed from.
+    pub asked: Vec<Band>,
+    /// Errands are left.
+    pub more: bool,
+}
+
 pub(crate) static FINISH: Sql = sql!("finish");
 pub(crate) static HAND_BACK: Sql = sql!("hand_back");
 
 impl Session {
     /// Ends these attempts and says which of them it accepted. One that is missing from the answer was
     /// superseded: its token is not the job's any more, and nothing was changed.
-    pub async fn finish(&mut self, attempts: &[Attempt]) -> Result<Vec<(JobId, Token)>> {
+    pub async fn finish(&mut self, attempts: &[Attempt]) -> Result<Finished> {
         let binds = self.finish_binds(attempts);
-        self.carry_out(&FINISH, &binds).await?.into_iter().map(id_and_token).collect()
+        let accepted: Result<_> = self.carry_out(&FINISH, &binds).await?.into_iter().map(id_and_token).collect();
+        Ok(Finished { accepted: accepted?, ..Finished::default() })
     }
 
     /// [`Session::finish`] and [`Session::claim`] in one commit: the turn of a busy worker.
@@ -34,9 +63,11 @@ impl Session {
         worker: WorkerId,
         bands: &[Band],
         limit: u32,
-    ) -> Result<(Vec<(JobId, Token)>, Vec<Claimed>)> {
+        horizon: Option<Duration>,
+        _serves: &(dyn Fn(&Lane) -> bool + Sync),
+    ) -> Result<Turned> {
         self.begin().await?;
-        let turn = self.turn(attempts, worker, bands, limit).await;
+        let turn = self.turn(attempts, worker, bands, limit, horizon).await;
         self.end(turn).await
     }
 
@@ -46,10 +77,13 @@ impl Session {
         worker: WorkerId,
         bands: &[Band],
         limit: u32,
-    ) -> Result<(Vec<(JobId, Token)>, Vec<Claimed>)> {
+        horizon: Option<Duration>,
+    ) -> Result<Turned> {
         let given = self.finish_binds(attempts);
         let accepted: Result<_> = self.run(&FINISH, &given).await?.into_iter().map(id_and_token).collect();
-        Ok((accepted?, self.claim_within(worker, bands, limit).await?))
+        let claimed =
+            if bands.is_empty() { Vec::new() } else { self.claim_within(worker, bands, limit, horizon).await? };
+        Ok(Turned { accepted: accepted?, claimed, asked: bands.to_vec(), ..Turned::default() })
     }
 
     fn finish_binds(&self, attempts: &[Attempt]) -> [Bind<'static>; 2] {
@@ -163,11 +197,11 @@ impl<'a> Ended<'a> {
                 ended.state_reason = reason.map(Reason::word);
             }
             Next::Ready => {}
-            Next::Scheduled { delay } => {
+            Next::Scheduled { delay } | Next::Waiting { delay } => {
                 ended.next = "scheduled";
                 ended.delay_us = Some(micros(delay));
             }
-            Next::ScheduledAt(moment) => {
+            Next::ScheduledAt(moment) | Next::WaitingUntil(moment) => {
                 ended.next = "scheduled";
                 ended.due_at = storable_moment(&moment);
                 ended.delay_us = ended.due_at.is_none().then(|| micros(seconds(options.postpone_delay)));

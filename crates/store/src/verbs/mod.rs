@@ -10,7 +10,8 @@ pub(crate) mod promote;
 pub(crate) mod prune;
 pub(crate) mod register;
 mod rescue;
-mod survey;
+pub(crate) mod survey;
+pub(crate) mod work_off;
 
 use gristmill_core::{JobId, Token};
 use serde::Serialize;

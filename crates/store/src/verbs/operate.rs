@@ -88,6 +88,12 @@ impl Session {
         Ok(!self.carry_out(&RESUME, &[backend.into(), queue_name.into()]).await?.is_empty())
     }
 
+    /// Has jobs wait for more.
+    #[allow(clippy::unused_async, reason = "a stub")]
+    pub async fn add_preconditions(&mut self, _job: JobId, _after: &[JobId], _actor: &str) -> Result<Vec<Acted>> {
+        Ok(Vec::new())
+    }
+
     async fn act(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Acted>> {
         self.carry_out(sql, binds).await?.into_iter().map(acted).collect()
     }

@@ -1,5 +1,7 @@
 //! Finds out which bands have ready jobs.
 
+use std::time::Duration;
+
 use gristmill_core::{Band, Lane};
 
 use crate::row::Fields;
@@ -11,12 +13,21 @@ const PAGE: usize = 1_000;
 /// Pages of one survey: enough for 20,000 bands, and a bound on what a runaway number of task names can cost.
 const PAGES: usize = 20;
 
+/// What a survey found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The bands.
+    pub bands: Vec<Band>,
+    /// Some errand is due.
+    pub errands: bool,
+}
+
 static SURVEY: Sql = sql!("survey");
 
 impl Session {
     /// Every band that has a ready job and whose queue is not paused, marked at its first one. Costs one index probe a band, however many
     /// jobs are in it.
-    pub async fn survey(&mut self) -> Result<Vec<Band>> {
+    pub async fn survey(&mut self, _horizon: Option<Duration>) -> Result<Survey> {
         let mut found: Vec<(Band, bool)> = Vec::new();
         for _ in 0..PAGES {
             let (lane, priority) = found.last().map_or_else(before_all, |(last, _)| (last.lane.clone(), last.priority));
@@ -34,7 +45,8 @@ impl Session {
                 break;
             }
         }
-        Ok(found.into_iter().filter(|(_, is_paused)| !is_paused).map(|(band, _)| band).collect())
+        let bands = found.into_iter().filter(|(_, is_paused)| !is_paused).map(|(band, _)| band).collect();
+        Ok(Survey { bands, errands: false })
     }
 }
 
