@@ -1,11 +1,14 @@
 //! One use of the mill's session, carried out beside the mill so that it never waits for the database.
 
-use gristmill_core::{Attempt, Band, Claimed, JobId, Progress, Token, WorkerId};
-use gristmill_store::{Error, Result};
+use std::sync::Arc;
 
+use gristmill_core::{Attempt, Band, JobId, Lane, Progress, Token, WorkerId};
+use gristmill_store::{Error, Finished, Result, Survey, Turned, WorkedOff};
+
+use crate::bands::Serves;
 use crate::link::{Link, within};
 use crate::plan::TURN;
-use crate::{Sessions, promoter};
+use crate::{Sessions, errands, promoter};
 
 /// What the mill asks.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub(crate) enum Order {
     Survey { promote: bool },
     /// Write the ends of attempts and claim, in one commit; before that, the last that their handlers said.
     Turn { said: Vec<Progress>, attempts: Vec<Attempt>, claim: Option<Claim> },
+    /// Carry ends to the jobs that wait for them, one batch.
+    Errands,
     /// Write what running handlers said.
     Progress(Vec<Progress>),
     /// Ask which open attempts someone wants cancelled.
@@ -29,14 +34,17 @@ pub(crate) enum Order {
 /// What to claim.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
+    /// None: what the ends that are written with it make ready.
     pub(crate) bands: Vec<Band>,
     pub(crate) limit: usize,
+    pub(crate) serves: Arc<Serves>,
 }
 
 /// What the database said.
 pub(crate) enum Answer {
-    Surveyed(Vec<Band>),
-    Turned { accepted: Vec<(JobId, Token)>, claimed: Vec<Claimed> },
+    Surveyed(Survey),
+    Turned(Turned),
+    WorkedOff(WorkedOff),
     Said,
     Wanted(Vec<(JobId, Token)>),
     Idle,
@@ -70,21 +78,23 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
             if *promote {
                 while within(deadline, session.promote(promoter::BATCH)).await?.moved >= u64::from(promoter::BATCH) {}
             }
-            within(deadline, session.survey()).await.map(Answer::Surveyed)
+            within(deadline, session.survey(None)).await.map(Answer::Surveyed)
         }
         Order::Turn { attempts, claim: None, .. } => {
-            let accepted = within(deadline, session.finish(attempts)).await?;
-            Ok(Answer::Turned { accepted, claimed: Vec::new() })
+            let Finished { accepted, readied, more } = within(deadline, session.finish(attempts)).await?;
+            Ok(Answer::Turned(Turned { accepted, readied, more, ..Turned::default() }))
         }
-        Order::Turn { attempts, claim: Some(Claim { bands, limit }), .. } => {
+        Order::Turn { attempts, claim: Some(Claim { bands, limit, serves }), .. } => {
             let limit = u32::try_from(*limit).unwrap_or(u32::MAX);
-            let (accepted, claimed) = if attempts.is_empty() {
-                (Vec::new(), within(deadline, session.claim(worker, bands, limit)).await?)
-            } else {
-                within(deadline, session.finish_and_claim(attempts, worker, bands, limit)).await?
-            };
-            Ok(Answer::Turned { accepted, claimed })
+            if attempts.is_empty() {
+                let claimed = within(deadline, session.claim(worker, bands, limit, None)).await?;
+                return Ok(Answer::Turned(Turned { claimed, asked: bands.clone(), ..Turned::default() }));
+            }
+            let takes = |lane: &Lane| serves.takes_any(lane);
+            let turn = session.finish_and_claim(attempts, worker, bands, limit, None, &takes);
+            within(deadline, turn).await.map(Answer::Turned)
         }
+        Order::Errands => within(deadline, session.work_off(errands::BATCH)).await.map(Answer::WorkedOff),
         Order::Progress(_) => Ok(Answer::Said),
         Order::Controls => within(deadline, session.controls(worker)).await.map(Answer::Wanted),
         Order::Idle(idle) => within(deadline, session.idle(worker, *idle)).await.map(|()| Answer::Idle),
