@@ -1,6 +1,7 @@
 //! Which bands a worker knows to hold work for it, and which of them to claim from next. Pure.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use gristmill_core::{Band, Claimed, JobId, Lane, Moment};
 use gristmill_store::Session;
@@ -16,6 +17,8 @@ pub(crate) struct Serves {
     tasks: HashSet<String>,
     /// Queues of which only so many jobs may be held.
     limited: HashSet<String>,
+    /// How far away a deadline may be.
+    pub(crate) horizon: Option<Duration>,
 }
 
 impl Serves {
@@ -26,6 +29,7 @@ impl Serves {
             exclude_queues: options.exclude_queues.iter().cloned().collect(),
             tasks: tasks.iter().cloned().collect(),
             limited: options.queue_limits.keys().cloned().collect(),
+            horizon: options.deadline_horizon,
         }
     }
 

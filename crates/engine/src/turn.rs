@@ -1,6 +1,7 @@
 //! One use of the mill's session, carried out beside the mill so that it never waits for the database.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gristmill_core::{Attempt, Band, JobId, Lane, Progress, Token, WorkerId};
 use gristmill_store::{Error, Finished, Result, Survey, Turned, WorkedOff};
@@ -14,7 +15,7 @@ use crate::{Sessions, errands, promoter};
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Look which bands have jobs; first move due ones to ready if `promote`.
-    Survey { promote: bool },
+    Survey { promote: bool, horizon: Option<Duration> },
     /// Write the ends of attempts and claim, in one commit; before that, the last that their handlers said.
     Turn { said: Vec<Progress>, attempts: Vec<Attempt>, claim: Option<Claim> },
     /// Carry ends to the jobs that wait for them, one batch.
@@ -74,24 +75,24 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
     let deadline = link.deadline();
     let session = link.session().await?;
     match order {
-        Order::Survey { promote } => {
+        Order::Survey { promote, horizon } => {
             if *promote {
                 while within(deadline, session.promote(promoter::BATCH)).await?.moved >= u64::from(promoter::BATCH) {}
             }
-            within(deadline, session.survey(None)).await.map(Answer::Surveyed)
+            within(deadline, session.survey(*horizon)).await.map(Answer::Surveyed)
         }
         Order::Turn { attempts, claim: None, .. } => {
             let Finished { accepted, readied, more } = within(deadline, session.finish(attempts)).await?;
             Ok(Answer::Turned(Turned { accepted, readied, more, ..Turned::default() }))
         }
         Order::Turn { attempts, claim: Some(Claim { bands, limit, serves }), .. } => {
-            let limit = u32::try_from(*limit).unwrap_or(u32::MAX);
+            let (limit, horizon) = (u32::try_from(*limit).unwrap_or(u32::MAX), serves.horizon);
             if attempts.is_empty() {
-                let claimed = within(deadline, session.claim(worker, bands, limit, None)).await?;
+                let claimed = within(deadline, session.claim(worker, bands, limit, horizon)).await?;
                 return Ok(Answer::Turned(Turned { claimed, asked: bands.clone(), ..Turned::default() }));
             }
             let takes = |lane: &Lane| serves.takes_any(lane);
-            let turn = session.finish_and_claim(attempts, worker, bands, limit, None, &takes);
+            let turn = session.finish_and_claim(attempts, worker, bands, limit, horizon, &takes);
             within(deadline, turn).await.map(Answer::Turned)
         }
         Order::Errands => within(deadline, session.work_off(errands::BATCH)).await.map(Answer::WorkedOff),

@@ -35,7 +35,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             }
             Step::Survey => {
                 self.lookout.surveying();
-                Order::Survey { promote: self.looks_for_the_end() }
+                Order::Survey { promote: self.looks_for_the_end(), horizon: self.serves.horizon }
             }
             Step::Errands => {
                 self.errands.working_off();

@@ -465,7 +465,7 @@ fn asked(order: &Order) -> Vec<(JobId, Token)> {
 }
 
 fn changes_jobs(order: &Order) -> bool {
-    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true } | Order::Errands)
+    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true, .. } | Order::Errands)
 }
 
 fn micros(instant: Instant, origin: Instant) -> i64 {
