@@ -9,6 +9,7 @@ use gristmill_core::{
 use serde::Serialize;
 
 use crate::statement::{Sql, sql};
+use crate::verbs::work_off::Moved;
 use crate::verbs::{id_and_token, json};
 use crate::{Bind, Result, Session};
 
@@ -18,30 +19,41 @@ const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
 /// A result is kept for that long at least, so that who waits for it finds it.
 pub(crate) const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 
-/// What became of the ends that were to be written.
+/// What became of attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finished {
     /// Those that were accepted.
     pub accepted: Vec<(JobId, Token)>,
-    /// The bands that got jobs by them, each marked at the earliest.
-    pub readied: Vec<Band>,
-    /// Errands are left.
+    /// What the ends did to jobs that wait for these.
+    pub moved: Moved,
+    /// There may be errands left.
     pub more: bool,
 }
 
-/// What one turn did.
+/// What a turn did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turned {
-    /// The ends that were accepted.
-    pub accepted: Vec<(JobId, Token)>,
-    /// The jobs that were claimed.
+    /// What became of the attempts.
+    pub finished: Finished,
+    /// The jobs that it claimed.
     pub claimed: Vec<Claimed>,
-    /// The bands that got jobs by the ends, each marked at the earliest.
-    pub readied: Vec<Band>,
-    /// The bands that were claimed from.
+    /// The bands that it claimed from.
     pub asked: Vec<Band>,
-    /// Errands are left.
-    pub more: bool,
+}
+
+/// What a turn claims.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Who claims.
+    pub worker: WorkerId,
+    /// From where.
+    pub bands: &'a [Band],
+    /// How many jobs at most.
+    pub limit: u32,
+    /// Only jobs whose deadline is no later than that from now.
+    pub horizon: Option<Duration>,
+    /// What the worker takes of what is made ready.
+    pub serves: &'a (dyn Fn(&Lane) -> bool + Sync),
 }
 
 pub(crate) static FINISH: Sql = sql!("finish");
@@ -57,33 +69,20 @@ impl Session {
     }
 
     /// [`Session::finish`] and [`Session::claim`] in one commit: the turn of a busy worker.
-    pub async fn finish_and_claim(
-        &mut self,
-        attempts: &[Attempt],
-        worker: WorkerId,
-        bands: &[Band],
-        limit: u32,
-        horizon: Option<Duration>,
-        _serves: &(dyn Fn(&Lane) -> bool + Sync),
-    ) -> Result<Turned> {
+    pub async fn finish_and_claim(&mut self, attempts: &[Attempt], wanted: Wanted<'_>) -> Result<Turned> {
         self.begin().await?;
-        let turn = self.turn(attempts, worker, bands, limit, horizon).await;
+        let turn = self.turn(attempts, wanted).await;
         self.end(turn).await
     }
 
-    pub(crate) async fn turn(
-        &mut self,
-        attempts: &[Attempt],
-        worker: WorkerId,
-        bands: &[Band],
-        limit: u32,
-        horizon: Option<Duration>,
-    ) -> Result<Turned> {
+    pub(crate) async fn turn(&mut self, attempts: &[Attempt], wanted: Wanted<'_>) -> Result<Turned> {
+        let Wanted { worker, bands, limit, horizon, serves: _ } = wanted;
         let given = self.finish_binds(attempts);
         let accepted: Result<_> = self.run(&FINISH, &given).await?.into_iter().map(id_and_token).collect();
         let claimed =
             if bands.is_empty() { Vec::new() } else { self.claim_within(worker, bands, limit, horizon).await? };
-        Ok(Turned { accepted: accepted?, claimed, asked: bands.to_vec(), ..Turned::default() })
+        let finished = Finished { accepted: accepted?, ..Finished::default() };
+        Ok(Turned { finished, claimed, asked: bands.to_vec() })
     }
 
     fn finish_binds(&self, attempts: &[Attempt]) -> [Bind<'static>; 2] {
