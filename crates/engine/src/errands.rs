@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use gristmill_store::{Result, WorkedOff};
+use gristmill_store::{Moved, Result, WorkedOff};
 use tracing::{debug, warn};
 
 use crate::Sessions;
@@ -28,14 +28,31 @@ pub(crate) async fn work_off<S: Sessions>(link: &mut Link<S>) -> Result<WorkedOf
     Ok(worked_off)
 }
 
-/// What it did, for people.
+/// What that did, for people.
 pub(crate) fn tell(worked_off: &WorkedOff) {
-    let WorkedOff { errands, readied, stranded, healed, failed, .. } = *worked_off;
+    let errands = worked_off.errands;
+    let Moved { readied, scheduled, taken_back, stranded, healed, failed, .. } = worked_off.moved;
+    tell_failed(failed);
+    if errands > 0 {
+        debug!(
+            target: "gristmill::errands", errands, readied, scheduled, taken_back, stranded, healed, failed,
+            "worked off"
+        );
+    }
+}
+
+/// What the ends of a turn did to the jobs that wait for them, for people.
+pub(crate) fn tell_moved(moved: &Moved) {
+    let Moved { readied, scheduled, taken_back, stranded, healed, failed, .. } = *moved;
+    tell_failed(failed);
+    if readied + scheduled + taken_back + stranded + healed + failed > 0 {
+        debug!(target: "gristmill::mill", readied, scheduled, taken_back, stranded, healed, failed, "spread");
+    }
+}
+
+fn tell_failed(failed: u64) {
     if failed > 0 {
         warn!(target: "gristmill::errands", failed, "failed: jobs whose preconditions failed, or that waited for themselves");
-    }
-    if errands > 0 {
-        debug!(target: "gristmill::errands", errands, readied, stranded, healed, failed, "worked off");
     }
 }
 
@@ -51,6 +68,8 @@ pub(crate) struct Errands {
     due: bool,
     /// A turn was answered since it last worked off some, or there were none then: they come before the next.
     first: bool,
+    /// Some were worked off, and nobody has said since that there are no more.
+    under_way: bool,
     /// The database refuses to have them worked off.
     refused: bool,
     /// When there were some last.
@@ -91,13 +110,15 @@ impl Errands {
         self.first = false;
     }
 
-    /// It was worked off.
-    pub(crate) fn worked_off(&mut self, more: bool, now: Instant) {
+    /// So many were worked off. Whether they were the last of some; where others are at it, there is nothing to do.
+    pub(crate) fn worked_off(&mut self, errands: u64, more: bool, now: Instant) -> bool {
         self.refused = false;
         self.due = more;
-        if more {
+        if errands > 0 {
+            self.under_way = true;
             self.seen_at = Some(now);
         }
+        !more && std::mem::take(&mut self.under_way)
     }
 
     /// The database refuses it, and would however often it is asked.
@@ -154,7 +175,7 @@ mod tests {
         errands.surveyed(true, now);
         assert!(errands.are_due() && errands.come_first());
         errands.working_off();
-        errands.worked_off(true, now);
+        assert!(!errands.worked_off(9, true, now));
         errands.surveyed(true, now);
         assert!(errands.are_due() && !errands.come_first(), "a survey that finds the same ones is no turn");
         errands.turned(false, false, now);
@@ -174,6 +195,15 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_some_is_told_once_and_what_others_are_at_is_not_waited_for() {
+        let (mut errands, now) = (Errands::default(), Instant::now());
+        assert!(!errands.worked_off(0, false, now));
+        assert!(!errands.worked_off(3, true, now) && errands.worked_off(0, false, now));
+        assert!(!errands.worked_off(0, false, now));
+        assert!(errands.worked_off(1, false, now));
+    }
+
+    #[test]
     fn what_the_database_refuses_keeps_no_worker_from_ending() {
         let (mut errands, now) = (Errands::default(), Instant::now());
         errands.surveyed(true, now);
@@ -181,7 +211,7 @@ mod tests {
         errands.refused();
         errands.surveyed(true, now);
         assert!(errands.are_due() && !errands.may_ready_more(), "it is tried again all the same");
-        errands.worked_off(false, now);
+        errands.worked_off(1, false, now);
         errands.surveyed(true, now);
         assert!(errands.may_ready_more());
     }

@@ -89,7 +89,7 @@ impl<S: Sessions> Keeper<S> {
             let worked_off = errands::work_off(&mut self.link).await;
             let pause = |worked_off: &_| errands::pause(worked_off, self.options.poll_interval);
             if let Some(worked_off) = put_off(worked_off, &mut self.errands_at, pause)?
-                && worked_off.readied > 0
+                && worked_off.moved.readied > 0
             {
                 self.hint.notify_one();
             }

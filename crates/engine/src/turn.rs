@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{Attempt, Band, JobId, Lane, Progress, Token, WorkerId};
-use gristmill_store::{Error, Finished, Result, Survey, Turned, WorkedOff};
+use gristmill_store::{Error, Result, Survey, Turned, Wanted, WorkedOff};
 
 use crate::bands::Serves;
 use crate::link::{Link, within};
@@ -82,8 +82,8 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
             within(deadline, session.survey(*horizon)).await.map(Answer::Surveyed)
         }
         Order::Turn { attempts, claim: None, .. } => {
-            let Finished { accepted, readied, more } = within(deadline, session.finish(attempts)).await?;
-            Ok(Answer::Turned(Turned { accepted, readied, more, ..Turned::default() }))
+            let finished = within(deadline, session.finish(attempts)).await?;
+            Ok(Answer::Turned(Turned { finished, ..Turned::default() }))
         }
         Order::Turn { attempts, claim: Some(Claim { bands, limit, serves }), .. } => {
             let (limit, horizon) = (u32::try_from(*limit).unwrap_or(u32::MAX), serves.horizon);
@@ -92,8 +92,8 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
                 return Ok(Answer::Turned(Turned { claimed, asked: bands.clone(), ..Turned::default() }));
             }
             let takes = |lane: &Lane| serves.takes_any(lane);
-            let turn = session.finish_and_claim(attempts, worker, bands, limit, horizon, &takes);
-            within(deadline, turn).await.map(Answer::Turned)
+            let wanted = Wanted { worker, bands, limit, horizon, serves: &takes };
+            within(deadline, session.finish_and_claim(attempts, wanted)).await.map(Answer::Turned)
         }
         Order::Errands => within(deadline, session.work_off(errands::BATCH)).await.map(Answer::WorkedOff),
         Order::Progress(_) => Ok(Answer::Said),

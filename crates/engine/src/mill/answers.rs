@@ -1,8 +1,8 @@
 //! What the mill learns from the database: the answers to its orders.
 
 use gristmill_core::{Attempt, Band, Claimed, Outcome, WorkerId};
-use gristmill_store::{Error, Result, Survey, Turned, WorkedOff};
-use tracing::{debug, info};
+use gristmill_store::{Error, Finished, Result, Survey, Turned, WorkedOff};
+use tracing::info;
 
 use super::{Key, Mill};
 use crate::link::is_fatal;
@@ -16,16 +16,16 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         self.link = Some(link);
         match (order, answer) {
             (Order::Turn { claim, .. }, Ok(Answer::Turned(turned))) => {
-                let Turned { accepted, claimed, readied, asked, more } = turned;
+                let Turned { finished, claimed, asked } = turned;
                 self.asides.turned();
-                self.written(&accepted);
-                self.readied(readied, more);
+                self.written(&finished.accepted);
+                self.spread(finished);
                 if let Some(claim) = claim {
                     self.apart = false;
                     self.start(worker, &claim, &asked, claimed);
                 }
             }
-            (_, Ok(Answer::WorkedOff(worked_off))) => self.worked_off(&worked_off),
+            (_, Ok(Answer::WorkedOff(worked_off))) => self.worked_off(worked_off),
             (_, Ok(Answer::Wanted(wanted))) => {
                 for (job, token) in self.held.cancel(wanted) {
                     info!(target: "gristmill::mill", { job.id = %job, token = token.0 }, "cancelling");
@@ -55,21 +55,19 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         }
     }
 
-    // Before the claim of the same turn is taken in: it may have drained some of these.
-    fn readied(&mut self, readied: Vec<Band>, more: bool) {
-        self.errands.turned(!readied.is_empty(), more, clock::now());
-        if !readied.is_empty() {
-            debug!(target: "gristmill::mill", bands = readied.len(), "readied");
-            self.bands.learn(readied, &self.serves);
-        }
+    // Before the claim of the same turn is taken in: it may have drained some of these bands.
+    fn spread(&mut self, Finished { moved, more, .. }: Finished) {
+        errands::tell_moved(&moved);
+        self.errands.turned(!moved.bands.is_empty(), more, clock::now());
+        self.bands.learn(moved.bands, &self.serves);
     }
 
-    fn worked_off(&mut self, worked_off: &WorkedOff) {
-        errands::tell(worked_off);
-        self.errands.worked_off(worked_off.more, clock::now());
-        // Who ends when nothing is left looks once more after the last of them.
-        let was_last = worked_off.errands > 0 && !worked_off.more && self.looks_for_the_end();
-        if worked_off.readied > 0 || was_last {
+    fn worked_off(&mut self, worked_off: WorkedOff) {
+        errands::tell(&worked_off);
+        let were_last = self.errands.worked_off(worked_off.errands, worked_off.more, clock::now());
+        self.bands.learn(worked_off.moved.bands, &self.serves);
+        // Who ends when nothing is left looks once more.
+        if were_last && self.looks_for_the_end() {
             self.lookout.hint();
         }
     }

@@ -306,7 +306,7 @@ impl World {
                 if !turned.claimed.is_empty() {
                     self.tell(n, &format!("claims {}", turned.claimed.len()));
                 }
-                turned.accepted.clone()
+                turned.finished.accepted.clone()
             }
             Ok(Answer::HandedBack(handed_back)) => {
                 self.tally.handed_back_unheld += handed_back.len() as u64;
@@ -342,7 +342,7 @@ impl World {
             let stale = self.oracle.stale(&asked(&order));
             let done = carry_out(Link::new(self.sessions.clone(), "late"), worker, order).await;
             let accepted = match &done.answer {
-                Ok(Answer::Turned(turned)) => turned.accepted.clone(),
+                Ok(Answer::Turned(turned)) => turned.finished.accepted.clone(),
                 _ => Vec::new(),
             };
             if done.answer.is_ok() {
