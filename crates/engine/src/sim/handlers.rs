@@ -13,8 +13,8 @@ impl World {
             let stale = self.oracle.stale(&[key]);
             let mut session = self.session().await;
             let answer = self.check(session.finish(std::slice::from_ref(&attempt)).await)?;
-            self.oracle.look(&self.shared, &stale, answer.as_deref().unwrap_or_default()).await?;
-            let (outcome, written) = match answer.as_deref() {
+            self.oracle.look(&self.shared, &stale, answer.as_ref().map_or(&[][..], |done| &done.accepted)).await?;
+            let (outcome, written) = match answer.as_ref().map(|done| done.accepted.as_slice()) {
                 Some([_]) => (attempt.outcome, true),
                 Some(_) => (Outcome::Interrupted, false),
                 None => (Outcome::failed(Reason::Error, "django.db.OperationalError", ""), false),

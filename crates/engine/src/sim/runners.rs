@@ -257,7 +257,7 @@ impl Inner {
             2 => Until::At(Moment::from_unix_micros(self.now + self.rng.i64(-1_000_000..30_000_000))),
             _ => return Outcome::Successful { return_value: "null".into() },
         };
-        Outcome::Postponed { until, why: "not yet".into() }
+        Outcome::Postponed { until, after: Vec::new(), why: "not yet".into() }
     }
 
     // It was asked to stop, or was killed for it; or it ended by itself at that moment.

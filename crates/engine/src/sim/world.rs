@@ -302,11 +302,11 @@ impl World {
             return Err(error.to_string());
         }
         let accepted = match &done.answer {
-            Ok(Answer::Turned { accepted, claimed }) => {
-                if !claimed.is_empty() {
-                    self.tell(n, &format!("claims {}", claimed.len()));
+            Ok(Answer::Turned(turned)) => {
+                if !turned.claimed.is_empty() {
+                    self.tell(n, &format!("claims {}", turned.claimed.len()));
                 }
-                accepted.clone()
+                turned.finished.accepted.clone()
             }
             Ok(Answer::HandedBack(handed_back)) => {
                 self.tally.handed_back_unheld += handed_back.len() as u64;
@@ -342,7 +342,7 @@ impl World {
             let stale = self.oracle.stale(&asked(&order));
             let done = carry_out(Link::new(self.sessions.clone(), "late"), worker, order).await;
             let accepted = match &done.answer {
-                Ok(Answer::Turned { accepted, .. }) => accepted.clone(),
+                Ok(Answer::Turned(turned)) => turned.finished.accepted.clone(),
                 _ => Vec::new(),
             };
             if done.answer.is_ok() {
@@ -465,7 +465,7 @@ fn asked(order: &Order) -> Vec<(JobId, Token)> {
 }
 
 fn changes_jobs(order: &Order) -> bool {
-    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true })
+    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true, .. } | Order::Errands)
 }
 
 fn micros(instant: Instant, origin: Instant) -> i64 {
