@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,9 +32,11 @@ from gristmill.compat import (
 )
 from gristmill.conflict import insert_unique
 from gristmill.exceptions import OutsideTransaction
+from gristmill.gates import Gate, insert_waiting
 from gristmill.ids import new_id, parse_id
 from gristmill.insert import NewJob, insert, raise_if_tables_missing
 from gristmill.json_rule import MAX_BYTES, encode
+from gristmill.preconditions import ids_on
 from gristmill.preparation import prepared_for, with_key
 from gristmill.reading import read_job
 from gristmill.results import JobResult, new_result, result_of
@@ -88,8 +91,9 @@ class GristmillBackend(BaseTaskBackend):
         """
         Adds a job for `task` to the queue, in the transaction that is open on the queue's database.
 
-        Raises TypeError or ValueError for arguments that are not JSON, naming their path; OutsideTransaction when a
-        transaction is open on another database only; TablesMissing before the first `migrate`.
+        Raises TypeError or ValueError for arguments that are not JSON, naming their path; UnknownJob for something to
+        wait for that is not there; OutsideTransaction when a transaction is open on another database only;
+        TablesMissing before the first `migrate`.
         """
         self.validate_task(task)
         prepared = prepared_for(self, task)
@@ -107,14 +111,20 @@ class GristmillBackend(BaseTaskBackend):
             task_name=prepared.task_name,
             priority=int(task.priority),
             run_after=task.run_after,
-            deadline=prepared.deadline,
+            deadline=prepared.deadline_or_inherited(),
             args_json=args_json,
             kwargs_json=kwargs_json,
             options_json=prepared.options_json,
+            waits=bool(prepared.after),
+            held=prepared.held,
         )
         now = timezone.now() if self.uses_django_clock() else None
+        put = insert
+        if prepared.after:
+            after = ids_on(connection.alias, prepared.after)
+            put = partial(insert_waiting, gate=Gate(prepared.needed, prepared.on_failure), after=after)
         if prepared.key_maker is None:
-            inserted = insert(connection, job, now)
+            inserted = put(connection, job, now)
             assert inserted is not None, "a job without a key was not inserted"
             if connection.in_atomic_block:
                 wake_after_commit(connection)
@@ -123,7 +133,7 @@ class GristmillBackend(BaseTaskBackend):
         else:
             with transaction.atomic(using=connection.alias):
                 key = prepared.key_maker.key(args, kwargs)
-                answer = insert_unique(self, connection, with_key(job, prepared, key), prepared.unique, now)
+                answer = insert_unique(self, connection, with_key(job, prepared, key), prepared.unique, now, put=put)
                 if isinstance(answer, str):
                     return cast("JobResult[P, R]", self.existing_results([answer])[answer])
                 inserted = answer

@@ -20,6 +20,18 @@ class UnknownTask(LookupError):
     """A job names a task that no installed app registers here; its result can be read, but not run."""
 
 
+class UnknownJob(LookupError):
+    """
+    A job is to wait for one that the database does not know, or that is on another database.
+
+    Also where it was forgotten: results are kept for `OPTIONS["RETENTION"]`, or the task's own `retention`.
+    """
+
+
+class GraphCycle(ValueError):
+    """The jobs of a graph wait for each other in a circle, so none of them could ever run."""
+
+
 class AttemptError(Exception):
     """Base of the errors that end an attempt from outside the handler. Never raised, only recorded."""
 

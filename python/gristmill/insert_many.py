@@ -82,7 +82,7 @@ def _shared(dialect: str, enqueued_at: datetime, job: NewJob) -> list[Any]:
     assert not isinstance(job.run_after, timedelta) and not isinstance(job.deadline, timedelta)
     return [
         *(job.backend, job.queue_name, job.task_name, job.priority, bound(dialect, job.run_after)),
-        *(bound(dialect, enqueued_at), job.options_json, bound(dialect, job.deadline)),
+        *(bound(dialect, enqueued_at), job.options_json, bound(dialect, job.deadline), job.waits, job.held),
     ]
 
 
@@ -91,14 +91,16 @@ def _columns(chunk: Sequence[NewJob], *names: str) -> list[list[Any]]:
 
 
 # The trigger gristmill_job_place puts each job in its place.
-_SHARED = "backend, queue_name, task_name, priority, run_after, enqueued_at, options, deadline"
-_SHARED_VALUES = "%s, %s, %s, %s::smallint, %s::timestamptz, %s::timestamptz, %s::text, %s::timestamptz"
+_SHARED = "backend, queue_name, task_name, priority, run_after, enqueued_at, options, deadline, waits, held"
+_SHARED_VALUES = (
+    "%s, %s, %s, %s::smallint, %s::timestamptz, %s::timestamptz, %s::text, %s::timestamptz, %s::boolean, %s::boolean"
+)
 
-SQLITE = f"insert into gristmill_job (id, args, kwargs, {_SHARED}) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+SQLITE = f"insert into gristmill_job (id, args, kwargs, {_SHARED}) values ({', '.join(['%s'] * 13)})"
 SQLITE_KEY = "insert or ignore into gristmill_unique_key (key, job_id, until, expires_at) values (%s, %s, %s, %s)"
 SQLITE_UNIQUE = (
     f"insert into gristmill_job (id, args, kwargs, {_SHARED}, unique_key, unique_until) "
-    "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    f"values ({', '.join(['%s'] * 15)})"
 )
 
 POSTGRES = (
