@@ -24,7 +24,6 @@ from gristmill.compat import (
     AnyTask,
     BaseTaskBackend,
     TaskResultDoesNotExist,
-    TaskResultStatus,
     task_enqueued,
 )
 from gristmill.compat import (
@@ -39,12 +38,14 @@ from gristmill.json_rule import MAX_BYTES, encode
 from gristmill.preconditions import ids_on
 from gristmill.preparation import prepared_for, with_key
 from gristmill.reading import read_job
-from gristmill.results import JobResult, new_result, result_of
+from gristmill.results import JobResult, fresh_result, result_of
 from gristmill.tasks import Task, unchecked_copy
 from gristmill.wake import wake_after_commit, wake_now
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypeVar
+
+    from gristmill.graphs import GraphResults, Node
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -142,23 +143,9 @@ class GristmillBackend(BaseTaskBackend):
 
         if run_after != task.run_after:
             task = unchecked_copy(task, run_after=run_after)
-        result = new_result(
-            task=task,
-            id=job_id.hex,
-            status=TaskResultStatus.READY,
-            enqueued_at=enqueued_at,
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            # As they will be read back: text keys, lists, and nothing that the caller may change later.
-            args=json.loads(args_json),
-            kwargs=json.loads(kwargs_json),
-            backend=self.alias,
-            errors=[],
-            worker_ids=[],
-            existing=False,
-            _return_value=None,
-        )
+        # Arguments as they will be read back: text keys, lists, and nothing that the caller may change later.
+        stored = json.loads(args_json), json.loads(kwargs_json)
+        result = fresh_result(task, self.alias, job_id.hex, enqueued_at, *stored)
         task_enqueued.send(type(self), task_result=result)
         return cast("JobResult[P, R]", result)
 
@@ -175,6 +162,12 @@ class GristmillBackend(BaseTaskBackend):
     def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
         """Adds a job for each of `calls`, all or none; see `gristmill.bulk.enqueue_many`."""
         return enqueue_many(self, task, calls)
+
+    def enqueue_graph(self, nodes: Sequence[Node], order: Sequence[int]) -> GraphResults:
+        """Adds the jobs of a graph, all or none; see `gristmill.graphs.Graph.enqueue`."""
+        from gristmill.enqueue_graph import enqueue_graph
+
+        return enqueue_graph(self, nodes, order)
 
     def get_result(self, result_id: str) -> JobResult[..., Any]:
         """Returns the result of a job by its id; raises TaskResultDoesNotExist for an unknown or malformed one."""

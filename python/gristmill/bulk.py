@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from gristmill.compat import AnyTask, TaskResult, TaskResultStatus, task_enqueued
+from gristmill.compat import AnyTask, TaskResult, task_enqueued
 from gristmill.gates import Gate, ask_to_settle, insert_edges, insert_gates, refuse_unknown
 from gristmill.ids import new_id
 from gristmill.insert import NewJob
@@ -79,22 +79,10 @@ class Enqueued(Sequence["JobResult[..., Any]"]):
         return self._existing.get(index) or self._new(*self._jobs[index])
 
     def _new(self, job_id: str, asked: Call, *, existing: bool = False) -> JobResult[..., Any]:
-        from gristmill.results import JobResult
+        from gristmill.results import fresh_result
 
-        return JobResult(
-            task=self._task,
-            id=job_id,
-            status=TaskResultStatus.READY,
-            enqueued_at=self._enqueued_at,
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            args=list(asked.args),
-            kwargs=asked.kwargs,
-            backend=self._backend,
-            errors=[],
-            worker_ids=[],
-            existing=existing,
+        return fresh_result(
+            *(self._task, self._backend, job_id, self._enqueued_at, list(asked.args), asked.kwargs), existing=existing
         )
 
     def settle(self, first: dict[int, int], held: dict[int, JobResult[..., Any]]) -> None:
@@ -138,7 +126,7 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
     jobs: list[tuple[str, Call]] = []
     with transaction.atomic(using=connection.alias):
         refuse_unknown(connection, after)
-        enqueued_at = _now(backend, connection)
+        enqueued_at = enqueue_moment(backend, connection)
         if isinstance(task.run_after, timedelta):
             from gristmill.tasks import unchecked_copy
 
@@ -156,7 +144,7 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
             ask_to_settle(connection, enqueued_at, made)
         if jobs:
             backend.wake(connection)
-    if _someone_listens():
+    if someone_listens():
         for result in enqueued.made():
             task_enqueued.send(type(backend), task_result=result)
     return enqueued
@@ -242,14 +230,14 @@ def as_call(asked: Call | Sequence[Any], number: int) -> Call:
     return Call(tuple(asked), {})
 
 
-def _now(backend: GristmillBackend, connection: BaseDatabaseWrapper) -> datetime:
+def enqueue_moment(backend: GristmillBackend, connection: BaseDatabaseWrapper) -> datetime:
     """Returns the one moment of enqueue: the database's, or Django's where that counts."""
     if backend.uses_django_clock():
         return timezone.now()
     return database_now(connection)
 
 
-def _someone_listens() -> bool:
+def someone_listens() -> bool:
     """Tells whether `task_enqueued` has a receiver that would do something: Django's own writes a debug line."""
     if len(task_enqueued.receivers) > 1:
         return True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from gristmill import registry
-from gristmill.compat import AnyTask, ResultBase, TaskError
+from gristmill.compat import AnyTask, ResultBase, TaskError, TaskResultStatus
 from gristmill.exceptions import Interrupted, RunnerCrashed, WorkerLost
 from gristmill.remote_tasks import placeholder
 from gristmill.tasks import unchecked_copy
@@ -42,6 +43,35 @@ def new_result(**values: Any) -> JobResult[..., Any]:
     for name, value in values.items():
         assign(made, name, value)
     return made
+
+
+def fresh_result(
+    task: AnyTask,
+    backend: str,
+    job_id: str,
+    enqueued_at: datetime | None,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    *,
+    existing: bool = False,
+) -> JobResult[..., Any]:
+    """Builds the result of a job that has just been enqueued."""
+    return new_result(
+        task=task,
+        id=job_id,
+        status=TaskResultStatus.READY,
+        enqueued_at=enqueued_at,
+        started_at=None,
+        finished_at=None,
+        last_attempted_at=None,
+        args=args,
+        kwargs=kwargs,
+        backend=backend,
+        errors=[],
+        worker_ids=[],
+        existing=existing,
+        _return_value=None,
+    )
 
 
 def result_of(job: Any, *, existing: bool = False) -> JobResult[..., Any]:
@@ -116,4 +146,4 @@ def error_of(attempt: Any) -> TaskError:
     return TaskError(exception_class_path=path, traceback=text or "")
 
 
-__all__ = ["JobResult", "new_result", "result_of"]
+__all__ = ["JobResult", "fresh_result", "new_result", "result_of"]

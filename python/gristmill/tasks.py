@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gristmill.bulk import Call, Enqueued
     from gristmill.preconditions import After
     from gristmill.results import JobResult
+    from gristmill.steps import Step
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -220,6 +221,12 @@ class Task(TaskBase[P, R]):
         async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobResult[P, R]: ...  # noqa: D102
         def get_result(self, result_id: str) -> JobResult[P, R]: ...  # noqa: D102
         async def aget_result(self, result_id: str) -> JobResult[P, R]: ...  # noqa: D102
+
+    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Step:
+        """Returns a step: this task with its arguments, for `gristmill.chain`, `group` and graphs."""
+        from gristmill.steps import Step
+
+        return Step(self, args, kwargs)
 
     def enqueue_many(self, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
         """
