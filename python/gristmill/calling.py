@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from gristmill.compat import task_finished, task_started
+from gristmill.deadlines import inheriting
 from gristmill.frame import pack_job
 from gristmill.lent import Guard, unwatched
 from gristmill.postpone import Postpone
@@ -70,6 +71,8 @@ def started(attempt: Attempt, guard: Guard, record: capture.Record) -> Made:
         value = handled(attempt, said)
         guard.check()
         if isinstance(value, Postpone):
+            with unwatched(guard.connection):
+                ends.refuse_unknown(attempt, value)
             end = ends.postponed(attempt, value)
         else:
             reason = "bad result"
@@ -97,6 +100,7 @@ def handled(attempt: Attempt, said: list[bytes]) -> Any:
     function = task.call if attempt.call.is_async else attempt.call.function
     first = (context_of(attempt, said.append),) if task.takes_context else ()
     try:
-        return function(*first, *attempt.result.args, **attempt.result.kwargs)
+        with inheriting(attempt.deadline):
+            return function(*first, *attempt.result.args, **attempt.result.kwargs)
     except Postpone as postpone:
         return postpone

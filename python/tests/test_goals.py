@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
+from datetime import timezone as dt_timezone
 
 import pytest
 from django.db import connection, connections, transaction
@@ -12,6 +13,7 @@ from django.utils import timezone
 import gristmill
 from gristmill import at_least
 from gristmill.compat import InvalidTask, task_backends
+from gristmill.deadlines import inheriting
 from gristmill.exceptions import UnknownJob
 from gristmill.models import EdgeRow, ErrandRow, GateRow, Job, JobRow, WaitingRow
 from tests.app.tasks import add, send
@@ -331,3 +333,46 @@ def test_it_is_one_statement_per_table_on_sqlite(django_assert_max_num_queries):
     first = add.enqueue(1)
     with django_assert_max_num_queries(7 if connection.vendor == "sqlite" else 1):
         add.using(after=first).enqueue(2)
+
+
+HURRY = datetime(2031, 5, 6, 7, 8, 9, 123456, dt_timezone.utc)
+
+
+@pytest.mark.parametrize("how", ["one", "bulk", "graph"])
+@pytest.mark.parametrize(
+    ("task", "inherits"),
+    [(add, True), (add.using(run_after=timedelta(days=1)), True), (add.using(deadline=60), False)],
+    ids=["says nothing", "is dated", "has its own"],
+)
+def test_what_a_running_job_enqueues_inherits_its_deadline(task, how, inherits):
+    with inheriting(HURRY):
+        enqueued(task, how)
+
+    assert (Job.objects.get().deadline == HURRY) is inherits
+
+
+@pytest.mark.parametrize("how", ["one", "bulk", "graph"])
+def test_a_deadline_of_none_is_not_inherited(how):
+    with inheriting(HURRY):
+        enqueued(add.using(deadline=None), how)
+
+    job = Job.objects.get()
+    assert job.deadline - job.enqueued_at == timedelta(days=7)
+
+
+def test_nothing_is_inherited_once_the_handler_has_ended():
+    with inheriting(HURRY, alone=True):
+        pass
+    add.enqueue(1)
+
+    assert JobRow.objects.get().deadline is None
+
+
+def enqueued(task, how):
+    if how == "one":
+        return task.enqueue(1)
+    if how == "bulk":
+        return task.enqueue_many([(1,)])
+    graph = gristmill.Graph()
+    graph.add(task, 1)
+    return graph.enqueue()

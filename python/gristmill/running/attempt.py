@@ -118,6 +118,12 @@ class Attempt:
             self.limits = (timeout, megabytes)
 
     @property
+    def deadline(self) -> datetime | None:
+        """The deadline that jobs of its handler inherit; None where the worker did not tell."""
+        text = self.request.get("deadline")
+        return moment(text) if text else None
+
+    @property
     def asks_for_its_past(self) -> bool:
         """Tells whether there have been attempts before: what was only claimed and given back has no past."""
         request = self.request
