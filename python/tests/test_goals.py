@@ -356,8 +356,7 @@ def test_a_deadline_of_none_is_not_inherited(how):
     with inheriting(HURRY):
         enqueued(add.using(deadline=None), how)
 
-    job = Job.objects.get()
-    assert job.deadline - job.enqueued_at == timedelta(days=7)
+    assert JobRow.objects.get().deadline is None
 
 
 def test_nothing_is_inherited_once_the_handler_has_ended():
@@ -376,3 +375,24 @@ def enqueued(task, how):
     graph = gristmill.Graph()
     graph.add(task, 1)
     return graph.enqueue()
+
+
+def test_a_job_knows_what_it_waits_for_and_what_waits_for_it(django_assert_max_num_queries):
+    first, second = add.enqueue(1), send.enqueue("a")
+    third = add.using(after=[second, first]).enqueue(3)
+
+    job = Job.objects.get(pk=third.id)
+    with django_assert_max_num_queries(2):
+        assert [each.id.hex for each in job.preconditions] == [first.id, second.id]
+    assert [each.id.hex for each in Job.objects.get(pk=first.id).dependents.waiting()] == [third.id]
+    assert not job.dependents.exists() and not Job.objects.get(pk=first.id).preconditions.exists()
+    # Pruned: it is known to have been there, and that is all.
+    JobRow.objects.filter(pk=first.id).delete()
+    assert [each.id.hex for each in job.preconditions] == [second.id]
+
+
+def test_a_job_that_thousands_wait_for_knows_them():
+    first = add.enqueue(1)
+    add.using(after=first).enqueue_many((number,) for number in range(1_500))
+
+    assert Job.objects.get(pk=first.id).dependents.count() == 1_500

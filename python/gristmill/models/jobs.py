@@ -13,9 +13,9 @@ from django.utils.functional import cached_property
 
 from gristmill.compat import TaskResultStatus
 from gristmill.models.attempts import Attempt, AttemptQuerySet
-from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.fields import IsAmong, JSONTextField, MomentField
 from gristmill.models.querysets import OPERATIONS, STATUS_OF_STATE, JobQuerySet, State
-from gristmill.models.rows import ProgressRow
+from gristmill.models.rows import EdgeRow, ProgressRow
 from gristmill.models.workers import Action
 
 if TYPE_CHECKING:
@@ -113,6 +113,20 @@ class Job(models.Model):
     def actions(self) -> models.QuerySet[Action]:
         """What people did to it, oldest first."""
         return Action.objects.using(self._state.db).filter(job_id=self.id).order_by("acted_at", "id")
+
+    @property
+    def preconditions(self) -> JobQuerySet:
+        """The jobs that it waits for, or has waited for, in order of their ids; those that were pruned are gone."""
+        return self._others("precondition_id", dependent_id=self.id)
+
+    @property
+    def dependents(self) -> JobQuerySet:
+        """The jobs that wait for it, or have waited, in order of their ids."""
+        return self._others("dependent_id", precondition_id=self.id)
+
+    def _others(self, end: str, **of_this: Any) -> JobQuerySet:
+        edges = EdgeRow.objects.using(self._state.db).filter(**of_this).values(end)
+        return Job.objects.using(self._state.db).filter(IsAmong(models.F("pk"), models.Subquery(edges))).order_by("pk")
 
     @cached_property
     def progress(self) -> Progress | None:
