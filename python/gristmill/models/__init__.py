@@ -8,6 +8,7 @@ them; they are not for use.
 
 from gristmill.models.attempts import UNCOUNTED_OUTCOMES, Attempt, AttemptQuerySet
 from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.job_field import JobField, JobState
 from gristmill.models.jobs import Job, Progress
 from gristmill.models.querysets import JobQuerySet, State
 from gristmill.models.rows import (
@@ -37,8 +38,10 @@ __all__ = [
     "GateRow",
     "JSONTextField",
     "Job",
+    "JobField",
     "JobQuerySet",
     "JobRow",
+    "JobState",
     "MomentField",
     "Progress",
     "ProgressRow",

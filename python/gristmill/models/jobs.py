@@ -105,6 +105,21 @@ class Job(models.Model):
         return STATUS_OF_STATE[self.state]
 
     @property
+    def is_done(self) -> bool:
+        """Whether it has succeeded."""
+        return self.state == State.SUCCESSFUL
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it has failed, was cancelled or poisoned, or is stranded because a job it needs has."""
+        return self.state in (State.FAILED, State.CANCELLED, State.POISONED, State.STRANDED)
+
+    @property
+    def is_processing(self) -> bool:
+        """Whether it runs, or will run unless someone or something keeps it back."""
+        return not self.is_done and not self.is_error
+
+    @property
     def attempts(self) -> AttemptQuerySet:
         """Its ended attempts, oldest first, those of earlier generations included."""
         return Attempt.objects.using(self._state.db).filter(job_id=self.id).order_by("token")
