@@ -12,6 +12,10 @@ class OutsideTransaction(TransactionManagementError):
     """A transaction is open, but on another database than the queue's, so the job would not be part of it."""
 
 
+class WaitInTransaction(TransactionManagementError):
+    """Someone waits for a job inside a transaction, which may be the one that workers must see committed first."""
+
+
 class UniqueContention(RuntimeError):
     """A unique key went from job to job while an enqueue wanted it; enqueueing again is likely to succeed."""
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 from gristmill import registry
-from gristmill.compat import AnyTask, ResultBase, TaskError, TaskResultStatus
+from gristmill.compat import AnyTask, ResultBase, TaskError, TaskResultStatus, task_backends
 from gristmill.exceptions import Interrupted, RunnerCrashed, WorkerLost
 from gristmill.remote_tasks import placeholder
 from gristmill.tasks import unchecked_copy
+from gristmill.waiting import wait_until_ended, wait_until_ended_async
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from gristmill.waiting import Timeout
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +35,37 @@ class JobResult(ResultBase[P, R]):  # type: ignore[misc]
     """
 
     existing: bool = field(default=False, compare=False)
+
+    def wait(self, timeout: Timeout = None) -> Self:
+        """
+        Waits until the job has ended, one way or another, and returns this result as it is then.
+
+        `timeout` is in seconds or a timedelta: TimeoutError is raised after it. Without one it waits for as long as
+        it takes, which is for ever where no worker serves the job, or what it waits for fails. Raises
+        WaitInTransaction where a transaction is open on the queue's database, unless the job has ended.
+        """
+        where = self._waits_on()
+        if where is not None:
+            wait_until_ended(*where, timeout)
+            self.refresh()
+        return self
+
+    async def await_(self, timeout: Timeout = None) -> Self:
+        """See `wait`."""
+        where = self._waits_on()
+        if where is not None:
+            await wait_until_ended_async(*where, timeout)
+            await self.arefresh()
+        return self
+
+    def _waits_on(self) -> tuple[str, UUID] | None:
+        """Returns the database and id of a job that may not have ended, as far as this result knows."""
+        if self.is_finished:
+            return None
+        database = getattr(task_backends[self.backend], "database", None)
+        if database is None:
+            raise NotImplementedError(f"backend '{self.backend}' of TASKS keeps no jobs that could be waited for")
+        return database, UUID(self.id)
 
     if not TYPE_CHECKING:
 

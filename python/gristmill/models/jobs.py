@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asgiref.sync import sync_to_async
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.utils.functional import cached_property
 
 from gristmill.compat import TaskResultStatus
@@ -17,9 +17,12 @@ from gristmill.models.fields import IsAmong, JSONTextField, MomentField
 from gristmill.models.querysets import OPERATIONS, STATUS_OF_STATE, JobQuerySet, State
 from gristmill.models.rows import EdgeRow, ProgressRow
 from gristmill.models.workers import Action
+from gristmill.waiting import wait_until_ended, wait_until_ended_async
 
 if TYPE_CHECKING:
     from gristmill.operations import Answer
+    from gristmill.preconditions import After
+    from gristmill.waiting import Timeout
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,23 @@ class Job(models.Model):
         self.__dict__.pop("progress", None)
         super().refresh_from_db(*args, **kwargs)
 
+    def wait(self, timeout: Timeout = None) -> Job:
+        """
+        Waits until it has ended, one way or another, reads it again and returns it.
+
+        As a result's `wait`: raises TimeoutError after so many seconds (or a timedelta), and WaitInTransaction where a
+        transaction is open on its database, unless it has ended.
+        """
+        wait_until_ended(self._state.db or DEFAULT_DB_ALIAS, self.id, timeout)
+        self.refresh_from_db()
+        return self
+
+    async def await_(self, timeout: Timeout = None) -> Job:
+        """See `wait`."""
+        await wait_until_ended_async(self._state.db or DEFAULT_DB_ALIAS, self.id, timeout)
+        await self.arefresh_from_db()
+        return self
+
     def cancel(self, *, actor: str = "") -> Answer:
         """See `gristmill.operations.cancel`. This object stays as it was read; `refresh_from_db()` shows the change."""
         from gristmill import operations
@@ -181,6 +201,12 @@ class Job(models.Model):
 
         return operations.retry(self, actor=actor)
 
+    def add_preconditions(self, after: After, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.add_preconditions`."""
+        from gristmill import operations
+
+        return operations.add_preconditions(self, after, actor=actor)
+
     async def acancel(self, *, actor: str = "") -> Answer:
         """See `cancel`."""
         return await sync_to_async(self.cancel)(actor=actor)
@@ -197,6 +223,10 @@ class Job(models.Model):
         """See `retry`."""
         return await sync_to_async(self.retry)(actor=actor)
 
+    async def aadd_preconditions(self, after: After, *, actor: str = "") -> Answer:
+        """See `add_preconditions`."""
+        return await sync_to_async(self.add_preconditions)(after, actor=actor)
 
-for _name in OPERATIONS:
+
+for _name in (*OPERATIONS, "add_preconditions", "aadd_preconditions"):
     getattr(Job, _name).alters_data = True

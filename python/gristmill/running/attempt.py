@@ -10,6 +10,7 @@ from functools import lru_cache
 from inspect import Signature, iscoroutinefunction, signature
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
@@ -21,6 +22,7 @@ from gristmill.frame import JOB, MAX_LENGTH
 from gristmill.json_rule import MAX_BYTES
 
 if TYPE_CHECKING:
+    from gristmill.results import JobResult
     from gristmill.running.capture import Record
     from gristmill.running.progress import Reporter
 
@@ -77,6 +79,7 @@ class Attempt:
     # Seconds, and MiB.
     limits: tuple[float | None, float | None] | None = None
     reporter: Reporter | None = None
+    waited_for: list[JobResult[..., Any]] | None = None
     # Why it cannot be run: what was stored makes no sense.
     problem: Exception | None = None
     # Of an async job: what it prints, what is to end it, whether its handler runs, and whether its end has been said.
@@ -136,6 +139,18 @@ class Attempt:
         errors, worker_ids = earlier_attempts(self.request, self.call.task)
         assign(self.result, "errors", errors)
         assign(self.result, "worker_ids", worker_ids)
+
+    def preconditions(self) -> list[JobResult[..., Any]]:
+        """Returns the results of the jobs that this one waited for, asked for once; needs the database."""
+        if self.waited_for is None:
+            # Here, as a runner whose handlers do not ask has no use for models.
+            from gristmill.models import Job
+            from gristmill.results import result_of as read
+
+            job = Job(id=UUID(bytes=self.job))
+            job._state.db = self.call.database
+            self.waited_for = [read(one) for one in job.preconditions]
+        return self.waited_for
 
     def may_be_retried(self, classes: Container[str]) -> bool:
         """Tells whether the engine will try again after an exception of these classes: the rule of its `decide`."""
