@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,11 +19,13 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from gristmill.bulk import ROWS_PER_STATEMENT, Call, Enqueued, enqueue_many
+from gristmill import middleware
+from gristmill.bulk import ROWS_PER_STATEMENT, Call, Enqueued, enqueue_many, one_by_one
 from gristmill.compat import (
     AnyTask,
     BaseTaskBackend,
     TaskResultDoesNotExist,
+    task_backends,
     task_enqueued,
 )
 from gristmill.compat import (
@@ -32,6 +34,7 @@ from gristmill.compat import (
 from gristmill.conflict import insert_unique
 from gristmill.exceptions import OutsideTransaction
 from gristmill.gates import Gate, insert_waiting
+from gristmill.graphs import GraphResults, Node, graph_one_by_one
 from gristmill.ids import new_id, parse_id
 from gristmill.insert import NewJob, insert, raise_if_tables_missing
 from gristmill.json_rule import MAX_BYTES, encode
@@ -44,8 +47,6 @@ from gristmill.wake import wake_after_commit, wake_now
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypeVar
-
-    from gristmill.graphs import GraphResults, Node
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -71,6 +72,8 @@ class GristmillBackend(BaseTaskBackend):
         # Runs when a module with tasks is imported, before apps are ready: no models in here.
         super().__init__(alias, params)
         self.max_json_bytes: int = self.options.get("MAX_JSON_BYTES", MAX_BYTES)
+        self.has_enqueue_middleware = bool(self.options.get(middleware.ENQUEUE))
+        self._run_through: dict[bool, Any] = {}
 
     @property
     def database(self) -> str:
@@ -96,6 +99,23 @@ class GristmillBackend(BaseTaskBackend):
         wait for that is not there; OutsideTransaction when a transaction is open on another database only;
         TablesMissing before the first `migrate`.
         """
+        if self.has_enqueue_middleware:
+            return cast("JobResult[P, R]", self._enqueue_through(task, args, kwargs))
+        return self._enqueue(task, args, kwargs)
+
+    @cached_property
+    def _enqueue_through(self) -> Any:
+        """What an enqueue goes through; made once, when the first job is enqueued and apps are ready."""
+        return middleware.around(self.alias, self.options, middleware.ENQUEUE, self._enqueue)
+
+    def run_through(self, *, is_async: bool) -> Any:
+        """Returns what the run of a handler goes through, made once a process; None where nothing is."""
+        if is_async not in self._run_through:
+            innermost = middleware.handled_async if is_async else middleware.handled
+            self._run_through[is_async] = middleware.around(self.alias, self.options, middleware.RUN, innermost)
+        return self._run_through[is_async]
+
+    def _enqueue(self, task: DjangoTask[P, R], args: list[Any], kwargs: dict[str, Any]) -> JobResult[P, R]:
         self.validate_task(task)
         prepared = prepared_for(self, task)
         args_json = encode(args, where="args", max_bytes=self.max_json_bytes)
@@ -160,11 +180,25 @@ class GristmillBackend(BaseTaskBackend):
         return found
 
     def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
-        """Adds a job for each of `calls`, all or none; see `gristmill.bulk.enqueue_many`."""
+        """
+        Adds a job for each of `calls`, all or none; see `gristmill.bulk.enqueue_many`.
+
+        With middleware around an enqueue each of them goes through it, so each costs what one enqueue does.
+        """
+        if self.has_enqueue_middleware:
+            with transaction.atomic(using=self.database):
+                return one_by_one(self, task, calls)
         return enqueue_many(self, task, calls)
 
     def enqueue_graph(self, nodes: Sequence[Node], order: Sequence[int]) -> GraphResults:
-        """Adds the jobs of a graph, all or none; see `gristmill.graphs.Graph.enqueue`."""
+        """
+        Adds the jobs of a graph, all or none; see `gristmill.graphs.Graph.enqueue`.
+
+        With middleware around an enqueue each of them goes through it, after those that it waits for.
+        """
+        if any(getattr(task_backends[node.task.backend], "has_enqueue_middleware", False) for node in nodes):
+            with transaction.atomic(using=self.database):
+                return graph_one_by_one(nodes, order)
         from gristmill.enqueue_graph import enqueue_graph
 
         return enqueue_graph(self, nodes, order)

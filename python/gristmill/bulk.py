@@ -150,6 +150,14 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
     return enqueued
 
 
+def one_by_one(backend: Any, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
+    """Enqueues each call by itself, through any backend."""
+    asked = [as_call(each, number) for number, each in enumerate(calls)]
+    results: list[Any] = [backend.enqueue(task, list(each.args), each.kwargs) for each in asked]
+    jobs = [(result.id, each) for result, each in zip(results, asked, strict=True)]
+    return Enqueued(task, backend.alias, timezone.now(), jobs, dict(enumerate(results)))
+
+
 def _insert_unique(
     backend: GristmillBackend,
     connection: BaseDatabaseWrapper,

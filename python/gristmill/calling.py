@@ -9,6 +9,7 @@ from gristmill.compat import task_finished, task_started
 from gristmill.deadlines import inheriting
 from gristmill.frame import pack_job
 from gristmill.lent import Guard, unwatched
+from gristmill.middleware import through
 from gristmill.postpone import Postpone
 from gristmill.running import capture, ends
 from gristmill.running.attempt import Attempt
@@ -98,7 +99,10 @@ def handled(attempt: Attempt, said: list[bytes]) -> Any:
     """Calls the handler; returns what it does, and a Postpone also where it raises one."""
     task = attempt.call.task
     function = task.call if attempt.call.is_async else attempt.call.function
-    first = (context_of(attempt, said.append),) if task.takes_context else ()
+    around = attempt.call.around
+    first = (context_of(attempt, said.append),) if task.takes_context or around is not None else ()
+    if around is not None:
+        function = through(around)
     try:
         with inheriting(attempt.deadline):
             return function(*first, *attempt.result.args, **attempt.result.kwargs)

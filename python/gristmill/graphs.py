@@ -197,6 +197,18 @@ class GraphResults(Sequence["JobResult[..., Any]"]):
         return (self[number] for number in range(len(self)) if number not in self._known)
 
 
+def graph_one_by_one(nodes: Sequence[Node], order: Sequence[int]) -> GraphResults:
+    """Enqueues each node by itself, through whichever backend, after those that it waits for."""
+    results: dict[int, JobResult[..., Any]] = {}
+    for number in order:
+        node = nodes[number]
+        task: Any = node.task
+        if node.nodes or node.others:
+            task = task.using(after=[*(results[each] for each in node.nodes), *node.others])
+        results[number] = task_backends[task.backend].enqueue(task, list(node.args), dict(node.kwargs))
+    return GraphResults(list(nodes), [results[number].id for number in range(len(nodes))], None, {}, results)
+
+
 def ordered(nodes: Sequence[Node]) -> list[int]:
     """Returns the numbers of nodes, each after all that it waits for; raises GraphCycle, naming the tasks of one."""
     dependents: list[list[int]] = [[] for _ in nodes]

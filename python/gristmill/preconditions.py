@@ -56,6 +56,8 @@ class Precondition(NamedTuple):
     backend: str | None = None
     # Where it was read.
     database: str | None = None
+    # How it was when it was given, in Django's word; what counts is how it is when a worker looks.
+    status: str | None = None
 
 
 def preconditions(given: After | None) -> tuple[Precondition, ...]:
@@ -86,7 +88,7 @@ def _precondition(given: Any) -> Precondition | None:
     if isinstance(given, TaskResult):
         # Ids of other backends have other forms; that they are no jobs of ours is said where the database is known.
         job_id = parse_id(given.id)
-        return Precondition(str(given.id) if job_id is None else job_id.hex, given.backend)
+        return Precondition(str(given.id) if job_id is None else job_id.hex, given.backend, None, given.status.value)
     if isinstance(given, (UUID, str)):
         job_id = parse_id(given)
         return None if job_id is None else Precondition(job_id.hex)

@@ -25,6 +25,7 @@ from django.db import connections
 from gristmill.compat import task_finished, task_started
 from gristmill.deadlines import inheriting
 from gristmill.frame import JOB, STARTED, Parser, pack, pack_job
+from gristmill.middleware import through
 from gristmill.postpone import Postpone
 from gristmill.running import capture, ends, transactional
 from gristmill.running.attempt import KEY, Attempt, decode
@@ -264,7 +265,9 @@ class Runner:
         """
         call = attempt.call
         function = call.task.call if call.is_async else call.function
-        first = (self.context_of(attempt),) if call.task.takes_context else ()
+        first: tuple[Any, ...] = (self.context_of(attempt),) if call.task.takes_context else ()
+        if call.around is not None:
+            function, first = through(call.around), first or (self.context_of(attempt),)
         with inheriting(attempt.deadline, alone=True):
             try:
                 value = self.guard.call(attempt, function, first)

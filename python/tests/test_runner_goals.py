@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.supervisor import Runner, Zygote
+from tests.supervisor import SETTINGS, Runner, Zygote
 
 KNOWN, UNKNOWN = "1" * 32, "2" * 32
 
@@ -138,3 +138,53 @@ def test_async_jobs_beside_each_other_inherit_each_its_own(runner: Runner) -> No
         second: f"[{','.join([year(2031)] * 3)}]",
         third: '["None","None","None"]',
     }
+
+
+MIDDLEWARE = """
+@task
+def take(*args): return ["sync", *args]
+
+@task
+async def take_later(*args):
+    await asyncio.sleep(0)
+    return ["async", *args]
+
+@task(takes_context=True)
+async def attempt(context, *args): return [context.attempt, *args]
+
+from inspect import iscoroutinefunction
+
+def around(next):
+    def call(context, args, kwargs):
+        print("before", context.task_result.task.name)
+        return next(context, [*args, "around"], kwargs)
+    return call
+
+def around_async(next):
+    async def call(context, args, kwargs):
+        value = await next(context, args, kwargs)
+        context.log("after")
+        return [*value, "awaited"]
+    return call if iscoroutinefunction(next) else next
+"""
+
+
+def test_runs_go_through_what_the_project_has_put_around_them(tmp_path_factory: pytest.TempPathFactory) -> None:
+    options = {"DATABASE": "default", "RUN_MIDDLEWARE": ["shop.tasks.around_async", "shop.tasks.around"]}
+    backend = {"BACKEND": "gristmill.backend.GristmillBackend", "OPTIONS": options}
+    settings = f"{SETTINGS}\nINSTALLED_APPS = ['gristmill', 'shop']\nTASKS = {{'default': {backend!r}}}\n"
+    zygote = Zygote(tmp_path_factory.mktemp("middleware"), MIDDLEWARE, settings=settings)
+    zygote.expect("H")
+    zygote.vouch(600)
+    runner = zygote.spawn()
+
+    said = [runner.all_of(task, [1]) for task in ("take", "take_later", "attempt")]
+
+    assert [each["D"] for each in said] == [
+        ["sync", 1, "around"],
+        ["async", 1, "around", "awaited"],
+        [1, 1, "around", "awaited"],
+    ]
+    assert said[0]["O"] == "before take\n"
+    assert said[1]["O"].startswith("before take_later\n") and said[1]["O"].endswith(" after\n")
+    zygote.close()

@@ -46,6 +46,9 @@ class Call(NamedTuple):
     # Where the queue's tables are.
     database: str
     is_async: bool
+    # What the project has put around every run: around a call, and around an await. None where nothing is.
+    around: Callable[..., Any] | None
+    around_async: Callable[..., Any] | None
     # Of the function itself, not of one that it wraps; None where there is none to be known.
     signature: Signature | None
     # How it has been called: the number of positional arguments, and the names of the others.
@@ -181,7 +184,13 @@ def call_of(backend: str, name: str, queue_name: str, priority: int) -> Call | N
     max_bytes = min(getattr(its_backend, "max_json_bytes", MAX_BYTES), MAX_LENGTH - 64)
     database = getattr(its_backend, "database", DEFAULT_DB_ALIAS)
     is_async = iscoroutinefunction(task.func)
-    return Call(task, task.func, type(its_backend), max_bytes, database, is_async, signature_of(task.func), set())
+    through = getattr(its_backend, "run_through", None)
+    around = None if through is None else through(is_async=False)
+    around_async = through(is_async=True) if around is not None and is_async and through is not None else None
+    return Call(
+        *(task, task.func, type(its_backend), max_bytes, database, is_async, around, around_async),
+        *(signature_of(task.func), set()),
+    )
 
 
 def signature_of(function: Callable[..., Any]) -> Signature | None:
