@@ -21,7 +21,7 @@ and returns what the handler does. Around an async handler `next` is a coroutine
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -54,7 +54,7 @@ def around(alias: str, options: Mapping[str, Any], name: str, innermost: Call) -
             raise ImproperlyConfigured(
                 f"TASKS['{alias}']['OPTIONS']['{name}']: {path} must return a function, not {made!r:.100}"
             )
-        call = made
+        call = awaiting(made) if iscoroutinefunction(innermost) and not iscoroutinefunction(made) else made
     return call
 
 
@@ -96,7 +96,11 @@ def through(call: Call) -> Callable[..., Any]:
     return run
 
 
-async def awaited(call: Call, context: Any, args: Any, kwargs: Any) -> Any:
-    """Calls middleware around an async handler, whichever kind of function it is."""
-    value = call(context, args, kwargs)
-    return await value if isawaitable(value) else value
+def awaiting(call: Call) -> Call:
+    """Returns middleware that is not async itself as what is around it, and around an async handler, expects."""
+
+    async def run(context: Any, args: Any, kwargs: Any) -> Any:
+        value = call(context, args, kwargs)
+        return await value if isawaitable(value) else value
+
+    return run

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from asgiref.sync import SyncToAsync, sync_to_async
 
-from gristmill import middleware
 from gristmill.compat import task_finished, task_started
 from gristmill.deadlines import inheriting
 from gristmill.exceptions import Cancelled, TimedOut
@@ -214,7 +213,7 @@ class EventLoop:
             with inheriting(attempt.deadline):
                 if call.around_async is not None:
                     context = first[0] if first else self.runner.context_of(attempt)
-                    return await middleware.awaited(call.around_async, context, result.args, result.kwargs)
+                    return await call.around_async(context, result.args, result.kwargs)
                 return await call.function(*first, *result.args, **result.kwargs)
         except asyncio.CancelledError as error:
             if attempt.ending is not None:
