@@ -150,3 +150,58 @@ def test_a_result_that_is_not_json_fails(at_once):
 
 def set_result():
     return {1}
+
+
+def fails():
+    raise LookupError("no")
+
+
+@pytest.mark.parametrize(
+    ("ends", "options", "status"),
+    [
+        ("good good", {}, "SUCCESSFUL"),
+        ("good bad", {}, "READY"),
+        ("good bad", {"after_mode": "any"}, "SUCCESSFUL"),
+        ("bad bad", {"after_mode": "any"}, "READY"),
+        ("good bad", {"on_precondition_failure": "proceed"}, "SUCCESSFUL"),
+        ("good bad", {"on_precondition_failure": "fail"}, "FAILED"),
+        ("good bad", {"after_mode": gristmill.at_least(2), "on_precondition_failure": "fail"}, "FAILED"),
+        ("good bad later", {"after_mode": gristmill.at_least(2), "on_precondition_failure": "fail"}, "READY"),
+        ("good later", {"on_precondition_failure": "proceed"}, "READY"),
+        ("good", {"after_mode": gristmill.at_least(5)}, "SUCCESSFUL"),
+        ("", {"after_mode": "any"}, "SUCCESSFUL"),
+        ("good", {"hold": True}, "READY"),
+    ],
+)
+def test_what_waits_for_others_runs_at_once_if_enough_of_them_have_succeeded(at_once, ends, options, status):
+    kinds = {"good": add_nothing, "bad": fails, "later": postpone_politely}
+    after = [make(kinds[end]).enqueue() for end in ends.split()]
+
+    result = make(add).using(after=after, **options).enqueue(1)
+
+    assert result.status == status
+    assert result.errors == []
+    assert result.is_finished == (status != "READY")
+
+
+def add_nothing():
+    return 0
+
+
+def test_a_precondition_of_which_only_the_id_is_given_counts_as_successful(at_once):
+    assert make(add).using(after=make(fails).enqueue().id).enqueue(1).status == "SUCCESSFUL"
+
+
+def test_chains_groups_and_graphs_are_enqueued_in_order(kind):
+    step = make(add).with_args
+
+    results = gristmill.chain(step(1), gristmill.group(step(2), step(3)), step(4)).enqueue()
+    graph = gristmill.Graph()
+    last = graph.add(make(add), 1)
+    first = graph.add(make(add), 2)
+    last.after(first)
+    other = graph.enqueue()
+
+    assert [result.args for result in results] == [[1], [2], [3], [4]]
+    assert (results.last.args, other[last].args, other[first].args) == ([4], [1], [2])
+    assert results.ids == [result.id for result in results]

@@ -169,7 +169,7 @@ def test_json_is_one_object():
         ("cancel abc", "'abc' is not the id of a job"),
         ("cancel 0192f0c0a0b07000800000000000000a --queue mail", "by id or choose them by a filter, not both"),
         ("cancel --all --queue mail", "--all means every job"),
-        ("hold --state running --yes", "hold takes jobs that are ready or scheduled, not 'running'"),
+        ("hold --state running --yes", "hold takes jobs that are ready, scheduled, waiting or stranded, not 'running'"),
         ("cancel --queue mail", "to cancel by a filter takes --yes where nobody can be asked"),
         ("cancel --older-than soon", "'soon' is not a length of time; write 90s, 15m, 2h or 7d"),
         ("cancel --all --backend nope", "there is no backend 'nope' in TASKS"),

@@ -4,21 +4,24 @@ Runs each task where it is enqueued, for development and tests.
 Every option of Gristmill's tasks is accepted, and arguments are checked as they are on the way into the database. One
 attempt is made: there are no retries, no time limits, and every job is new. `transactional` tasks run inside
 `atomic()`. A task that postpones itself stays READY, as nobody is there to run it later.
+
+What a task waits for (`after`) has been run already, so it runs at once if enough of that has succeeded, as
+`after_mode` and `on_precondition_failure` say. Where it has not, the job stays READY, as a stranded one is, or is FAILED
+without having run. A precondition of which only the id is given counts as successful. With `hold` a job stays READY.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
 from traceback import format_exception
-from typing import Any
+from typing import Any, Literal
 
 from django.db import transaction
 from django.utils import timezone
 
 from gristmill.backends.common import BackendOfTests
-from gristmill.bulk import Call, Enqueued
 from gristmill.compat import (
     AnyTask,
     TaskContext,
@@ -33,6 +36,7 @@ from gristmill.compat import Task as DjangoTask
 from gristmill.json_rule import encode
 from gristmill.postpone import Postpone
 from gristmill.results import JobResult, P, R
+from gristmill.task_options import NOTHING, TaskOptions
 
 
 class ImmediateBackend(BackendOfTests, immediate.ImmediateBackend):
@@ -44,12 +48,12 @@ class ImmediateBackend(BackendOfTests, immediate.ImmediateBackend):
         result = self.new_result(task, args, kwargs)
         object.__setattr__(result, "enqueued_at", timezone.now())
         task_enqueued.send(type(self), task_result=result)
-        self._run(result)
+        verdict = verdict_of(getattr(task, "options", NOTHING))
+        if verdict == "run":
+            self._run(result)
+        elif verdict == "fail":
+            _set(result, finished_at=timezone.now(), status=TaskResultStatus.FAILED)
         return result
-
-    def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
-        """Runs each call in turn."""
-        return self.one_by_one(task, calls)
 
     def _run(self, result: JobResult[..., Any]) -> None:
         task, now = result.task, timezone.now()
@@ -81,6 +85,20 @@ class ImmediateBackend(BackendOfTests, immediate.ImmediateBackend):
             return
         _set(result, finished_at=timezone.now(), _return_value=value)
         task_finished.send(type(self), task_result=result)
+
+
+def verdict_of(options: TaskOptions) -> Literal["run", "stay", "fail"]:
+    """Returns what becomes of a job right after its enqueue: the rule of the engine's gates, asked once."""
+    if options.hold is True:
+        return "stay"
+    after = options.after if isinstance(options.after, tuple) else ()
+    ended = Counter(one.status or "SUCCESSFUL" for one in after)
+    successful, failed, on_failure = ended["SUCCESSFUL"], ended["FAILED"], options.on_precondition_failure
+    needed = options.after_mode if isinstance(options.after_mode, int) else len(after)
+    needed = min(needed, len(after))
+    if successful + (failed if on_failure == "proceed" else 0) >= needed:
+        return "run"
+    return "fail" if on_failure == "fail" and len(after) - failed < needed else "stay"
 
 
 def _transaction_of(task: AnyTask) -> Any:

@@ -201,3 +201,25 @@ def report(context):
 def cancel_myself(context):
     operations.cancel(context.task_result)
     raise Sad("cancelled")
+
+
+@task(takes_context=True)
+def look_back(context):
+    ran.append(context.preconditions)
+    return [[one.id, one.status.value, one._return_value] for one in context.preconditions]
+
+
+@task(takes_context=True)
+async def look_back_later(context):
+    return [[one.id, one.status.value, one._return_value] for one in await context.apreconditions()]
+
+
+@task
+def wait_for(*ids):
+    ran.append(ids)
+    raise Postpone(after=ids)
+
+
+@task
+def hurry_on(what):
+    note.enqueue(what)
