@@ -12,6 +12,9 @@ from gristmill.models.jobs import Job, Progress
 from gristmill.models.querysets import JobQuerySet, State
 from gristmill.models.rows import (
     ControlRow,
+    EdgeRow,
+    ErrandRow,
+    GateRow,
     JobRow,
     ProgressRow,
     ReadyRow,
@@ -29,6 +32,9 @@ __all__ = [
     "Attempt",
     "AttemptQuerySet",
     "ControlRow",
+    "EdgeRow",
+    "ErrandRow",
+    "GateRow",
     "JSONTextField",
     "Job",
     "JobQuerySet",

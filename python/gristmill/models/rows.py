@@ -72,6 +72,7 @@ class ScheduledRow(Place):
 class WaitingRow(Place):
     """A job that is kept back."""
 
+    stranded = models.BooleanField(default=False)
     held = models.BooleanField(default=False)
     held_reason = models.TextField(null=True)
 
@@ -112,6 +113,54 @@ class UniqueKeyRow(models.Model):
 
     class Meta:
         db_table = "gristmill_unique_key"
+        default_permissions = ()
+
+
+class GateRow(models.Model):
+    """How many of its preconditions a job waits for, and how many of them have ended."""
+
+    job_id = models.UUIDField(primary_key=True)
+    needed = models.IntegerField(null=True)
+    on_failure = models.TextField()
+    arming = models.IntegerField()
+    armed_at = MomentField()
+    settled = models.BooleanField(default=False)
+    open = models.IntegerField()
+    successful = models.IntegerField()
+    failed = models.IntegerField()
+
+    class Meta:
+        db_table = "gristmill_gate"
+        default_permissions = ()
+
+
+class EdgeRow(models.Model):
+    """One job waits for another."""
+
+    pk = models.CompositePrimaryKey("precondition_id", "dependent_id")
+    precondition_id = models.UUIDField()
+    dependent_id = models.UUIDField()
+    state = models.TextField(default="open")
+    arming = models.IntegerField(default=1)
+
+    class Meta:
+        db_table = "gristmill_edge"
+        default_permissions = ()
+
+
+class ErrandRow(models.Model):
+    """What the engine still has to carry through the graph."""
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.TextField()
+    job_id = models.UUIDField()
+    other_id = models.UUIDField(null=True)
+    seen = models.UUIDField(null=True)
+    checks = models.BooleanField(default=False)
+    due_at = MomentField()
+
+    class Meta:
+        db_table = "gristmill_errand"
         default_permissions = ()
 
 
