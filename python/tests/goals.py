@@ -28,7 +28,7 @@ def wait(
     dependent: Any, *preconditions: Any, needed: int | None = None, on_failure: str = "strand", **gate: Any
 ) -> Job:
     """Makes a job that is ready wait for others, as if enqueued so, its gate settled by what they are now."""
-    job_id, others = uuid.UUID(dependent.id), [uuid.UUID(one.id) for one in preconditions]
+    job_id, others = id_of(dependent), [id_of(one) for one in preconditions]
     job = Job.objects.get(pk=job_id)
     ReadyRow.objects.filter(pk=job_id).delete()
     ScheduledRow.objects.filter(pk=job_id).delete()
@@ -54,6 +54,11 @@ def wait(
     return Job.objects.get(pk=job_id)
 
 
+def id_of(job: Any) -> uuid.UUID:
+    """The id of a job or a result."""
+    return job.id if isinstance(job.id, uuid.UUID) else uuid.UUID(job.id)
+
+
 def outcome(job_id: uuid.UUID) -> str:
     """What an edge says of a precondition."""
     state = Job.objects.get(pk=job_id).state
@@ -64,5 +69,6 @@ def outcome(job_id: uuid.UUID) -> str:
 
 def errand(kind: str, job: Any, other: Any = None, **columns: Any) -> ErrandRow:
     """Something that the engine has yet to do."""
-    values = {"kind": kind, "job_id": job.id, "other_id": other and other.id, "due_at": timezone.now()}
+    ids = {"job_id": id_of(job), "other_id": other and id_of(other)}
+    values = {"kind": kind, "due_at": timezone.now(), **ids}
     return ErrandRow.objects.create(**{**values, **columns})
