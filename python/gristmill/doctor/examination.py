@@ -82,13 +82,14 @@ class Examination:
         if self.vendor != "sqlite":
             yield
             return
-        with self.connection.cursor() as cursor:
-            cursor.execute("pragma query_only = on")
+        self.connection.ensure_connection()
+        # The driver's own: Django takes no statement on a connection whose transaction is broken.
+        driver = self.connection.connection
+        driver.execute("pragma query_only = on").close()
         try:
             yield
         finally:
-            with self.connection.cursor() as cursor:
-                cursor.execute("pragma query_only = off")
+            driver.execute("pragma query_only = off").close()
 
 
 def keys_after(cursor: Any, table: str, after: Key | None, rows: int) -> list[Key]:

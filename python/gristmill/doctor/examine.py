@@ -86,21 +86,11 @@ def examine(
     report = Report(using)
     examination = Examination(using, looked_at)
     with examination.read_only():
-        asked = [check for check in CHECKS if applies(check, examination, report)]
-        report.checks = len(asked)
-        by_walk: dict[tuple[str, int], list[RowCheck]] = {}
-        for check in asked:
-            if isinstance(check, RowCheck):
-                by_walk.setdefault((check.table, check.rows), []).append(check)
-        found: list[Finding] = []
-        for (table, rows), checks in by_walk.items():
-            found += walk(examination, report, table, rows, checks)
-        for check in asked:
-            if isinstance(check, Question):
-                found += ask(examination, report, check)
-        if found:
-            pause(PAUSE_SECONDS)
-            again = Examination(using)
+        found = first_look(examination, report)
+    if found:
+        pause(PAUSE_SECONDS)
+        again = Examination(using)
+        with again.read_only():
             report.findings = still_so(again, report, found)
     if fix:
         for finding in report.findings:
@@ -108,6 +98,23 @@ def examine(
                 finding.mended = mend(examination, finding, actor)
     report.seconds = time.monotonic() - started
     return report
+
+
+def first_look(examination: Examination, report: Report) -> list[Finding]:
+    """Asks every check, those of one table together; gives what seems to be wrong."""
+    asked = [check for check in CHECKS if applies(check, examination, report)]
+    report.checks = len(asked)
+    by_walk: dict[tuple[str, int], list[RowCheck]] = {}
+    for check in asked:
+        if isinstance(check, RowCheck):
+            by_walk.setdefault((check.table, check.rows), []).append(check)
+    found: list[Finding] = []
+    for (table, rows), checks in by_walk.items():
+        found += walk(examination, report, table, rows, checks)
+    for check in asked:
+        if isinstance(check, Question):
+            found += ask(examination, report, check)
+    return found
 
 
 def applies(check: RowCheck | Question, examination: Examination, report: Report) -> bool:
@@ -140,7 +147,8 @@ def walk(examination: Examination, report: Report, table: str, rows: int, checks
         for finding in page:
             found[finding.check].append(finding)
         report.rows += len(keys)
-        examination.looked_at(report.rows)
+        if keys:
+            examination.looked_at(report.rows)
         full = [check for check in asked if len(found[check.name]) >= MOST_FINDINGS]
         report.more += (check.name for check in full)
         asked = [check for check in asked if check not in full]

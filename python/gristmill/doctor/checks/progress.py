@@ -145,14 +145,12 @@ def overdue(examination: Examination) -> list[Finding]:
             examination.binds,
         )
         rows = cursor.fetchall()
-    return [
-        OVERDUE_DATE.finding(
-            examination.told("id", job_id),
-            f"{task_name} has been due for {seconds_between(examination.told('due_at', due_at), examination.now):.0f} s, "
-            "and no worker has made it ready",
-        )
-        for job_id, task_name, due_at in rows
-    ]
+    found = []
+    for job_id, task_name, due_at in rows:
+        seconds = seconds_between(examination.told("due_at", due_at), examination.now)
+        sentence = f"{task_name} has been due for {seconds:.0f} s, and no worker has made it ready"
+        found.append(OVERDUE_DATE.finding(examination.told("id", job_id), sentence, seconds=seconds))
+    return found
 
 
 def old_errands(examination: Examination) -> list[Finding]:
