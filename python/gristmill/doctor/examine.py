@@ -219,7 +219,7 @@ def still_so(examination: Examination, report: Report, found: list[Finding]) -> 
         for start in range(0, len(earlier), AGAIN):
             keys = [finding.key for finding in earlier[start : start + AGAIN]]
             try:
-                confirmed += look_at(examination, check, keys)
+                confirmed += sorted(look_at(examination, check, keys), key=lambda finding: finding.subject)
             except DatabaseError as error:
                 report.unchecked[check.name] = str(Unanswered(check, error))
     return confirmed

@@ -49,7 +49,8 @@ def preconditions(look: Look, gate: GateRow) -> Reason:
     """Says how many are missing, and names the first that are open."""
     missing = wanted(gate) - done(gate)
     total = gate.open + gate.successful + gate.failed
-    sentence = f"Waits for {missing:,} of its {total:,} preconditions" if total > 1 else "Waits for its precondition"
+    some = f"{missing:,} of its" if missing < total else "its"
+    sentence = f"Waits for {some} {total:,} preconditions" if total > 1 else "Waits for its precondition"
     if total > 1 and gate.needed is not None:
         sentence = f"Waits for {missing:,} more of its {total:,} preconditions, {gate.open:,} of them open"
     counts = [f"{gate.successful:,} successful" * bool(gate.successful), f"{gate.failed:,} failed" * bool(gate.failed)]
