@@ -20,6 +20,7 @@ from gristmill.models.workers import Action
 from gristmill.waiting import wait_until_ended, wait_until_ended_async
 
 if TYPE_CHECKING:
+    from gristmill.explaining.answer import Explanation
     from gristmill.operations import Answer
     from gristmill.preconditions import After
     from gristmill.waiting import Timeout
@@ -154,6 +155,12 @@ class Job(models.Model):
             return None
         metadata = json.loads(row.metadata) if row.metadata else {}
         return Progress(row.done, row.total, row.message, metadata, row.updated_at)
+
+    def explain(self) -> Explanation:
+        """Says why it does not run, or what became of it; see `gristmill.explain`."""
+        from gristmill.explain import explain
+
+        return explain(self)
 
     def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
         """Reads it again, and its progress when it is next asked for."""
