@@ -20,8 +20,11 @@ static CHECK_LOCK: Sql = sql!("check_lock");
 static CHECK: Sql = sql!("check");
 static HURRY: Sql = sql!("hurry");
 
-/// Errands that one transaction takes up.
+/// Errands that one statement takes up.
 const ERRANDS_AT_ONCE: i64 = 250;
+/// Levels of a graph that one transaction goes through: of a deep and narrow one a commit for each would be most of the
+/// work, and of all of them together would keep their locks too long.
+const LEVELS_AT_ONCE: usize = 50;
 
 /// What working off errands did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct WorkedOff {
     pub more: bool,
     /// Errands that were taken up.
     pub errands: u64,
+    /// Edges that were looked at.
+    pub edges: u64,
     /// What it did to the jobs that wait.
     pub moved: Moved,
 }
@@ -79,7 +84,7 @@ impl Session {
         let due = self.errands_due().await?;
         if due.spread {
             self.begin().await?;
-            let spread = self.spread_within(limit).await;
+            let spread = self.spread_levels_within(limit).await;
             done.add(self.end(spread).await?);
         }
         if due.check {
@@ -98,6 +103,21 @@ impl Session {
             done.add(WorkedOff { errands, ..WorkedOff::default() });
         }
         done.more = done.errands > 0;
+        Ok(done)
+    }
+
+    async fn spread_levels_within(&mut self, limit: u32) -> Result<WorkedOff> {
+        let mut done = WorkedOff::default();
+        let mut edges = 0;
+        for _ in 0..LEVELS_AT_ONCE {
+            let level = self.spread_within(limit).await?;
+            edges += level.edges;
+            let is_last = level.errands == 0 || edges >= u64::from(limit);
+            done.add(level);
+            if is_last {
+                break;
+            }
+        }
         Ok(done)
     }
 
@@ -133,7 +153,8 @@ impl Session {
     }
 
     async fn sync_within(&mut self, taken: Taken, settles: bool) -> Result<WorkedOff> {
-        let mut done = WorkedOff { errands: taken.errands, ..WorkedOff::default() };
+        let edges = taken.edges.len() as u64;
+        let mut done = WorkedOff { errands: taken.errands, edges, ..WorkedOff::default() };
         if taken.edges.is_empty() && taken.judged.is_empty() {
             return Ok(done);
         }
@@ -171,6 +192,7 @@ impl Session {
 impl WorkedOff {
     fn add(&mut self, other: Self) {
         self.errands += other.errands;
+        self.edges += other.edges;
         self.moved.add(other.moved);
     }
 }
