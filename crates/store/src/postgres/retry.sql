@@ -81,13 +81,14 @@ readied as (
     from left_result
     where id not in (select id from gated)
 ),
+-- Without its date: a retry runs as soon as it may.
 kept as (
     insert into gristmill_waiting (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
         failures, crashes, losses, postpones, interruptions, awaited
     )
     select
-        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation + 1,
+        id, backend, queue_name, task_name, priority, null, deadline, token, generation + 1,
         0, 0, 0, 0, 0, awaited
     from left_result
     where id in (select id from gated)
