@@ -108,8 +108,9 @@ struct Seen {
     id: JobId,
     gate: Gate,
     settled: bool,
-    /// What a recount of its edges gives.
-    recount: [u64; 3],
+    /// Its counts as they are stored, and what a recount of its edges gives.
+    counts: [i64; 3],
+    recount: [i64; 3],
     place: String,
     stranded: bool,
     /// Its job has started in this generation.
@@ -122,7 +123,8 @@ struct Seen {
 
 impl Seen {
     fn of(row: &Row) -> Self {
-        let count = |at: usize| u64::try_from(int(&row[at])).expect("no gate counts below zero");
+        let counts = [int(&row[4]), int(&row[5]), int(&row[6])];
+        let [open, successful, failed] = counts.map(|count| u64::try_from(count).unwrap_or(0));
         let flag = |at: usize| int(&row[at]) != 0;
         Self {
             id: id(&row[0]),
@@ -133,12 +135,13 @@ impl Seen {
                     "proceed" => OnFailure::Proceed,
                     _ => OnFailure::Fail,
                 },
-                open: count(4),
-                successful: count(5),
-                failed: count(6),
+                open,
+                successful,
+                failed,
             },
             settled: flag(3),
-            recount: [count(7), count(8), count(9)],
+            counts,
+            recount: [int(&row[7]), int(&row[8]), int(&row[9])],
             place: text(&row[10]).to_owned(),
             stranded: flag(11),
             started: flag(12),
@@ -148,10 +151,9 @@ impl Seen {
     }
 
     fn judge(&self) -> Result<(), String> {
-        let Self { id, gate, place, .. } = self;
-        let counts = [gate.open, gate.successful, gate.failed];
-        if counts != self.recount {
-            return Err(format!("the gate of job {id} counts {counts:?}; its edges are {:?}", self.recount));
+        let Self { id, gate, place, counts, recount, .. } = self;
+        if counts != recount {
+            return Err(format!("the gate of job {id} counts {counts:?}; its edges are {recount:?}"));
         }
         if !self.settled {
             return if self.settles { Ok(()) } else { Err(format!("nobody will settle the gate of job {id}")) };
