@@ -104,6 +104,7 @@ const ON_A_CIRCLE: &str = "
     select 1 from above where id = ?1";
 
 /// One gate and its job.
+#[allow(clippy::struct_excessive_bools)]
 struct Seen {
     id: JobId,
     gate: Gate,
@@ -267,10 +268,11 @@ pub(super) async fn failed_preconditions(database: &Shared, job: JobId) -> Vec<J
 
 /// What a job that has not ended waits for, in words.
 pub(super) async fn story(database: &Shared, job: JobId) -> String {
-    let mut story = String::new();
+    let mut words: Vec<String> = Vec::new();
     for row in database.ask(GATES, &[list(&[job])]).await {
         let Seen { gate, settled, settles, judges, .. } = Seen::of(&row);
-        story = format!("{gate:?}, settled: {settled}; to be settled: {settles}, to be judged: {judges}; it waits for");
+        words
+            .push(format!("{gate:?}, settled: {settled}; to be settled: {settles}, to be judged: {judges}; waits for"));
     }
     let above = "
         select edge.precondition_id, edge.state, edge.arming, jobs.state
@@ -278,9 +280,9 @@ pub(super) async fn story(database: &Shared, job: JobId) -> String {
         where edge.dependent_id = ?1";
     for row in database.ask(above, &[job.to_string().into()]).await {
         let place = if row[3] == Value::Null { "forgotten" } else { text(&row[3]) };
-        story += &format!(" {} ({place}; edge of arming {} {})", id(&row[0]), int(&row[2]), text(&row[1]));
+        words.push(format!("{} ({place}; edge of arming {} {})", id(&row[0]), int(&row[2]), text(&row[1])));
     }
-    story
+    words.join(" ")
 }
 
 fn list(jobs: &[JobId]) -> Bind<'static> {

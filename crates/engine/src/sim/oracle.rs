@@ -132,11 +132,11 @@ impl Oracle {
     /// Who has not ended and could, in words.
     pub(super) async fn unfinished(&self, database: &Shared) -> String {
         let left = self.places.iter().filter(|(id, place)| self.alive.contains(id) && **place != "stranded");
-        let mut story = format!("{} errands are left", gates::errands(database).await);
+        let mut story = vec![format!("{} errands are left", gates::errands(database).await)];
         for id in sorted(left.map(|(id, _)| id)).into_iter().take(5) {
-            story += &format!("\njob {id} is {}: {}", self.places[&id], gates::story(database, id).await);
+            story.push(format!("job {id} is {}: {}", self.places[&id], gates::story(database, id).await));
         }
-        story
+        story.join("\n")
     }
 
     pub(super) fn alive(&self) -> usize {
