@@ -244,7 +244,7 @@ mod tests {
         let mut bands = known(&Options::default(), vec![low.clone()]);
         let serves = Serves::new(&Options::default(), &["work".to_owned()]);
         bands.learn(vec![high.clone(), other], &serves);
-        assert_eq!(bands.next(no_limit).0, [high.clone()]);
+        assert_eq!(bands.next(no_limit).0, std::slice::from_ref(&high));
         bands.claimed(std::slice::from_ref(&high), 1, &[]);
         assert_eq!(bands.next(no_limit).0, [low]);
     }
@@ -255,7 +255,7 @@ mod tests {
         let serves = Serves::new(&Options::default(), &["work".to_owned()]);
         let mut bands = known(&Options::default(), vec![first.clone()]);
         bands.learn(vec![band("a", "work", 0, "7")], &serves);
-        assert_eq!(bands.next(no_limit).0, [first.clone()]);
+        assert_eq!(bands.next(no_limit).0, std::slice::from_ref(&first));
         bands.claimed(std::slice::from_ref(&first), 1, &[job(&first, "5")]);
         bands.learn(vec![first.clone()], &serves);
         assert_eq!(bands.next(no_limit).0, [first], "it lies before the job that was claimed, perhaps");

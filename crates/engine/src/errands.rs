@@ -63,6 +63,8 @@ pub(crate) fn pause(worked_off: &WorkedOff, poll_interval: Duration) -> Duration
 }
 
 /// What the mill knows of errands, and whether to expect any.
+// Independent facts, not a state machine in disguise.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Default)]
 pub(crate) struct Errands {
     due: bool,
