@@ -179,7 +179,7 @@ def page_of(
                 return [], []
             condition, binds = between(table, after, keys[-1])
             for asking in checks:
-                cursor.execute(asking.statement(condition), {**examination.binds, **binds})
+                cursor.execute(asking.statement(condition, examination.vendor), {**examination.binds, **binds})
                 found += [
                     finding
                     for row in cursor.fetchall()
@@ -229,5 +229,5 @@ def look_at(examination: Examination, check: RowCheck, keys: list[Key]) -> list[
     """Asks a check about a few rows by their keys."""
     condition, binds = among(check.table, keys)
     with examination.reading() as cursor:
-        cursor.execute(check.statement(condition), {**examination.binds, **binds})
+        cursor.execute(check.statement(condition, examination.vendor), {**examination.binds, **binds})
         return [finding for row in cursor.fetchall() if (finding := check.finding(row, examination.vendor)) is not None]
