@@ -57,6 +57,8 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         for alias in chosen_databases(options):
             with Gauge(command.stderr, f"looked at rows on {alias}:") as gauge:
                 reports.append(examine(alias, fix=options["fix"], actor=actor, looked_at=gauge.show))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except DatabaseError as error:
         raise CommandError(f"could not check: {' '.join(str(error).split())}", returncode=2) from error
     if options["json"]:
