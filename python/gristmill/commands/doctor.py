@@ -65,7 +65,9 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         command.stdout.write(json.dumps({"databases": [report.as_dict() for report in reports]}))
     else:
         paint = command.style if wants_colours(command, options) else None
-        for report in reports:
+        for number, report in enumerate(reports):
+            if number:
+                command.stdout.write("")
             said = lines(report, room_of(command.stdout), paint, named=len(reports) > 1, fix=options["fix"])
             command.stdout.write("\n".join(said))
     status = max((report.exit_status for report in reports), default=0)
