@@ -118,6 +118,29 @@ def test_a_check_that_takes_too_long_is_asked_for_less(monkeypatch):
     assert asked[:2] == [64, 8]
 
 
+def test_a_row_that_takes_too_long_costs_the_others_nothing(monkeypatch):
+    only(monkeypatch, replace(LOST, rows=64), replace(CHECKS[1], rows=64))
+    lose(20)
+    heavy = JobRow.objects.order_by("pk")[6].pk
+    page_of = module.page_of
+
+    def slow(examination, table, after, size, checks):
+        keys, found = page_of(examination, table, after, size, checks)
+        if LOST in [replace(check, rows=LOST.rows) for check in checks] and heavy.hex in {
+            getattr(key[0], "hex", key[0]) for key in keys
+        }:
+            raise module.Unanswered(checks[0], OperationalError("statement timeout"))
+        return keys, found
+
+    monkeypatch.setattr(module, "page_of", slow)
+
+    report = look()
+
+    assert report.unchecked == {LOST.name: "statement timeout"}
+    assert len(report.problems) == 19
+    assert heavy.hex not in {finding.subject for finding in report.problems}
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_check_that_cannot_be_carried_out_is_named_and_the_others_go_on(monkeypatch):
     broken = replace(LOST, name="broken", sql="select {key} from gristmill_nowhere as here where {range}")

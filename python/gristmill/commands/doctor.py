@@ -57,13 +57,17 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         for alias in chosen_databases(options):
             with Gauge(command.stderr, f"looked at rows on {alias}:") as gauge:
                 reports.append(examine(alias, fix=options["fix"], actor=actor, looked_at=gauge.show))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except DatabaseError as error:
         raise CommandError(f"could not check: {' '.join(str(error).split())}", returncode=2) from error
     if options["json"]:
         command.stdout.write(json.dumps({"databases": [report.as_dict() for report in reports]}))
     else:
         paint = command.style if wants_colours(command, options) else None
-        for report in reports:
+        for number, report in enumerate(reports):
+            if number:
+                command.stdout.write("")
             said = lines(report, room_of(command.stdout), paint, named=len(reports) > 1, fix=options["fix"])
             command.stdout.write("\n".join(said))
     status = max((report.exit_status for report in reports), default=0)

@@ -22,6 +22,8 @@ AGAIN = 50
 PAUSE_SECONDS = 2.0
 #: A page is not made smaller than this for a check that takes too long.
 FEWEST_ROWS = 1
+#: After so many rows without an answer, a check is given up.
+UNANSWERED_ROWS = 3
 
 
 @dataclass
@@ -130,20 +132,24 @@ def applies(check: RowCheck | Question, examination: Examination, report: Report
 def walk(examination: Examination, report: Report, table: str, rows: int, checks: list[RowCheck]) -> list[Finding]:
     """Asks the checks of one table for each page of it."""
     found: dict[str, list[Finding]] = {check.name: [] for check in checks}
-    asked, after = list(checks), None
-    size = rows
+    asked, after, size = list(checks), None, rows
+    # Rows that a check had no answer for; for a few of them the others are still looked at.
+    unanswered = dict.fromkeys((check.name for check in checks), 0)
+    left_out: list[RowCheck] = []
     while asked:
         try:
-            keys, page = page_of(examination, table, after, size, asked)
-        except Unanswered as unanswered:
-            if size > FEWEST_ROWS and unanswered.check is not None:
+            keys, page = page_of(examination, table, after, size, [check for check in asked if check not in left_out])
+        except Unanswered as refused:
+            if size > FEWEST_ROWS and refused.check is not None:
                 size = max(size // 8, FEWEST_ROWS)
                 continue
-            for check in [unanswered.check] if unanswered.check is not None else asked:
-                report.unchecked[check.name] = str(unanswered)
-            asked = [check for check in asked if check.name not in report.unchecked]
-            size = rows
+            for check in [refused.check] if refused.check is not None else asked:
+                report.unchecked[check.name] = str(refused)
+                unanswered[check.name] += 1 if refused.check is not None else UNANSWERED_ROWS
+                left_out.append(check)
+            asked = [check for check in asked if unanswered[check.name] < UNANSWERED_ROWS]
             continue
+        left_out = []
         for finding in page:
             found[finding.check].append(finding)
         report.rows += len(keys)
@@ -179,7 +185,7 @@ def page_of(
                 return [], []
             condition, binds = between(table, after, keys[-1])
             for asking in checks:
-                cursor.execute(asking.statement(condition), {**examination.binds, **binds})
+                cursor.execute(asking.statement(condition, examination.vendor), {**examination.binds, **binds})
                 found += [
                     finding
                     for row in cursor.fetchall()
@@ -229,5 +235,5 @@ def look_at(examination: Examination, check: RowCheck, keys: list[Key]) -> list[
     """Asks a check about a few rows by their keys."""
     condition, binds = among(check.table, keys)
     with examination.reading() as cursor:
-        cursor.execute(check.statement(condition), {**examination.binds, **binds})
+        cursor.execute(check.statement(condition, examination.vendor), {**examination.binds, **binds})
         return [finding for row in cursor.fetchall() if (finding := check.finding(row, examination.vendor)) is not None]

@@ -66,7 +66,7 @@ def still_so(examination: Examination, check: RowCheck, finding: Finding) -> boo
     """Asks the check again, in the transaction that mends."""
     condition, binds = among(check.table, [finding.key])
     with examination.connection.cursor() as cursor:
-        cursor.execute(check.statement(condition), {**examination.binds, **binds})
+        cursor.execute(check.statement(condition, examination.vendor), {**examination.binds, **binds})
         return any(check.finding(row, examination.vendor) is not None for row in cursor.fetchall())
 
 

@@ -56,7 +56,7 @@ def preconditions(look: Look, gate: GateRow) -> Reason:
     counts = [f"{gate.successful:,} successful" * bool(gate.successful), f"{gate.failed:,} failed" * bool(gate.failed)]
     told = ", ".join(filter(None, counts))
     needs = "" if total < 2 else f"; it needs {needs_words(gate)}"
-    named = first(look, gate.job_id, "open", gate.arming)
+    named = first(look, gate, "open")
     return Reason(
         "preconditions",
         sentence + (f" ({told})" if told else "") + needs + ".",
@@ -74,7 +74,7 @@ def stranded(look: Look, gate: GateRow) -> Reason:
             f"Stranded: {gate.failed:,} of its {total:,} preconditions failed, and it needs {needs_words(gate)}. "
             "It heals when enough of them are retried."
         )
-    named = first(look, gate.job_id, "failed", gate.arming)
+    named = first(look, gate, "failed")
     return Reason("stranded", sentence, {**facts(gate), "first": named, "more": max(gate.failed - len(named), 0)})
 
 
@@ -108,9 +108,9 @@ def needs_words(gate: GateRow) -> str:
     return ("all of them" if gate.needed is None else "any of them" if gate.needed == 1 else f"{gate.needed:,}") + also
 
 
-def first(look: Look, dependent: UUID, state: str, arming: int, shown: int = SHOWN) -> list[dict[str, Any]]:
+def first(look: Look, gate: GateRow, state: str, shown: int = SHOWN) -> list[dict[str, Any]]:
     """Names the first preconditions of a state, each with what keeps it."""
-    ids = precondition_ids(look, dependent, state, arming, shown)
+    ids = precondition_ids(look, gate, state, shown)
     jobs = jobs_by_id(ids, look.using)
     below = waits_below(look, jobs.values()) if shown == SHOWN else {}
     named = []
@@ -134,11 +134,14 @@ def first(look: Look, dependent: UUID, state: str, arming: int, shown: int = SHO
     return named
 
 
-def precondition_ids(look: Look, dependent: UUID, state: str, arming: int, limit: int) -> list[UUID]:
+def precondition_ids(look: Look, gate: GateRow, state: str, limit: int) -> list[UUID]:
     """Returns the first preconditions whose edge is in a state, among the first PAGE * PAGES."""
     found: list[UUID] = []
-    for page in edge_pages(look, dependent):
-        found += (job_id for job_id, each, of in page if each == state and of == arming)
+    for page in edge_pages(look, gate.job_id):
+        # Until it is settled, nobody has said which edges count.
+        found += (
+            job_id for job_id, each, arming in page if each == state and (arming == gate.arming or not gate.settled)
+        )
         if len(found) >= limit:
             break
     return found[:limit]
@@ -166,7 +169,7 @@ def waits_below(look: Look, jobs: Iterable[Job]) -> dict[UUID, dict[str, Any]]:
     said = {}
     for gate in GateRow.objects.using(look.using).filter(pk__in=waiting) if waiting else ():
         strands = waiting[gate.job_id].state == "stranded"
-        named = first(look, gate.job_id, "failed" if strands else "open", gate.arming, SHOWN_BELOW)
+        named = first(look, gate, "failed" if strands else "open", SHOWN_BELOW)
         count = gate.failed if strands else gate.open
         words = ", ".join(f"{short(one['task_name'])} ({one['state'] or 'forgotten'})" for one in named)
         if count > len(named) and named:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from gristmill.doctor.check import ROWS, CannotTell, Finding, Key, Question
+from gristmill.doctor.check import ROWS, CannotTell, Finding, Key, Question, of_page
+from gristmill.doctor.checks.errands import none
 from gristmill.doctor.examination import Examination, among, between, keys_after
 
 #: Open edges between waiting jobs that are kept in memory; a graph beyond that is not searched.
@@ -15,19 +16,16 @@ SHOWN = 5
 #: Jobs of a cycle that are looked at again in one statement.
 AGAIN = 200
 
-# Where each waits for the other, and nobody is about to look for a cycle there.
-EDGES = """select {key}
+
+def edges_sql(vendor: str) -> str:
+    """Where each of the two waits, and nobody is about to look for a cycle there."""
+    return f"""select {{key}}
 from gristmill_edge as here
 join gristmill_waiting as dependent on dependent.id = here.dependent_id
 join gristmill_waiting as precondition on precondition.id = here.precondition_id
-where {range}
+where {{range}}
     and here.state = 'open'
-    and not exists (
-        select 1
-        from gristmill_errand as errand
-        where errand.kind = 'settle'
-            and errand.job_id = here.dependent_id
-    )"""
+    and {none(vendor, ("settle",), "dependent.id")}"""
 
 
 def find(examination: Examination) -> list[Finding]:
@@ -37,7 +35,7 @@ def find(examination: Examination) -> list[Finding]:
     while True:
         with examination.reading() as cursor:
             keys = keys_after(cursor, "gristmill_edge", after, ROWS)
-            edges = select(cursor, *between("gristmill_edge", after, keys[-1])) if keys else []
+            edges = select(examination.vendor, cursor, *between("gristmill_edge", after, keys[-1])) if keys else []
         for dependent, precondition in edges:
             waits_for.setdefault(dependent, []).append(precondition)
         count += len(edges)
@@ -59,10 +57,9 @@ def find(examination: Examination) -> list[Finding]:
     return found
 
 
-def select(cursor: Any, condition: str, binds: dict[str, Any]) -> list[Key]:
+def select(vendor: str, cursor: Any, condition: str, binds: dict[str, Any]) -> list[Key]:
     """Returns the edges that a cycle could be made of."""
-    key = "here.dependent_id, here.precondition_id"
-    cursor.execute(EDGES.replace("{key}", key).replace("{range}", condition), binds)
+    cursor.execute(of_page(edges_sql(vendor), "gristmill_edge", condition, vendor), binds)
     return list(cursor.fetchall())
 
 
@@ -105,7 +102,7 @@ def still_there(examination: Examination, cycle: list[Any]) -> bool:
     pairs = list(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
     with examination.reading() as cursor:
         return all(
-            len(select(cursor, *among("gristmill_edge", pairs[start : start + AGAIN])))
+            len(select(examination.vendor, cursor, *among("gristmill_edge", pairs[start : start + AGAIN])))
             == len(pairs[start : start + AGAIN])
             for start in range(0, len(pairs), AGAIN)
         )

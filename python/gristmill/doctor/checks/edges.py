@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gristmill.doctor.check import PLACES, RowCheck
+from gristmill.doctor.checks.errands import none
 
 PROBES = "\n".join(f"left join gristmill_{place} as {place} on {place}.id = here.precondition_id" for place in PLACES)
 OUTCOME = """case
@@ -12,22 +13,6 @@ OUTCOME = """case
     end"""
 KNOWN = f"coalesce({', '.join(f'{place}.id' for place in PLACES)}) is not null"
 AWAITED = f"coalesce({', '.join(f'{place}.awaited' for place in PLACES if place != 'result')})"
-
-#: An errand that will bring the edge in line.
-ON_ITS_WAY = """exists (
-        select 1
-        from gristmill_errand as errand
-        where errand.kind = 'spread'
-            and errand.job_id = here.precondition_id
-            and (errand.other_id is null or errand.other_id = here.dependent_id)
-    )"""
-SETTLED_SOON = """exists (
-        select 1
-        from gristmill_errand as errand
-        where errand.kind = 'settle'
-            and errand.job_id = here.dependent_id
-            and (errand.other_id is null or errand.other_id = here.precondition_id)
-    )"""
 
 CHECKS = (
     RowCheck(
@@ -74,14 +59,16 @@ where {range}
         invariant="I9",
         claim="An edge tells what became of its precondition.",
         table="gristmill_edge",
-        sql=f"""select {{key}}, here.state, {OUTCOME}
+        sql=lambda vendor: (
+            f"""select {{key}}, here.state, {OUTCOME}
 from gristmill_edge as here
 {PROBES}
 where {{range}}
     and {KNOWN}
     and here.state <> {OUTCOME}
-    and not {ON_ITS_WAY}
-    and not {SETTLED_SOON}""",
+    and {none(vendor, ("spread",), "here.precondition_id", "here.dependent_id")}
+    and {none(vendor, ("settle",), "here.dependent_id", "here.precondition_id")}"""
+        ),
         columns=("state", "outcome"),
         says="its edge from {precondition_id} says {state}, and that is {outcome}; no errand brings it in line",
         mend="spread",
@@ -91,13 +78,15 @@ where {{range}}
         invariant="I9",
         claim="A job that somebody waits for knows it, so that its end is told.",
         table="gristmill_edge",
-        sql=f"""select {{key}}
+        sql=lambda vendor: (
+            f"""select {{key}}
 from gristmill_edge as here
 {PROBES}
 where {{range}}
     and here.state = 'open'
     and not {AWAITED}
-    and not {SETTLED_SOON}""",
+    and {none(vendor, ("settle",), "here.dependent_id", "here.precondition_id")}"""
+        ),
         says="waits for {precondition_id}, which does not know it: its end would not be told",
         mend="settle",
     ),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gristmill.doctor.check import RowCheck
+from gristmill.doctor.checks.errands import none, quiet
 
 #: The engine's verdict (core/gate), over a gate named `here`.
 TOTAL = "(here.open + here.successful + here.failed)"
@@ -11,23 +14,6 @@ DONE = "here.successful + case when here.on_failure = 'proceed' then here.failed
 HOLDS = f"{DONE} >= {NEEDED}"
 HOPELESS = f"(here.on_failure <> 'proceed' and here.successful + here.open < {NEEDED} and not {HOLDS})"
 
-#: Nothing is on its way to this gate: what would be judged anew is no damage.
-QUIET = """here.settled
-    and not exists (
-        select 1
-        from gristmill_errand as errand
-        where errand.job_id = here.job_id
-            and errand.kind in ('settle', 'judge')
-    )
-    and not exists (
-        select 1
-        from gristmill_errand as errand
-        join gristmill_edge as edge on edge.precondition_id = errand.job_id
-            and edge.dependent_id = here.job_id
-        where errand.kind = 'spread'
-            and (errand.other_id is null or errand.other_id = here.job_id)
-    )"""
-
 NUMBERS = "here.open, here.successful, here.failed"
 NAMES = ("open", "successful", "failed")
 
@@ -35,6 +21,18 @@ NAMES = ("open", "successful", "failed")
 def recounted(state: str) -> str:
     """Counts a gate's edges of a state."""
     return f"coalesce(sum(case when edge.state = '{state}' then 1 else 0 end), 0)"
+
+
+def too_early(place: str, vendor: str) -> str:
+    """Finds what got somewhere before its gate held. Any and at least k never go back, so only all is asked."""
+    return f"""select {{key}}, place.task_name, {NUMBERS}
+from gristmill_gate as here
+join gristmill_{place} as place on place.id = here.job_id
+where {{range}}
+    and here.needed is null
+    and place.started_at is null
+    and not ({HOLDS})
+    and {quiet(vendor, "place.id")}"""
 
 
 CHECKS = (
@@ -55,22 +53,19 @@ where {range}
         invariant="I9",
         claim="A gate's counts are those of its edges of this arming.",
         table="gristmill_gate",
-        sql=f"""select {{key}}, {NUMBERS}, {recounted("open")}, {recounted("successful")}, {recounted("failed")}
+        sql=lambda vendor: (
+            f"""select {{key}}, {NUMBERS}, {recounted("open")}, {recounted("successful")}, {recounted("failed")}
 from gristmill_gate as here
 left join gristmill_edge as edge on edge.dependent_id = here.job_id
     and edge.arming = here.arming
 where {{range}}
     and here.settled
-    and not exists (
-        select 1
-        from gristmill_errand as errand
-        where errand.job_id = here.job_id
-            and errand.kind = 'settle'
-    )
+    and {none(vendor, ("settle",), "here.job_id")}
 group by {{key}}, {NUMBERS}
 having here.open <> {recounted("open")}
     or here.successful <> {recounted("successful")}
-    or here.failed <> {recounted("failed")}""",
+    or here.failed <> {recounted("failed")}"""
+        ),
         columns=(*NAMES, "open_edges", "successful_edges", "failed_edges"),
         says="its gate counts {open} open, {successful} successful, {failed} failed; its edges are "
         "{open_edges}, {successful_edges}, {failed_edges}",
@@ -81,17 +76,14 @@ having here.open <> {recounted("open")}
         invariant="I9",
         claim="A gate that is not settled is about to be.",
         table="gristmill_gate",
-        sql="""select {key}, here.armed_at
+        sql=lambda vendor: (
+            f"""select {{key}}, here.armed_at
 from gristmill_gate as here
 join gristmill_waiting as waiting on waiting.id = here.job_id
-where {range}
+where {{range}}
     and not here.settled
-    and not exists (
-        select 1
-        from gristmill_errand as errand
-        where errand.job_id = here.job_id
-            and errand.kind = 'settle'
-    )""",
+    and {none(vendor, ("settle",), "here.job_id")}"""
+        ),
         columns=("armed_at",),
         says="its preconditions have yet to be looked at, and no errand asks for it",
         mend="settle",
@@ -101,13 +93,15 @@ where {range}
         invariant="I9",
         claim="A job whose preconditions are met moves on.",
         table="gristmill_gate",
-        sql=f"""select {{key}}, waiting.task_name, {NUMBERS}
+        sql=lambda vendor: (
+            f"""select {{key}}, waiting.task_name, {NUMBERS}
 from gristmill_gate as here
 join gristmill_waiting as waiting on waiting.id = here.job_id
 where {{range}}
     and not waiting.held
     and {HOLDS}
-    and {QUIET}""",
+    and {quiet(vendor, "waiting.id")}"""
+        ),
         columns=("task_name", *NAMES),
         says="{task_name} waits, though its preconditions are met ({successful} successful, {failed} failed)",
         mend="judge",
@@ -117,14 +111,16 @@ where {{range}}
         invariant="I9",
         claim="A job whose preconditions can no longer be met is stranded, or fails.",
         table="gristmill_gate",
-        sql=f"""select {{key}}, waiting.task_name, here.failed
+        sql=lambda vendor: (
+            f"""select {{key}}, waiting.task_name, here.failed
 from gristmill_gate as here
 join gristmill_waiting as waiting on waiting.id = here.job_id
 where {{range}}
     and not waiting.stranded
     and (here.on_failure = 'strand' or not waiting.held)
     and {HOPELESS}
-    and {QUIET}""",
+    and {quiet(vendor, "waiting.id")}"""
+        ),
         columns=("task_name", "failed"),
         says="{task_name} waits as if its preconditions could still be met, and {failed} of them failed",
         mend="judge",
@@ -134,13 +130,15 @@ where {{range}}
         invariant="I9",
         claim="A stranded job heals when its preconditions can be met again.",
         table="gristmill_gate",
-        sql=f"""select {{key}}, waiting.task_name, {NUMBERS}
+        sql=lambda vendor: (
+            f"""select {{key}}, waiting.task_name, {NUMBERS}
 from gristmill_gate as here
 join gristmill_waiting as waiting on waiting.id = here.job_id
 where {{range}}
     and waiting.stranded
     and not {HOPELESS}
-    and {QUIET}""",
+    and {quiet(vendor, "waiting.id")}"""
+        ),
         columns=("task_name", *NAMES),
         says="{task_name} is stranded, though its preconditions can be met ({open} open, {successful} successful)",
         mend="judge",
@@ -151,14 +149,7 @@ where {{range}}
             invariant="I9",
             claim="What has never started waits until all its preconditions are met.",
             table="gristmill_gate",
-            sql=f"""select {{key}}, place.task_name, {NUMBERS}
-from gristmill_gate as here
-join gristmill_{place} as place on place.id = here.job_id
-where {{range}}
-    and here.needed is null
-    and place.started_at is null
-    and not ({HOLDS})
-    and {QUIET}""",
+            sql=partial(too_early, place),
             columns=("task_name", *NAMES),
             says=f"{{task_name}} is {place}, though {{open}} of its preconditions are open and {{failed}} failed",
             mend="judge",
