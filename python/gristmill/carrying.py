@@ -98,9 +98,7 @@ def carried_out(
     return outcomes
 
 
-def _binds(
-    verb: str, ids: list[str], actor: str, reason: str | None, after: Sequence[str], database: str
-) -> list[Any]:
+def _binds(verb: str, ids: list[str], actor: str, reason: str | None, after: Sequence[str], database: str) -> list[Any]:
     if verb == "add_preconditions":
         (job_id,) = ids
         return [job_id, json.dumps(list(after)), actor, now_bind(database)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from asgiref.sync import sync_to_async
 
@@ -100,7 +100,8 @@ class Graph:
         if isinstance(task, Step):
             if args or kwargs:
                 raise TypeError("graph.add takes arguments with a task, or a step that has its own, not both")
-            task, args, kwargs = task.task, task.args, dict(task.kwargs)
+            step = task
+            task, args, kwargs = step.task, step.args, dict(step.kwargs)
         node = Node(self, len(self.nodes), task, args, kwargs)
         given = getattr(getattr(task, "options", None), "after", ())
         if isinstance(given, tuple):
@@ -131,12 +132,13 @@ class Graph:
         places = {alias: getattr(backend, "database", alias) for alias, backend in backends.items()}
         for alias, backend in backends.items():
             if not hasattr(backend, "enqueue_graph"):
-                raise InvalidTask(f"a graph cannot be enqueued through backend '{alias}' of TASKS: it is not Gristmill's")
+                raise InvalidTask(
+                    f"a graph cannot be enqueued through backend '{alias}' of TASKS: it is not Gristmill's"
+                )
         if len(set(places.values())) > 1:
             said = ", ".join(f"'{alias}' to '{place}'" for alias, place in places.items())
             raise InvalidTask(f"the jobs of a graph go to one database, and of its backends go {said}")
-        found: GristmillBackend = next(iter(backends.values()), task_backends["default"])
-        return found
+        return cast("GristmillBackend", next(iter(backends.values()), task_backends["default"]))
 
 
 class GraphResults(Sequence["JobResult[..., Any]"]):
@@ -205,7 +207,8 @@ def graph_one_by_one(nodes: Sequence[Node], order: Sequence[int]) -> GraphResult
         task: Any = node.task
         if node.nodes or node.others:
             task = task.using(after=[*(results[each] for each in node.nodes), *node.others])
-        results[number] = task_backends[task.backend].enqueue(task, list(node.args), dict(node.kwargs))
+        backend: Any = task_backends[task.backend]
+        results[number] = backend.enqueue(task, list(node.args), dict(node.kwargs))
     return GraphResults(list(nodes), [results[number].id for number in range(len(nodes))], None, {}, results)
 
 

@@ -13,8 +13,8 @@ around (for runs once more with async handlers):
                 log(context.task_result.task.name, time.monotonic() - began)
         return call
 
-Around an enqueue `call` takes (task, args, kwargs) and returns the result; around a run it takes (context, args, kwargs)
-and returns what the handler does. Around an async handler `next` is a coroutine function, which
+Around an enqueue `call` takes (task, args, kwargs) and returns the result; around a run it takes (context, args,
+kwargs) and returns what the handler does. Around an async handler `next` is a coroutine function, which
 `inspect.iscoroutinefunction` tells, and `call` may be one too.
 """
 

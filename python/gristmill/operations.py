@@ -48,8 +48,8 @@ class Answer:
     What became of a request: true where anything was done.
 
     `done` counts jobs by what was done to them: "cancelled", "asked" (it runs, and its worker will end it), "held",
-    "released", "retried", "added". `refused` counts the others by reason. `outcomes` tells it of each of the first 10,000
-    jobs, by id: one of those words, or "refused: " and the reason.
+    "released", "retried", "added". `refused` counts the others by reason. `outcomes` tells it of each of the first
+    10,000 jobs, by id: one of those words, or "refused: " and the reason.
     """
 
     done: dict[str, int] = field(default_factory=dict)

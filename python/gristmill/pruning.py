@@ -2,7 +2,8 @@
 Forgets finished jobs by hand, in small batches, each a transaction of its own.
 
 Workers prune all the time by the verb `prune`. What the verb cannot choose, one queue or failures apart, is chosen here
-by the same rules: a job's own retention comes first, and nothing is forgotten within 60 s of its end.
+by the same rules: a job's own retention comes first, nothing is forgotten within 60 s of its end, and nothing that a
+job still waits for.
 """
 
 from __future__ import annotations
@@ -14,10 +15,20 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from gristmill.carrying import BATCH, now_bind, unpacked
-from gristmill.models import Action, Attempt, ControlRow, JobRow, ProgressRow, ResultRow, UniqueKeyRow
+from gristmill.models import (
+    Action,
+    Attempt,
+    ControlRow,
+    EdgeRow,
+    GateRow,
+    JobRow,
+    ProgressRow,
+    ResultRow,
+    UniqueKeyRow,
+)
 from gristmill.moments import database_now
 from gristmill.statements import carry_out
 
@@ -60,7 +71,7 @@ def prunable(connection: BaseDatabaseWrapper, rule: Rule, cap: int) -> int:
 def chosen(connection: BaseDatabaseWrapper, rule: Rule) -> list[tuple[QuerySet[ResultRow], str]]:
     """Returns what the rule allows, each with the column whose index finds it."""
     now = database_now(connection)
-    rows = ResultRow.objects.using(connection.alias).filter(finished_at__lte=now - LEAST_AGE)
+    rows = ResultRow.objects.using(connection.alias).filter(~is_needed(), finished_at__lte=now - LEAST_AGE)
     if rule.queue is not None:
         rows = rows.filter(backend=rule.queue[0], queue_name=rule.queue[1])
     successful_until, failed_until = (now - max(age, LEAST_AGE) for age in (rule.successful_age, rule.failed_age))
@@ -69,6 +80,16 @@ def chosen(connection: BaseDatabaseWrapper, rule: Rule) -> list[tuple[QuerySet[R
     )
     usual = rows.filter(old, prune_at=None, finished_at__lte=max(successful_until, failed_until))
     return [(rows.filter(prune_at__lte=now), "prune_at"), (usual, "finished_at")]
+
+
+def is_needed() -> Q:
+    """Tells, of a result, whether a job waits for it that has not ended."""
+    dependents = EdgeRow.objects.filter(
+        Exists(JobRow.objects.filter(pk=OuterRef("dependent_id"))),
+        ~Exists(ResultRow.objects.filter(pk=OuterRef("dependent_id"))),
+        precondition_id=OuterRef("pk"),
+    )
+    return Q(awaited=True) & Q(Exists(dependents))
 
 
 def _in_batches(connection: BaseDatabaseWrapper, rows: QuerySet[ResultRow], column: str) -> Iterator[int]:
@@ -92,7 +113,8 @@ def _in_batches(connection: BaseDatabaseWrapper, rows: QuerySet[ResultRow], colu
 def forget(connection: BaseDatabaseWrapper, ids: list[UUID]) -> None:
     """Deletes everything about finished jobs."""
     about: list[tuple[type[Model], str]] = [
-        *((model, "job_id") for model in (Attempt, ProgressRow, ControlRow, Action, UniqueKeyRow)),
+        *((model, "job_id") for model in (Attempt, ProgressRow, ControlRow, Action, UniqueKeyRow, GateRow)),
+        (EdgeRow, "dependent_id"),
         *((model, "id") for model in (JobRow, ResultRow)),
     ]
     for model, column in about:

@@ -26,7 +26,8 @@ class Step:
 
     def enqueue(self) -> JobResult[..., Any]:
         """Enqueues it alone."""
-        result: Any = self.task.enqueue(*self.args, **self.kwargs)
+        task: Any = self.task
+        result: JobResult[..., Any] = task.enqueue(*self.args, **self.kwargs)
         return result
 
     async def aenqueue(self) -> JobResult[..., Any]:

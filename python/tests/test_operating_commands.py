@@ -17,7 +17,7 @@ from django.utils import timezone
 from gristmill import carrying, pruning, registry
 from gristmill.commands import gauge
 from gristmill.commands.durations import duration
-from gristmill.models import Action, Attempt, Job, JobRow, ProgressRow, Queue, ResultRow
+from gristmill.models import Action, Attempt, EdgeRow, GateRow, Job, JobRow, ProgressRow, Queue, ResultRow
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -330,6 +330,29 @@ def test_one_queue_may_be_pruned_alone():
 
     assert run("prune", "--queue", "mail", "--older-than", "7d") == (0, "Forgot 1 job.\n", "")
     assert remaining() == {kept}
+
+
+def test_what_a_job_still_waits_for_is_not_pruned():
+    needed, done = finished("successful", 20, task=send), finished("successful", 20, task=send)
+    ResultRow.objects.update(awaited=True)
+    add.using(after=needed).enqueue(1)
+    rows.succeed(add.using(after=done).enqueue(2).id)
+
+    assert run("prune", "--queue", "mail", "--older-than", "7d") == (0, "Forgot 1 job.\n", "")
+
+    assert JobRow.objects.filter(pk=needed).exists() and not JobRow.objects.filter(pk=done).exists()
+    # Known for ever: that there was one. What waits for it is about its dependent.
+    assert EdgeRow.objects.count() == GateRow.objects.count() == 2
+
+
+def test_a_pruned_job_leaves_no_gate_and_no_edges_of_its_own():
+    first = add.enqueue(1)
+    rows.succeed(send.using(after=first).enqueue("a").id)
+    ResultRow.objects.update(finished_at=timezone.now() - timedelta(days=20))
+
+    assert run("prune", "--queue", "mail", "--older-than", "7d") == (0, "Forgot 1 job.\n", "")
+
+    assert not EdgeRow.objects.exists() and not GateRow.objects.exists()
 
 
 @pytest.mark.parametrize("extra", [(), ("--queue", "default")])

@@ -80,9 +80,7 @@ def test_a_held_job_waits_until_it_is_released():
 def test_a_running_job_cannot_be_held_and_one_that_is_not_held_not_released():
     running, ready = rows.claim(add.enqueue(1).id), add.enqueue(2)
 
-    assert list(operations.hold(running.id).refused) == [
-        "only what does not run yet can be held, and it is running"
-    ]
+    assert list(operations.hold(running.id).refused) == ["only what does not run yet can be held, and it is running"]
     assert list(operations.release(ready).refused) == ["it is not held but ready"]
 
 

@@ -102,7 +102,7 @@ def test_an_unknown_one_fails_the_attempt(runner: Runner, task: str, how: str) -
 
 
 def test_the_traceback_of_an_unknown_one_shows_where_it_was_asked_for(runner: Runner) -> None:
-    assert 'raise postpone' in runner.fail("wait_for", ["raise", UNKNOWN])["traceback"]
+    assert "raise postpone" in runner.fail("wait_for", ["raise", UNKNOWN])["traceback"]
 
 
 def test_what_is_no_job_is_a_type_error(runner: Runner) -> None:

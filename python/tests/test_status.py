@@ -129,7 +129,9 @@ def test_jobs_that_wait_for_others_and_stranded_ones_are_counted():
 
     assert waiting and "WAITING" in status("--backend", "default")
     assert {state: queues["mail"][state] for state in ("waiting", "stranded", "held")} == {
-        **{"waiting": 1, "stranded": 1, "held": 1},
+        "waiting": 1,
+        "stranded": 1,
+        "held": 1,
     }
 
 

@@ -58,7 +58,6 @@ def test_a_wait_ends_with_the_job(shape, paused):
 
 @pytest.mark.django_db(transaction=True)
 def test_pauses_grow_to_half_a_second(paused):
-    pauses, _ = paused
     add.enqueue(1)
     result = add.enqueue(2)
     generator = waiting.pauses()

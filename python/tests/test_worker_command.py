@@ -129,7 +129,7 @@ def test_a_deadline_horizon_that_makes_no_sense_is_refused(handed_over, settings
     options = {"WORKER": {"deadline_horizon": horizon}}
     settings.TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "OPTIONS": options}}
 
-    with pytest.raises(CommandError, match="deadline.horizon'? must be a timedelta or a number of seconds, from 0 to"):
+    with pytest.raises(CommandError, match=r"deadline.horizon'? must be a timedelta or a number of seconds, from 0 to"):
         handed_over()
 
 

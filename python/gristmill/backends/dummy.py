@@ -13,8 +13,8 @@ from typing import Any
 from django.utils import timezone
 
 from gristmill.backends.common import BackendOfTests
-from gristmill.compat import dummy, task_enqueued
 from gristmill.compat import Task as DjangoTask
+from gristmill.compat import dummy, task_enqueued
 from gristmill.results import JobResult, P, R
 
 

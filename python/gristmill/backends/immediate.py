@@ -6,8 +6,9 @@ attempt is made: there are no retries, no time limits, and every job is new. `tr
 `atomic()`. A task that postpones itself stays READY, as nobody is there to run it later.
 
 What a task waits for (`after`) has been run already, so it runs at once if enough of that has succeeded, as
-`after_mode` and `on_precondition_failure` say. Where it has not, the job stays READY, as a stranded one is, or is FAILED
-without having run. A precondition of which only the id is given counts as successful. With `hold` a job stays READY.
+`after_mode` and `on_precondition_failure` say. Where it has not, the job stays READY, as a stranded one is, or is
+FAILED without having run. A precondition of which only the id is given counts as successful. With `hold` a job stays
+READY.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class JSONTextField(models.TextField):  # type: ignore[type-arg]
 MOST_VALUES = 1_000
 
 
-class IsAmong(models.Lookup):  # type: ignore[type-arg]
+class IsAmong(models.Lookup):
     """
     Tells whether a value is among those of a subquery, which is carried out first and once.
 

@@ -60,7 +60,7 @@ class JobDescriptor(Descriptor):
             self.field.set_cached_value(instance, None)
             return None
 
-    def __set__(self, instance: Any, value: Given) -> None:
+    def __set__(self, instance: Any, value: Any) -> None:
         """Takes it; raises ValueError for what is none."""
         setattr(instance, self.field.attname, self.field.id_of(value))
         if value is None or isinstance(value, Job):

@@ -23,7 +23,7 @@ class JobRow(models.Model):
     deadline = MomentField(null=True)
     unique_key = models.TextField(null=True)
     unique_until = models.TextField(null=True)
-    # How it started out: behind a gate, kept back, and with others that were asked for together with it and wait for it.
+    # How it started out: behind a gate, kept back, and with jobs of the same enqueue that wait for it.
     waits = models.BooleanField(default=False)
     held = models.BooleanField(default=False)
     awaited = models.BooleanField(default=False)

@@ -77,7 +77,7 @@ def postponement(postpone: Postpone) -> dict[str, Any]:
 
 
 def refuse_unknown(attempt: Attempt, postpone: Postpone) -> None:
-    """Raises UnknownJob where a handler wants to wait for a job that is not there; asks the database if it names any."""
+    """Raises UnknownJob where a handler wants to wait for a job that is not there; one query, if it names any."""
     if postpone.after:
         connection = connections[attempt.call.database]
         try:

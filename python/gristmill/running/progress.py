@@ -132,7 +132,6 @@ class Context(Base):
             self.reporter.metadata = {}
         return self.reporter.metadata
 
-
     @property
     def preconditions(self) -> list[JobResult[..., Any]]:
         """
