@@ -8,6 +8,7 @@ pub mod job;
 pub mod lease;
 pub mod moment;
 pub mod options;
+pub mod schedule;
 pub mod state;
 
 pub use attempt::{Advice, Attempt, Outcome, Progress, Text, Until};
