@@ -92,7 +92,7 @@ impl Cron {
     /// named. Vixie cron asks for the asterisk alone (`MIN_STAR`, `HR_STAR`); but `5/10` it does not know, and
     /// `7 0-23` is `7 *` in other words.
     pub(super) fn is_fixed(&self) -> bool {
-        !self.is_hourly() && ![self.minute, self.hour].iter().any(|field| field.starred || field.stepped)
+        !self.is_hourly() && !self.minute.recurs && !self.hour.recurs
     }
 
     /// The first local second at or after `from` and before `end` that it names.

@@ -21,7 +21,7 @@ pub(super) struct Days {
 
 impl Days {
     pub(super) fn parse_numbered(text: &str) -> Result<(Field, bool), String> {
-        let (mut field, mut last) = (Field::default(), false);
+        let (mut field, mut last) = (Field::begun(text), false);
         for item in items(text)? {
             if item == "l" {
                 last = true;
@@ -38,7 +38,7 @@ impl Days {
 
     /// The weekday field; the day-of-month field as given.
     pub(super) fn parse((numbered, last_day): (Field, bool), text: &str) -> Result<Self, String> {
-        let weekdays = Field::default();
+        let weekdays = Field::begun(text);
         let mut days = Self { numbered, last_day, weekdays, last_weekdays: 0, nth_weekdays: [0; 5] };
         for item in items(text)? {
             if let Some((weekday, nth)) = item.split_once('#') {
@@ -61,7 +61,7 @@ impl Days {
 
     /// Whether a day has to be named by one field or the other, rather than by both. As cron does: a field that
     /// begins with an asterisk is no restriction of its own, `*/2` included, so `*/2` and `mon` means Mondays with
-    /// an odd date (crontab(5): "if both fields are restricted (i.e., do not contain the `*` character)").
+    /// an odd date. Vixie cron (`DOM_STAR`, `DOW_STAR`) and its heirs agree.
     pub(super) fn either(&self) -> bool {
         !self.numbered.starred && !self.weekdays.starred
     }

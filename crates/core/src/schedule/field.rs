@@ -74,30 +74,36 @@ impl Unit {
     }
 }
 
-/// The values of one field, and how it was written: cron decides by an asterisk in the text, not by the set.
+/// The values of one field, and how it was written: cron decides by the text, not by the set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Field {
     /// Bit `n` stands for the value `n`.
     pub(super) values: u64,
-    /// An item is `*` or `?`, with or without a step.
+    /// The text begins with `*` or `?`, a step or other items after it or not: Vixie cron's own test, which decides
+    /// how the two day fields meet.
     pub(super) starred: bool,
-    /// An item has a step.
-    pub(super) stepped: bool,
+    /// An item has an asterisk or a step: the values recur rather than being chosen one by one.
+    pub(super) recurs: bool,
 }
 
 impl Field {
     /// Of a single value.
     pub(super) fn only(value: u32) -> Self {
-        Self { values: 1 << value, starred: false, stepped: false }
+        Self { values: 1 << value, starred: false, recurs: false }
     }
 
     /// Reads a whole field.
     pub(super) fn parse(unit: Unit, text: &str) -> Result<Self, String> {
-        let mut field = Self::default();
+        let mut field = Self::begun(text);
         for item in items(text)? {
             field.add(unit, item)?;
         }
         Ok(field)
+    }
+
+    /// Without values, for a text whose items are read one by one.
+    pub(super) fn begun(text: &str) -> Self {
+        Self { starred: text.starts_with(['*', '?']), ..Self::default() }
     }
 
     /// Reads one item of the list and adds its values.
@@ -106,13 +112,13 @@ impl Field {
             Some((base, step)) => (base, Some(step_of(unit, item, step)?)),
             None => (item, None),
         };
-        self.stepped |= step.is_some();
+        self.recurs |= step.is_some();
         let (least, greatest) = unit.bounds();
         let (low, high) = if base == "*" || base == "?" {
             if base == "?" && !matches!(unit, Unit::DayOfMonth | Unit::Weekday) {
                 return Err("'?' may stand for a day of month or a weekday only; write *".into());
             }
-            self.starred = true;
+            self.recurs = true;
             (least, greatest)
         } else if let Some((low, high)) = base.split_once('-') {
             range_of(unit, base, low, high)?
