@@ -59,7 +59,7 @@ impl Schedule {
     /// At a steady interval of 1 second to 366 days.
     pub fn every(period: Duration) -> Result<Self, Error> {
         let whole = Duration::from_micros(u64::try_from(period.as_micros()).unwrap_or(u64::MAX));
-        let bounds = Duration::from_secs(1)..=Duration::from_secs(366 * 86_400);
+        let bounds = Duration::from_secs(1)..=Duration::from_hours(366 * 24);
         if whole != period || !bounds.contains(&period) {
             return Err(Error::Period(period));
         }

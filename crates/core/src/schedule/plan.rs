@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Micros, Schedule, micros};
 
 /// A tick found later than this after its nominal instant was missed; what is found sooner is on time.
-pub const LATE: Duration = Duration::from_secs(60);
+pub const LATE: Duration = Duration::from_mins(1);
 
 /// What becomes of ticks that nobody was there for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,12 +51,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self {
-            catch_up: CatchUp::default(),
-            window: Duration::from_secs(24 * 3_600),
-            cap: 100,
-            overlap: Overlap::default(),
-        }
+        Self { catch_up: CatchUp::default(), window: Duration::from_hours(24), cap: 100, overlap: Overlap::default() }
     }
 }
 

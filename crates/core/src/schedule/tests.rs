@@ -161,6 +161,55 @@ fn a_day_that_a_zone_left_out_is_made_up_for_once() {
     assert_eq!(ticks(&friday, "2011-12-23 00:00:00", 3), expected);
 }
 
+const PAGE: &str = include_str!("../../../../docs/reference/cron.md");
+
+/// The lines of a kind of block, in two: an expression, and what the page says of it.
+fn said_of(kind: &str) -> Vec<(&'static str, &'static str)> {
+    let (_, from) = PAGE.split_once(&format!("```{kind}\n")).unwrap();
+    let (block, _) = from.split_once("```").unwrap();
+    block.lines().map(|line| line.split_once(" # ").unwrap()).map(|(cron, said)| (cron.trim(), said)).collect()
+}
+
+#[test]
+fn the_page_says_in_words_what_describe_says() {
+    for (cron, words) in said_of("cron") {
+        assert_eq!(Cron::parse(cron).unwrap().describe(), words, "{cron}");
+    }
+}
+
+#[test]
+fn the_page_says_what_is_refused_and_why() {
+    for (cron, why) in said_of("refused") {
+        assert_eq!(problem(cron), format!("{why}, in '{cron}'"));
+    }
+}
+
+#[test]
+fn the_page_says_when_things_ran_where_clocks_were_set() {
+    // 01:00 and 05:00 in Berlin on those days.
+    let spring = ("spring", "2026-03-29 00:00:00", "2026-03-29 03:00:00");
+    let autumn = ("autumn", "2026-10-24 23:00:00", "2026-10-25 04:00:00");
+    for (kind, from, until) in [spring, autumn] {
+        for (cron, times) in said_of(kind) {
+            let schedule = in_zone(cron, "Europe/Berlin");
+            let runs = schedule.upcoming(micros_of(from) - 1).take_while(|nominal| *nominal < micros_of(until));
+            let local = runs.map(|nominal| {
+                let second = nominal / SECOND;
+                let local = second + schedule.zone().stretch(second).unwrap().offset;
+                Moment::from_unix_micros(local * SECOND).0[11..16].to_owned()
+            });
+            assert_eq!(local.collect::<Vec<_>>().join(" "), times, "{cron} in {kind}");
+        }
+    }
+}
+
+#[test]
+fn clocks_that_joined_another_zones_rule_are_set_once() {
+    // Ciudad Juarez set its clocks back on 2022-11-30, three weeks after that rule's own change.
+    let fixed = Schedule::cron("30 23 * * *", Zone::bundled("America/Ciudad_Juarez").unwrap()).unwrap();
+    assert_eq!(ticks(&fixed, "2022-11-30 00:00:00", 2), ["2022-11-30 05:30:00", "2022-12-01 06:30:00"]);
+}
+
 fn any_cron() -> impl Strategy<Value = String> {
     let field = |least: u32, greatest: u32| {
         prop_oneof![

@@ -49,14 +49,14 @@ pub(super) fn shape_of(unit: Unit, field: Field) -> Shape {
 /// The first and the last of values that follow each other round the unit's circle; days of the month have no circle
 /// that a reader would know.
 fn run(unit: Unit, field: Field) -> Option<(u32, u32)> {
-    let (least, greatest) = unit.bounds();
-    let size = greatest - least + 1;
+    let (low, high) = unit.bounds();
+    let size = high - low + 1;
     let has = |value: u32| field.values >> value & 1 == 1;
-    let before = |value: u32| if value == least { greatest } else { value - 1 };
-    let mut begins = (least..=greatest).filter(|value| has(*value) && !has(before(*value)));
+    let before = |value: u32| if value == low { high } else { value - 1 };
+    let mut begins = (low..=high).filter(|value| has(*value) && !has(before(*value)));
     let (first, None) = (begins.next()?, begins.next()) else { return None };
     let length = field.values.count_ones();
-    let last = (first - least + length - 1) % size + least;
+    let last = (first - low + length - 1) % size + low;
     (length > 2 && (last > first || unit != Unit::DayOfMonth)).then_some((first, last))
 }
 

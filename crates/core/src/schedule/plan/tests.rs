@@ -64,7 +64,7 @@ fn latest_runs_a_monthly_tick_that_is_older_than_the_window() {
 
 #[test]
 fn all_runs_each_within_the_window() {
-    let within = Policy { window: Duration::from_secs(2 * 3_600), ..policy(CatchUp::All) };
+    let within = Policy { window: Duration::from_hours(2), ..policy(CatchUp::All) };
     let ticks = plan(&utc("0 * * * *"), &within, found(NEW_YEAR, NEW_YEAR + 5 * HOUR));
     let hour = |hour| NEW_YEAR + hour * HOUR;
     assert_eq!(ticks, [skip(hour(2), Skipped::BeyondWindow), run(hour(3)), run(hour(4)), run(hour(5))]);
@@ -155,7 +155,7 @@ proptest! {
     fn looks_at_any_times_settle_every_tick_exactly_once(
         schedule in any_schedule(), steps in prop::collection::vec(-2 * MINUTE..20 * MINUTE, 1..40),
     ) {
-        let unbounded = Policy { window: Duration::from_secs(9 * 86_400), cap: usize::MAX, ..policy(CatchUp::All) };
+        let unbounded = Policy { window: Duration::from_hours(9 * 24), cap: usize::MAX, ..policy(CatchUp::All) };
         let (mut now, mut newest, mut mark, mut settled) = (NEW_YEAR, NEW_YEAR, NEW_YEAR, Vec::new());
         for step in steps {
             now += step;

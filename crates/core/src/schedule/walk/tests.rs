@@ -73,7 +73,7 @@ fn offset(rules: &TimeZone, at: i64) -> i64 {
 /// A fixed time in the midst of the local times that are missing or come twice, two of them close together, that
 /// time's whole hour as an interval of a chosen hour, and intervals of every hour.
 fn rules_for(from: i64, to: i64) -> Vec<Daily> {
-    let middle = (from + to) / 2;
+    let middle = i64::midpoint(from, to);
     let (hour, minute) = (middle.div_euclid(HOUR).rem_euclid(24), middle.div_euclid(MINUTE).rem_euclid(60));
     let near = (minute + 1) % 60;
     let daily =
