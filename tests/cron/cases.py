@@ -15,15 +15,15 @@ STRIDE = int(timedelta(days=14).total_seconds())
 
 BOUNDS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 6), "second": (0, 59)}
 NAMES = {
-    "month": "jan feb mar apr may jun jul aug sep oct nov dec".split(),
-    "weekday": "sun mon tue wed thu fri sat".split(),
+    "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    "weekday": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
 }
 NICKNAMES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
 @dataclass(frozen=True)
 class Case:
-    """When does `cron` run next in `zone` after `after` (seconds since 1970-01-01 00:00 UTC)?"""
+    """A question: the next run of `cron` in `zone` after `after`, in seconds since 1970-01-01 00:00 UTC."""
 
     cron: str
     zone: str

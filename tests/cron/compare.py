@@ -54,7 +54,9 @@ def binary() -> Path:
 
 def gristmills(cases: list[Case]) -> list[int | None]:
     """Gristmill's next run in seconds since 1970; None where it says that the expression never runs."""
-    questions = "".join(json.dumps({"cron": case.cron, "zone": case.zone, "after": case.after}) + "\n" for case in cases)
+    questions = "".join(
+        json.dumps({"cron": case.cron, "zone": case.zone, "after": case.after}) + "\n" for case in cases
+    )
     answered = subprocess.run([binary()], input=questions, capture_output=True, text=True, check=True)
     answers = [json.loads(line) for line in answered.stdout.splitlines()]
     for case, answer in zip(cases, answers, strict=True):
