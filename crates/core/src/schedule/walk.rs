@@ -9,10 +9,11 @@
 //! - **Clocks set back**: local times come twice. A fixed time of day runs the first time only; an interval, an
 //!   expression with an asterisk or a step in minute or hour, runs each time, else it would be silent for an hour.
 //!
-//! So a fixed time runs exactly once, at the first instant at which the local clock shows it or has passed it. That is
-//! what Vixie cron does, whatever the size of the change, but for the gap: cron lets intervals of chosen hours
-//! (`*/10 2 * * *`) lose all runs of that day. Every instant that comes out is greater than the one before, also where
-//! several missing times would meet in one.
+//! So a fixed time runs exactly once, at the first instant at which the local clock shows it or has passed it. Vixie
+//! cron does as much for changes of less than three hours (its larger ones are corrections of a clock, which no rule of
+//! a zone is), with two differences in the gap: it runs a job for each missing time at once, where this runs it once,
+//! and it lets intervals of chosen hours (`*/10 2 * * *`) lose all runs of that day. Every instant that comes out is
+//! greater than the one before.
 
 use super::cron::{Cron, YEARS};
 use super::zone::{Stretch, Zone};
