@@ -93,7 +93,7 @@ class Generator:
 
     def days(self) -> tuple[str, str]:
         """Day of month and weekday: seldom both, as in the crontabs that people write."""
-        which = self.random.choices(("neither", "day", "weekday", "both"), (36, 30, 30, 4))[0]
+        which = self.random.choices(("neither", "day", "weekday", "both"), (37, 30, 30, 3))[0]
         day = self.day() if which in ("day", "both") else "*"
         weekday = self.weekday() if which in ("weekday", "both") else "*"
         return day, weekday
@@ -114,7 +114,7 @@ class Generator:
         return ",".join(self.item(unit) for _ in range(count))
 
     def item(self, unit: str) -> str:
-        kinds = {"value": 104, "*/n": 28, "range": 28, "round": 12, "*": 14, "a/n": 8, "range/n": 6, "round/n": 1}
+        kinds = {"value": 208, "*/n": 56, "range": 56, "round": 24, "*": 28, "a/n": 16, "range/n": 12, "round/n": 1}
         kind = self.random.choices(list(kinds), list(kinds.values()))[0]
         low, high = sorted(self.random.sample(range(BOUNDS[unit][0], BOUNDS[unit][1] + 1), 2))
         if "round" in kind:
