@@ -57,8 +57,9 @@ def one_answer(case: Case, asking: Asking, fields: tuple[str, ...]) -> int | Non
     if asking.afresh_at_the_change and run is not None:
         zone = ZoneInfo(case.zone)
         back = [at for at in changes(case.zone) if case.after < at <= run and offset(zone, at) < offset(zone, at - 1)]
-        for at in back:
-            afresh = answer_from(at - 1, case, asking, fields)
+        # From the last second before a change it sees a run at the change itself; from the change, all later ones.
+        for at in (second for change in back for second in (change - 1, change)):
+            afresh = answer_from(at, case, asking, fields)
             run = run if afresh is None else min(run, afresh)
     return run
 
@@ -83,7 +84,7 @@ def forward_change_within_a_minute_before(run: int, zone: ZoneInfo) -> int | Non
 
 def is_fixed(fields: tuple[str, ...]) -> bool:
     """Neither minute nor hour has an asterisk or a step, and not every hour is named."""
-    return not re.search(r"[*/@]", " ".join(fields[:2]))
+    return not re.search(r"[*/]|@hourly", " ".join(fields[:2]))
 
 
 def numbered(unit: str, text: str) -> int:
@@ -194,8 +195,8 @@ DIFFERENCES = [
     ),
     Difference(
         "missed-second-showing",
-        "an interval runs each time that its local time is shown; croniter overlooks the second time where the hour "
-        "before it holds another of its times that is shown but once (Chatham, where clocks go back at 03:45)",
+        "an interval runs each time that its local time is shown; croniter overlooks the second time where the next "
+        "one but for it lies by the same offset, or where the hour before holds a time that is shown but once",
         missed_second_showing,
     ),
     Difference(
