@@ -125,7 +125,8 @@ fn every_change_of_every_zone_from_1970_to_2037_is_as_documented() {
     let (mut zones, mut forward, mut back, mut ticks) = (0, 0, 0, 0);
     // Many names are links to one zone: what the same changes make of the same rules is asked once.
     let mut known = BTreeMap::new();
-    for name in database.available() {
+    // "Factory" is what a clock has before anyone has said where it is.
+    for name in database.available().filter(|name| name.as_str() != "Factory") {
         let zone = Zone::bundled(name.as_str()).unwrap();
         let rules = database.get(name.as_str()).unwrap();
         let changes = rules.following(Timestamp::from_second(SINCE).unwrap());
