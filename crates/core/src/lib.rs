@@ -1,5 +1,5 @@
 //! Gristmill's nouns and decisions. No input, no output, no async, no SQL: given a job, an outcome and the
-//! time, everything here is a pure answer.
+//! time, everything here is a pure answer. The one thing read from outside is a time zone's rules ([`schedule::Zone`]).
 
 pub mod attempt;
 pub mod backoff;
@@ -10,6 +10,7 @@ pub mod job;
 pub mod lease;
 pub mod moment;
 pub mod options;
+pub mod schedule;
 pub mod state;
 
 pub use attempt::{Advice, Attempt, Outcome, Progress, Text, Until};
