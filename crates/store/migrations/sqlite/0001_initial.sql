@@ -223,7 +223,7 @@ create index gristmill_edge_dependent
 -- What the engine still has to carry through the graph, in short transactions of its own. spread: tell the jobs that wait for
 -- job_id (or other_id alone) what became of it. settle: hold the edges of job_id (or the one to other_id) against their
 -- preconditions, then judge its gate. judge: that alone. hurry: pass the deadline of job_id on to its preconditions (or
--- to other_id). seen: how far it has come, the last other end. checks: look for a cycle first. Rows are only added and
+-- to other_id). seen: how far it has come, the last other end. checks: look for a circle through job_id first. Rows are only added and
 -- taken away, so several may ask for the same, which does no harm: each goes by what is true when it is worked off.
 create table gristmill_errand (
     id integer primary key,

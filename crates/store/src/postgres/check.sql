@@ -1,15 +1,15 @@
--- Looks whether one job that got more preconditions can be reached from itself, over open edges of jobs that wait; if so, the
--- job fails. Runs after check_lock.sql, in its transaction.
+-- Looks whether one job that got more preconditions, or waits for its own again, can be reached from itself over jobs that
+-- wait; if so, it fails. Whatever the edges say: they may be about to change. Runs after check_lock.sql, in its transaction.
 -- $1 now, or null for the server's clock
 -- Gives the job and whether it failed, or no row where none is to be looked at.
--- Index: gristmill_errand_due from the kind's start; gristmill_edge_dependent, a range for each job above it, each once.
+-- Index: gristmill_errand_due, both kinds; gristmill_edge_dependent, a range for each job above it, each once.
 with recursive clock as materialized (
     select coalesce($1::timestamp at time zone 'utc', clock_timestamp()) as now
 ),
 picked as materialized (
     select id, job_id
     from gristmill_errand
-    where kind = 'settle'
+    where kind in ('settle', 'judge')
         and checks
         and due_at <= (select now from clock)
     order by due_at, id
@@ -21,13 +21,11 @@ above (id) as (
     from picked
     join gristmill_waiting as waiting on waiting.id = picked.job_id
     join gristmill_edge as edge on edge.dependent_id = picked.job_id
-    where edge.state = 'open'
     union
     select edge.precondition_id
     from above
     join gristmill_waiting as waiting on waiting.id = above.id
     join gristmill_edge as edge on edge.dependent_id = above.id
-    where edge.state = 'open'
 ),
 closed as materialized (
     select picked.id, picked.job_id

@@ -86,7 +86,7 @@ joined as (
 ),
 gated as (
     insert into gristmill_gate (job_id, needed, on_failure, arming, armed_at, settled, open, successful, failed)
-    select gate.dependent_id, made.needed, made.on_failure, 1, clock.now, gate.settled, gate.edges, 0, 0
+    select gate.dependent_id, made.needed, coalesce(made.on_failure, 'strand'), 1, clock.now, gate.settled, gate.edges, 0, 0
     from gate
     join made on made.id = gate.dependent_id
     cross join clock
@@ -108,7 +108,7 @@ asked as (
         made.args, made.kwargs, made.options, made.deadline at time zone 'utc',
         made.unique_key, case when made.unique_key is not null then made.unique_until end,
         gate.dependent_id is not null,
-        made.held,
+        coalesce(made.held, false),
         made.id in (select precondition_id from edge)
     from made
     cross join clock

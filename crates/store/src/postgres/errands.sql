@@ -7,7 +7,8 @@ with clock as materialized (
 select
     exists (select from gristmill_errand where kind = 'spread' and due_at <= clock.now),
     exists (select from gristmill_errand where kind = 'settle' and due_at <= clock.now and not checks)
-        or exists (select from gristmill_errand where kind = 'judge' and due_at <= clock.now),
-    exists (select from gristmill_errand where kind = 'settle' and due_at <= clock.now and checks),
+        or exists (select from gristmill_errand where kind = 'judge' and due_at <= clock.now and not checks),
+    exists (select from gristmill_errand where kind = 'settle' and due_at <= clock.now and checks)
+        or exists (select from gristmill_errand where kind = 'judge' and due_at <= clock.now and checks),
     exists (select from gristmill_errand where kind = 'hurry' and due_at <= clock.now)
 from clock

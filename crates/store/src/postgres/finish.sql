@@ -169,7 +169,9 @@ errands as (
     select 'judge', timed.id, false, timed.now
     from timed
     join gristmill_gate as gate on gate.job_id = timed.id
-    where timed.outcome is null
+    where timed.first_started_at is null
+        and timed.started_at is null
+        and timed.next in ('ready', 'scheduled')
         and not timed.ends
 ),
 unlocked as (

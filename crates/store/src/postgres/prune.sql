@@ -11,7 +11,7 @@ with clock as materialized (
     select coalesce($1::timestamp at time zone 'utc', clock_timestamp()) as now
 ),
 due as materialized (
-    select id, awaited
+    select id
     from gristmill_result
     where prune_at <= (select now from clock)
         and finished_at <= (select now - interval '60 seconds' from clock)
@@ -20,7 +20,7 @@ due as materialized (
     for update skip locked
 ),
 old as materialized (
-    select id, awaited
+    select id
     from gristmill_result
     where prune_at is null
         and finished_at <= (
@@ -32,24 +32,23 @@ old as materialized (
     for update skip locked
 ),
 found as materialized (
-    select id, awaited
+    select id
     from due
     union all
-    select id, awaited
+    select id
     from old
 ),
 needed as materialized (
     select found.id
     from found
-    where found.awaited
-        and exists (
-            select
-            from gristmill_edge as edge
-            join gristmill_job as dependent on dependent.id = edge.dependent_id
-            left join gristmill_result as ended on ended.id = edge.dependent_id
-            where edge.precondition_id = found.id
-                and ended.id is null
-        )
+    where exists (
+        select
+        from gristmill_edge as edge
+        join gristmill_job as dependent on dependent.id = edge.dependent_id
+        left join gristmill_result as ended on ended.id = edge.dependent_id
+        where edge.precondition_id = found.id
+            and ended.id is null
+    )
 ),
 put_off as (
     update gristmill_result as result

@@ -94,12 +94,12 @@ kept as (
     where id in (select id from gated)
 ),
 errands as (
-    insert into gristmill_errand (kind, job_id, due_at)
-    select 'judge', gated.id, clock.now
+    insert into gristmill_errand (kind, job_id, checks, due_at)
+    select 'judge', gated.id, true, clock.now
     from gated
     cross join clock
     union all
-    select 'spread', left_result.id, clock.now
+    select 'spread', left_result.id, false, clock.now
     from left_result
     cross join clock
     where left_result.awaited

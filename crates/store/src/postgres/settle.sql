@@ -27,6 +27,7 @@ judges as materialized (
     from gristmill_errand
     where kind = 'judge'
         and due_at <= (select now from clock)
+        and not checks
     order by due_at, id
     limit $2::bigint
     for update skip locked

@@ -256,8 +256,8 @@ kept as (
     from taken_back
 ),
 errands as (
-    insert into gristmill_errand (kind, job_id, due_at)
-    select told.kind, told.id, clock.now
+    insert into gristmill_errand (kind, job_id, checks, due_at)
+    select told.kind, told.id, told.kind = 'judge', clock.now
     from (
         select 'spread' as kind, id
         from flagged
@@ -273,10 +273,9 @@ errands as (
         where awaited
             and stranded
         union all
+        -- While it did not wait, nobody who began to wait for it found a circle through it.
         select 'judge', taken_back.id
         from taken_back
-        join verdict on verdict.id = taken_back.id
-        where verdict.is_hopeless
     ) as told
     cross join clock
 )

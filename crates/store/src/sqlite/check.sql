@@ -1,8 +1,8 @@
--- Looks whether one job that got more preconditions can be reached from itself, over open edges of jobs that wait; if so, the
--- job fails.
+-- Looks whether one job that got more preconditions, or waits for its own again, can be reached from itself over jobs that
+-- wait; if so, it fails. Whatever the edges say: they may be about to change.
 -- ?1 now
 -- Gives the job and whether it failed, or no row where none is to be looked at.
--- Index: gristmill_errand_due from the kind's start; gristmill_edge_dependent, a range for each job above it, each once.
+-- Index: gristmill_errand_due, both kinds; gristmill_edge_dependent, a range for each job above it, each once.
 create temp table if not exists gristmill_checked (id integer primary key, job_id text not null, closes integer not null);
 
 delete from temp.gristmill_checked;
@@ -18,7 +18,6 @@ select
             cross join gristmill_edge as edge
             where waiting.id = picked.job_id
                 and edge.dependent_id = waiting.id
-                and edge.state = 'open'
             union
             select edge.precondition_id
             from above
@@ -26,7 +25,6 @@ select
             cross join gristmill_edge as edge
             where waiting.id = above.id
                 and edge.dependent_id = waiting.id
-                and edge.state = 'open'
         )
         select 1
         from above
@@ -35,7 +33,7 @@ select
 from (
     select id, job_id
     from gristmill_errand
-    where kind = 'settle'
+    where kind in ('settle', 'judge')
         and checks
         and due_at <= ?1
     order by due_at, id

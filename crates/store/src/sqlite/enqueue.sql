@@ -90,7 +90,7 @@ insert into gristmill_gate (job_id, needed, on_failure, arming, armed_at, settle
 select
     json_extract(new.value, '$.id'),
     json_extract(new.value, '$.needed'),
-    json_extract(new.value, '$.on_failure'),
+    coalesce(json_extract(new.value, '$.on_failure'), 'strand'),
     1, ?2, wanted.is_settled, wanted.edges, 0, 0
 from json_each(?1) as new
 cross join (

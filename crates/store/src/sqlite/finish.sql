@@ -158,8 +158,9 @@ insert into gristmill_errand (kind, job_id, due_at)
 select 'judge', ended.id, ended.now
 from temp.gristmill_ended as ended
 cross join gristmill_gate as gate
-where ended.outcome is null
-    and ended.next <> 'result'
+where ended.first_started_at is null
+    and ended.started_at is null
+    and ended.next in ('ready', 'scheduled')
     and gate.job_id = ended.id;
 
 delete from gristmill_unique_key

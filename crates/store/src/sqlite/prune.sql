@@ -43,20 +43,17 @@ create temp table if not exists gristmill_needed (id text primary key) without r
 delete from temp.gristmill_needed;
 
 insert into temp.gristmill_needed (id)
-select result.id
+select pruned.id
 from temp.gristmill_pruned as pruned
-cross join gristmill_result as result
-where result.id = pruned.id
-    and result.awaited
-    and exists (
-        select 1
-        from gristmill_edge as edge
-        cross join gristmill_job as dependent
-        left join gristmill_result as ended on ended.id = edge.dependent_id
-        where edge.precondition_id = result.id
-            and dependent.id = edge.dependent_id
-            and ended.id is null
-    );
+where exists (
+    select 1
+    from gristmill_edge as edge
+    cross join gristmill_job as dependent
+    left join gristmill_result as ended on ended.id = edge.dependent_id
+    where edge.precondition_id = pruned.id
+        and dependent.id = edge.dependent_id
+        and ended.id is null
+);
 
 update gristmill_result
 set prune_at = strftime('%Y-%m-%d %H:%M:%f', ?1, '+10 minutes') || '000'

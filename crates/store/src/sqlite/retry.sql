@@ -77,8 +77,8 @@ where result.id in (select replace(lower(value), '-', '') from json_each(?1))
         )
     );
 
-insert into gristmill_errand (kind, job_id, due_at)
-select 'judge', waiting.id, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')
+insert into gristmill_errand (kind, job_id, checks, due_at)
+select 'judge', waiting.id, 1, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')
 from gristmill_result as result
 cross join gristmill_waiting as waiting
 where result.id in (select replace(lower(value), '-', '') from json_each(?1))

@@ -51,6 +51,7 @@ select id, kind, job_id, other_id, seen
 from gristmill_errand
 where kind = 'judge'
     and due_at <= ?1
+    and not checks
 order by due_at, id
 limit ?2;
 

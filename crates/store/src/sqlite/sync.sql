@@ -301,13 +301,11 @@ where awaited
     and ?2 is not null
     and ?3 is not null;
 
-insert into gristmill_errand (kind, job_id, due_at)
-select 'judge', moved.id, ?4
-from temp.gristmill_moved as moved
-cross join temp.gristmill_verdict as verdict
-where moved.what = 'waiting'
-    and verdict.id = moved.id
-    and verdict.is_hopeless
+-- While it did not wait, nobody who began to wait for it found a circle through it.
+insert into gristmill_errand (kind, job_id, checks, due_at)
+select 'judge', id, 1, ?4
+from temp.gristmill_moved
+where what = 'waiting'
     and ?1 is not null
     and ?2 is not null
     and ?3 is not null;

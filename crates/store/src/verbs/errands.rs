@@ -190,6 +190,13 @@ impl Session {
 }
 
 impl WorkedOff {
+    /// Whether one statement may have left something, or made more of it.
+    pub(crate) fn leaves_more(&self, limit: u32) -> bool {
+        let full = self.errands >= ERRANDS_AT_ONCE.unsigned_abs() || self.edges >= u64::from(limit);
+        let Moved { stranded, healed, failed, taken_back, .. } = self.moved;
+        full || stranded + healed + failed + taken_back > 0
+    }
+
     fn add(&mut self, other: Self) {
         self.errands += other.errands;
         self.edges += other.edges;

@@ -92,7 +92,9 @@ impl Session {
         let given = self.finish_binds(attempts);
         let mut finished = finished(self.run(&FINISH, &given).await?)?;
         if finished.more {
-            finished.moved = self.spread_within(TOLD_AT_ONCE).await?.moved;
+            let spread = self.spread_within(TOLD_AT_ONCE).await?;
+            finished.more = spread.leaves_more(TOLD_AT_ONCE);
+            finished.moved = spread.moved;
         }
         Ok(finished)
     }

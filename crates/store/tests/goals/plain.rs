@@ -1,6 +1,6 @@
 //! Jobs that wait for each other, as simply as they can be told: everything in memory, everything at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use gristmill_core::{Gate, OnFailure, Verdict};
 
@@ -52,6 +52,8 @@ pub(crate) struct New {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plain {
     pub(crate) jobs: Vec<Job>,
+    /// Jobs that wait again, in that order: a circle through them may have gone unnoticed meanwhile.
+    again: VecDeque<Number>,
 }
 
 impl Plain {
@@ -158,9 +160,23 @@ impl Plain {
         job.started = false;
         job.dated = false;
         job.place = if job.has_gate { Place::Waiting { held: false, stranded: false } } else { Place::Ready };
+        if self.jobs[number].has_gate {
+            self.again.push_back(number);
+        }
         self.spread(number);
-        self.judge(number);
+        self.look_again();
         true
+    }
+
+    /// Looks for circles through jobs that wait again.
+    pub(crate) fn look_again(&mut self) {
+        while let Some(number) = self.again.pop_front() {
+            if self.closes_a_circle(number) {
+                self.end(number, "failed", Some("cycle"));
+            } else {
+                self.judge(number);
+            }
+        }
     }
 
     // --- the graph ---------------------------------------------------------------------------------------
@@ -227,13 +243,13 @@ impl Plain {
                 if job.needed.is_none() && verdict != Verdict::Holds && !job.started =>
             {
                 job.place = Place::Waiting { held: false, stranded: false };
-                self.judge(number);
+                self.again.push_back(number);
             }
             _ => {}
         }
     }
 
-    /// Whether it can be reached from itself over open edges of jobs that wait.
+    /// Whether it can be reached from itself over jobs that wait.
     fn closes_a_circle(&self, number: Number) -> bool {
         let mut seen = vec![false; self.jobs.len()];
         let mut next = vec![number];
@@ -241,10 +257,7 @@ impl Plain {
             if !matches!(self.jobs[here].place, Place::Waiting { .. }) {
                 continue;
             }
-            for (&precondition, (state, _)) in &self.jobs[here].edges {
-                if *state != Seen::Open {
-                    continue;
-                }
+            for &precondition in self.jobs[here].edges.keys() {
                 if precondition == number {
                     return true;
                 }
