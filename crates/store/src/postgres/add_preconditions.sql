@@ -65,12 +65,16 @@ granted as materialized (
         and (not exists (select from known) or exists (select from locked))
 ),
 joined as (
-    insert into gristmill_edge (precondition_id, dependent_id, arming)
+    insert into gristmill_edge as edge (precondition_id, dependent_id, arming)
     select wanted.id, granted.id, granted.arming
     from granted
     cross join wanted
     order by wanted.id
-    on conflict do nothing
+    -- One that did not count any more does again.
+    on conflict (precondition_id, dependent_id) do update
+    set arming = excluded.arming,
+        state = 'open'
+    where edge.arming <> excluded.arming
     returning precondition_id
 ),
 armed as (

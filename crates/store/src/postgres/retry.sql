@@ -70,18 +70,18 @@ gated as materialized (
     from left_result
     join gristmill_gate as gate on gate.job_id = left_result.id
 ),
+-- Without its date: a retry runs as soon as it may.
 readied as (
     insert into gristmill_ready (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
         failures, crashes, losses, postpones, interruptions, awaited
     )
     select
-        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation + 1,
+        id, backend, queue_name, task_name, priority, null, deadline, token, generation + 1,
         0, 0, 0, 0, 0, awaited
     from left_result
     where id not in (select id from gated)
 ),
--- Without its date: a retry runs as soon as it may.
 kept as (
     insert into gristmill_waiting (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,

@@ -48,8 +48,8 @@ held as materialized (
             else truth.state
         end as state,
         case
-            when not $3::boolean then edge.arming
-            when gate.arming = 1 or truth.finished_at > gate.armed_at then gate.arming
+            when not $3::boolean or gate.settled or edge.arming = gate.arming then edge.arming
+            when truth.finished_at > gate.armed_at then gate.arming
             when truth.finished_at is null and not truth.is_forgotten then gate.arming
             else 0
         end as arming

@@ -68,10 +68,12 @@ set open = open + (
             from gristmill_edge as edge
             where edge.precondition_id = replace(lower(wanted.value), '-', '')
                 and edge.dependent_id = gristmill_gate.job_id
+                and edge.arming = gristmill_gate.arming
         )
 )
 where job_id in (select id from temp.gristmill_adding);
 
+-- One that did not count any more does again.
 insert into gristmill_edge (precondition_id, dependent_id, arming)
 select distinct replace(lower(wanted.value), '-', ''), gate.job_id, gate.arming
 from temp.gristmill_adding as adding
@@ -79,7 +81,10 @@ cross join gristmill_gate as gate
 cross join json_each(?2) as wanted
 where gate.job_id = adding.id
     and ?1 is not null
-on conflict do nothing;
+on conflict (precondition_id, dependent_id) do update
+set arming = excluded.arming,
+    state = 'open'
+where arming <> excluded.arming;
 
 insert into gristmill_waiting (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,

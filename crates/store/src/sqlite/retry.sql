@@ -30,12 +30,13 @@ where result.id in (select replace(lower(value), '-', '') from json_each(?1))
 order by job.id
 on conflict do nothing;
 
+-- Without its date: a retry runs as soon as it may.
 insert into gristmill_ready (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
     failures, crashes, losses, postpones, interruptions, awaited
 )
 select
-    result.id, result.backend, result.queue_name, result.task_name, result.priority, result.run_after, result.deadline,
+    result.id, result.backend, result.queue_name, result.task_name, result.priority, null, result.deadline,
     result.token, result.generation + 1,
     0, 0, 0, 0, 0, result.awaited
 from gristmill_result as result
@@ -53,7 +54,6 @@ where result.id in (select replace(lower(value), '-', '') from json_each(?1))
         )
     );
 
--- Without its date: a retry runs as soon as it may.
 insert into gristmill_waiting (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
     failures, crashes, losses, postpones, interruptions, awaited

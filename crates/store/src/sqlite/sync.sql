@@ -64,8 +64,7 @@ select
         else 'open'
     end,
     case
-        when not ?3 then edge.arming
-        when gate.arming = 1 then gate.arming
+        when not ?3 or gate.settled or edge.arming = gate.arming then edge.arming
         when result.finished_at > gate.armed_at then gate.arming
         when result.id is null and job.id is not null then gate.arming
         else 0

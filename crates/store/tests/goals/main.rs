@@ -198,7 +198,6 @@ impl Case {
             self.now += SECOND;
             self.session.set_now(Some(Moment::from_unix_micros(self.now)));
             self.step(step).await.map_err(|why| format!("step {at}, {step:?}: {why}"))?;
-            self.plain.look_again();
             // What ends because of it ends later.
             self.session.set_now(Some(Moment::from_unix_micros(self.now + SECOND / 2)));
             self.work_off().await.map_err(|why| format!("step {at}, {step:?}: {why}"))?;
@@ -236,6 +235,9 @@ impl Case {
             }
             Step::Add { pick, precondition } => {
                 let (job, precondition) = (pick.index(jobs), precondition.index(jobs));
+                if self.plain.waits_for(precondition, job) {
+                    return Ok(());
+                }
                 let found = self.session.add_preconditions(id(job), &[id(precondition)], "ann").await;
                 let expected = self.plain.add(job, precondition);
                 agree("add_preconditions", found, expected)?;
@@ -294,6 +296,7 @@ impl Case {
                 let mut after: Vec<Number> = after.iter().map(|pick| pick.index(jobs)).collect();
                 after.sort_unstable();
                 after.dedup();
+                after.retain(|&each| !self.plain.waits_for(each, chosen));
                 let until = if after.is_empty() { Until::At(Moment::from_unix_micros(FAR)) } else { Until::Default };
                 Outcome::Postponed { until, after: after.into_iter().map(id).collect(), why: String::new() }
             }
@@ -341,7 +344,9 @@ impl Case {
         for (number, (job, (state, reason))) in self.plain.jobs.iter().zip(&found).enumerate() {
             let expected = job.state();
             if (state.as_str(), reason.as_deref()) != expected {
-                return Err(format!("job {number} is {state} ({reason:?}), and {expected:?} in the model: {job:?}"));
+                let all: Vec<_> = self.plain.jobs.iter().zip(&found).enumerate().collect();
+                let why = format!("job {number} is {state} ({reason:?}), and {expected:?} in the model: {job:?}");
+                return Err(format!("{why}\nof {all:#?}"));
             }
         }
         let miscounted = self.tables.run(MISCOUNTED, &[]).await.map_err(|error| error.to_string())?;

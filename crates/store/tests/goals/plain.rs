@@ -1,6 +1,6 @@
 //! Jobs that wait for each other, as simply as they can be told: everything in memory, everything at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use gristmill_core::{Gate, OnFailure, Verdict};
 
@@ -52,8 +52,6 @@ pub(crate) struct New {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plain {
     pub(crate) jobs: Vec<Job>,
-    /// Jobs that wait again, in that order: a circle through them may have gone unnoticed meanwhile.
-    again: VecDeque<Number>,
 }
 
 impl Plain {
@@ -96,9 +94,6 @@ impl Plain {
         let counted: Vec<_> = self.jobs[number].edges.keys().copied().collect();
         let counted: Vec<_> =
             counted.into_iter().map(|each| (each, !matches!(self.jobs[each].place, Place::Ended(..)))).collect();
-        if self.closes_a_circle(number) {
-            self.end(number, "failed", Some("cycle"));
-        }
         for (precondition, counts) in counted {
             let seen = self.outcome(precondition);
             self.jobs[number].edges.insert(precondition, (seen, counts));
@@ -116,10 +111,8 @@ impl Plain {
             _ => return false,
         }
         job.has_gate = true;
-        job.edges.entry(precondition).or_insert((Seen::Open, true));
-        if self.closes_a_circle(number) {
-            self.end(number, "failed", Some("cycle"));
-        }
+        // One that did not count any more does again.
+        job.edges.insert(precondition, (Seen::Open, true));
         self.settle(number);
         true
     }
@@ -160,23 +153,23 @@ impl Plain {
         job.started = false;
         job.dated = false;
         job.place = if job.has_gate { Place::Waiting { held: false, stranded: false } } else { Place::Ready };
-        if self.jobs[number].has_gate {
-            self.again.push_back(number);
-        }
         self.spread(number);
-        self.look_again();
+        self.judge(number);
         true
     }
 
-    /// Looks for circles through jobs that wait again.
-    pub(crate) fn look_again(&mut self) {
-        while let Some(number) = self.again.pop_front() {
-            if self.closes_a_circle(number) {
-                self.end(number, "failed", Some("cycle"));
-            } else {
-                self.judge(number);
+    /// Whether the one waits for the other, by whatever way: the other may not wait for it then. Circles are asked about
+    /// elsewhere; which of their jobs fails is a matter of timing.
+    pub(crate) fn waits_for(&self, one: Number, other: Number) -> bool {
+        let mut seen = vec![false; self.jobs.len()];
+        let mut next = vec![one];
+        while let Some(here) = next.pop() {
+            if here == other {
+                return true;
             }
+            next.extend(self.jobs[here].edges.keys().filter(|&&each| !std::mem::replace(&mut seen[each], true)));
         }
+        false
     }
 
     // --- the graph ---------------------------------------------------------------------------------------
@@ -199,15 +192,24 @@ impl Plain {
     }
 
     fn spread(&mut self, number: Number) {
-        let seen = self.outcome(number);
         let dependents: Vec<_> = (0..self.jobs.len()).filter(|&each| self.jobs[each].edges.contains_key(&number)).collect();
-        for dependent in dependents {
+        let seen = self.outcome(number);
+        for &dependent in &dependents {
             self.jobs[dependent].edges.get_mut(&number).expect("is there").0 = seen;
-            self.judge(dependent);
         }
+        dependents.into_iter().for_each(|dependent| self.judge(dependent));
+    }
+
+    fn verdict(&self, number: Number) -> Verdict {
+        let job = &self.jobs[number];
+        let count = |seen| job.edges.values().filter(|edge| **edge == (seen, true)).count() as u64;
+        let Job { needed, on_failure, .. } = *job;
+        let (open, successful, failed) = (count(Seen::Open), count(Seen::Successful), count(Seen::Failed));
+        Gate { needed, on_failure, open, successful, failed }.verdict()
     }
 
     fn judge(&mut self, number: Number) {
+        let verdict = self.verdict(number);
         let job = &mut self.jobs[number];
         if !job.has_gate {
             if job.place == (Place::Waiting { held: false, stranded: false }) {
@@ -215,15 +217,6 @@ impl Plain {
             }
             return;
         }
-        let count = |seen| job.edges.values().filter(|edge| **edge == (seen, true)).count() as u64;
-        let gate = Gate {
-            needed: job.needed,
-            on_failure: job.on_failure,
-            open: count(Seen::Open),
-            successful: count(Seen::Successful),
-            failed: count(Seen::Failed),
-        };
-        let verdict = gate.verdict();
         match &mut job.place {
             Place::Waiting { held: false, stranded } if verdict == Verdict::Holds => {
                 let was_stranded = *stranded;
@@ -243,30 +236,10 @@ impl Plain {
                 if job.needed.is_none() && verdict != Verdict::Holds && !job.started =>
             {
                 job.place = Place::Waiting { held: false, stranded: false };
-                self.again.push_back(number);
+                self.judge(number);
             }
             _ => {}
         }
-    }
-
-    /// Whether it can be reached from itself over jobs that wait.
-    fn closes_a_circle(&self, number: Number) -> bool {
-        let mut seen = vec![false; self.jobs.len()];
-        let mut next = vec![number];
-        while let Some(here) = next.pop() {
-            if !matches!(self.jobs[here].place, Place::Waiting { .. }) {
-                continue;
-            }
-            for &precondition in self.jobs[here].edges.keys() {
-                if precondition == number {
-                    return true;
-                }
-                if !std::mem::replace(&mut seen[precondition], true) {
-                    next.push(precondition);
-                }
-            }
-        }
-        false
     }
 }
 
