@@ -285,6 +285,7 @@ impl Plain {
             }
             job.place = Place::Ready;
             job.generation += 1;
+            job.run_after = None;
             job.counts = Counts::default();
             job.started = false;
             job.acts += 1;
