@@ -50,7 +50,7 @@ def test_goals_are_reached_in_order_whatever_is_killed(project: Project) -> None
     assert set(jobs) <= set(states), "a committed job is gone"
     assert {run.job for run in project.runs()} >= set(jobs), "a job never ran"
     assert early_starts(project) == []
-    assert doctor_finds(project) == []
+    assert project.doctor_finds() == []
     assert not {"runners killed", "workers killed"} - set(nemesis.done)
     print(f"{len(states)} jobs in {SECONDS:g} s, {stranded} of them stranded: {dict(nemesis.done)}")
 
@@ -69,7 +69,7 @@ def test_what_is_to_wait_for_a_running_job_does_not_wait_for_its_handler(project
 
     wait_for_rest(project, {"successful"}, within=20)
     assert early_starts(project) == []
-    assert doctor_finds(project) == []
+    assert project.doctor_finds() == []
 
 
 def test_crossing_preconditions_deadlock_nobody_and_circles_fail(project: Project) -> None:
@@ -98,7 +98,7 @@ def test_crossing_preconditions_deadlock_nobody_and_circles_fail(project: Projec
     assert deadlocks(project) == 0
     for word in ("deadlock", "locked", "panicked", "ERROR"):
         assert word not in worker.said(), worker.said()[-3000:]
-    assert doctor_finds(project) == []
+    assert project.doctor_finds() == []
     worker.send(signal.SIGTERM)
     assert worker.exit_status(within=10) == 0, worker.said()
     print(f"{CROSSING} processes, {SECONDS:g} s: {dict(done)}; then {dict(states)}, reasons {dict(reasons)}")
@@ -163,23 +163,16 @@ def early_starts(project: Project) -> list[str]:
         ends = sorted(end_of(attempts[each], proceeds) for each in preconditions)
         # What it waited for by postponing itself, it waits for after that.
         went_back = max((row["token"] for row in attempts[job] if row["outcome"] == "postponed"), default=0)
-        claimed = min(str(row["claimed_at"]) for row in attempts[job] if row["token"] > went_back)
+        claimed = min(row["claimed_at"] for row in attempts[job] if row["token"] > went_back)
         if claimed < ends[needed - 1]:
             found.append(f"job {job} was claimed at {claimed}, what it waits for ended at {ends}")
     return found
 
 
-def end_of(attempts: list[dict[str, Any]], proceeds: bool) -> str:
+def end_of(attempts: list[dict[str, Any]], proceeds: bool) -> Any:
     """When a job ended so that what waits for it may go on."""
     last = {row["generation"]: row for row in attempts}
-    return min(str(row["ended_at"]) for row in last.values() if proceeds or row["outcome"] == "successful")
-
-
-def doctor_finds(project: Project) -> list[str]:
-    """What is broken, or worth a look, by the doctor's judgement."""
-    (report,) = json.loads(project.manage("gristmill", "doctor", "--json"))["databases"]
-    assert not report["unchecked"], report
-    return [str(finding) for finding in report["findings"]]
+    return min(row["ended_at"] for row in last.values() if proceeds or row["outcome"] == "successful")
 
 
 def deadlocks(project: Project) -> int:

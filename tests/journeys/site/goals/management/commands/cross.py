@@ -39,13 +39,13 @@ class Command(BaseCommand):
             # Sometimes several in one transaction, whose locks then meet others'.
             with transaction.atomic():
                 for _ in range(chance.choice((1, 1, 1, 4))):
-                    done[act(chance, ids)] += 1
+                    done.update(act(chance, ids))
             time.sleep(0.002)
         self.stdout.write(json.dumps(done))
 
 
-def act(chance: random.Random, ids: list[str]) -> str:
-    """Does one thing; says what."""
+def act(chance: random.Random, ids: list[str]) -> dict[str, int]:
+    """Does one thing; says to how many jobs, and how many were refused."""
     job, *others = chance.sample(ids, chance.randint(2, 4))
     drawn = chance.random()
     if drawn < 0.75:
@@ -56,4 +56,4 @@ def act(chance: random.Random, ids: list[str]) -> str:
         answer = operations.hold([job, *others])
     else:
         answer = operations.cancel(job)
-    return ", ".join([*answer.done, *(f"refused: {reason}" for reason in answer.refused)])
+    return {**answer.done, "refused": sum(answer.refused.values())}
