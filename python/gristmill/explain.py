@@ -23,7 +23,7 @@ from gristmill.explaining.gates import gate_reasons
 from gristmill.explaining.life import cancel_asked, date, dependents, errands, held, result, running
 from gristmill.explaining.line import in_line, nobody_serves, paused
 from gristmill.explaining.look import Look, jobs_by_id
-from gristmill.operations import _database_of, _id_of
+from gristmill.operations import database_of, id_of
 
 if TYPE_CHECKING:
     from gristmill.operations import AnyJob
@@ -38,7 +38,7 @@ def explain(job: AnyJob, *, using: str | None = None) -> Explanation:
     `using` is the database that keeps it, where only an id is given and it is not the default alias's. Raises
     TaskResultDoesNotExist for an unknown job.
     """
-    database, job_id = using or _database_of(job), _id_of(job)
+    database, job_id = using or database_of(job), id_of(job)
     found = jobs_by_id([job_id], database).get(job_id)
     if found is None:
         raise TaskResultDoesNotExist(job_id.hex)

@@ -122,12 +122,12 @@ def add_preconditions(job: AnyJob, after: After, *, actor: str = "", using: str 
     is not there. Where the job would come to wait for itself it fails, with the reason "cycle", once a worker has
     seen it. Raises ValueError for what is no job, UnknownJob for one on another database.
     """
-    database = using or _database_of(job)
+    database = using or database_of(job)
     ids = ids_on(database, preconditions(after))
     answer = Answer()
     if ids:
         actor = words(actor, "actor") or ""
-        answer.add(carried_out("add_preconditions", [_id_of(job)], actor, None, database, after=ids))
+        answer.add(carried_out("add_preconditions", [id_of(job)], actor, None, database, after=ids))
     return answer
 
 
@@ -187,7 +187,7 @@ def _operate(
     while batch := list(islice(rest, BATCH)):
         by_database: dict[str, list[UUID]] = {}
         for job in batch:
-            by_database.setdefault(using or _database_of(job), []).append(_id_of(job))
+            by_database.setdefault(using or database_of(job), []).append(id_of(job))
         for database, ids in by_database.items():
             for outcomes in operate_on_ids(ids, verb, actor, reason, using=database):
                 answer.add(outcomes)
@@ -202,14 +202,16 @@ def _each(jobs: AnyJob | Iterable[AnyJob]) -> Iterator[AnyJob]:
     return iter(jobs)
 
 
-def _id_of(job: AnyJob) -> UUID:
+def id_of(job: AnyJob) -> UUID:
+    """Returns a job's id; raises ValueError for what is no job."""
     found = job if isinstance(job, UUID) else parse_id(job if isinstance(job, str) else str(job.id))
     if found is None:
         raise ValueError(f"{job!r} is not the id of a job")
     return found
 
 
-def _database_of(job: AnyJob) -> str:
+def database_of(job: AnyJob) -> str:
+    """Returns the database that keeps a job: the default alias's, where only its id is given."""
     from gristmill.models import Job
 
     if isinstance(job, Job):

@@ -32,6 +32,8 @@ from gristmill.models import (
 from gristmill.moments import database_now
 from gristmill.statements import carry_out
 
+#: Edges that go in one transaction: as many as the verb takes. A job with more of them goes with the last.
+EDGES = 20_000
 #: A job is never forgotten sooner, so that whoever waits for its result can read it.
 LEAST_AGE = timedelta(seconds=60)
 
@@ -103,18 +105,36 @@ def _in_batches(connection: BaseDatabaseWrapper, rows: QuerySet[ResultRow], colu
         with transaction.atomic(using=connection.alias):
             page = rest.select_for_update(skip_locked=True).order_by(column, "pk").values_list(column, "pk")[:BATCH]
             found = list(page)
-            forget(connection, [job_id for _, job_id in found])
-        yield len(found)
+            ids = [job_id for _, job_id in found]
+            bare = without_edges(connection, ids)
+            forget(connection, bare)
+        yield len(bare)
+        if len(bare) < len(ids):
+            # The others have edges left: the same page again, without those that are gone.
+            continue
         if len(found) < BATCH:
             return
         last = found[-1]
 
 
+def without_edges(connection: BaseDatabaseWrapper, ids: list[UUID]) -> list[UUID]:
+    """Deletes what jobs have waited for, EDGES rows at most, and returns the jobs that have none left."""
+    edges = EdgeRow.objects.using(connection.alias).filter(dependent_id__in=ids)
+    pairs = edges.order_by("dependent_id", "precondition_id").values_list("dependent_id", "precondition_id")
+    beyond = pairs[EDGES : EDGES + 1].first()
+    if beyond is None:
+        edges._raw_delete(connection.alias)
+        return ids
+    whole = Q(dependent_id__lt=beyond[0])
+    edges.filter(whole | Q(dependent_id=beyond[0], precondition_id__lt=beyond[1]))._raw_delete(connection.alias)
+    # Databases sort ids as Python does.
+    return [job_id for job_id in ids if job_id < beyond[0]]
+
+
 def forget(connection: BaseDatabaseWrapper, ids: list[UUID]) -> None:
-    """Deletes everything about finished jobs."""
+    """Deletes everything about finished jobs but what they have waited for."""
     about: list[tuple[type[Model], str]] = [
         *((model, "job_id") for model in (Attempt, ProgressRow, ControlRow, Action, UniqueKeyRow, GateRow)),
-        (EdgeRow, "dependent_id"),
         *((model, "id") for model in (JobRow, ResultRow)),
     ]
     for model, column in about:

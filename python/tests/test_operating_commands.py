@@ -355,6 +355,23 @@ def test_a_pruned_job_leaves_no_gate_and_no_edges_of_its_own():
     assert not EdgeRow.objects.exists() and not GateRow.objects.exists()
 
 
+def test_a_job_that_waited_for_very_many_goes_with_the_last_of_its_edges(monkeypatch):
+    monkeypatch.setattr(pruning, "EDGES", 2)
+    firsts = [add.enqueue(number) for number in range(5)]
+    for after in (firsts, firsts[:1], [], firsts[:3]):
+        rows.succeed(send.using(after=after).enqueue("a").id)
+    ResultRow.objects.update(finished_at=timezone.now() - timedelta(days=20))
+    rule = pruning.Rule(timedelta(days=7), timedelta(days=7), ("default", "mail"))
+
+    forgotten = []
+    for count in pruning.prune(connection, rule):
+        forgotten.append((count, EdgeRow.objects.count()))
+
+    assert [edges for _, edges in forgotten if edges] == [9, 7, 5, 3, 1]
+    assert sum(count for count, _ in forgotten) == 4
+    assert not GateRow.objects.exists()
+
+
 @pytest.mark.parametrize("extra", [(), ("--queue", "default")])
 def test_a_retention_of_its_own_comes_first_and_nothing_goes_within_a_minute(extra):
     now = timezone.now()

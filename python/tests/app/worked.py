@@ -17,6 +17,8 @@ from tests.app.models import Order
 
 #: What ran, in the order in which it ran.
 ran: list[Any] = []
+#: What `obey` fails at.
+refused: set[Any] = set()
 
 
 class Sad(Exception):
@@ -33,6 +35,14 @@ def note(what):
 def fail(what="no"):
     Order.objects.create(name="before")
     raise Sad(what)
+
+
+@task
+def obey(what):
+    ran.append(what)
+    if what in refused:
+        raise Sad(what)
+    return what
 
 
 @task
@@ -223,3 +233,21 @@ def wait_for(*ids):
 @task
 def hurry_on(what):
     note.enqueue(what)
+
+
+@gristmill.task(takes_context=True)
+def gather(context, seconds=None):
+    """Enqueues what it needs, goes back until that is there, and adds it up."""
+    ran.append("gather")
+    if not context.preconditions:
+        raise Postpone(seconds, after=[obey.enqueue(number) for number in (1, 2)])
+    return sum(one.return_value for one in context.preconditions)
+
+
+@gristmill.task(takes_context=True, transactional=True)
+def gather_and_keep(context):
+    """The same, in one transaction with what it writes."""
+    Order.objects.create(name="kept")
+    if not context.preconditions:
+        raise Postpone(after=obey.enqueue(3))
+    return context.preconditions[0].return_value
