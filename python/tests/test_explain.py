@@ -101,11 +101,26 @@ def test_a_stranded_job_tells_which_failed_and_that_it_heals():
 
     assert told.state == "stranded"
     assert told.headline == (
-        "Stranded: 1 of its 2 preconditions failed, and it needs all of them. It heals when enough of them are retried."
+        "Stranded: 1 of its 2 preconditions failed, and it needs all of them. "
+        "It heals when what failed is retried and succeeds."
     )
     first = told["stranded"].details["first"]
     assert [(one["id"], one["state"]) for one in first] == [(bad.id, "failed")]
     assert first[0]["sentence"].startswith("failed (error) ")
+
+
+def test_what_failed_further_up_is_told_with_the_id_that_a_retry_needs():
+    bad = add.enqueue(1)
+    rows.fail(bad.id)
+    middle = goals.wait(add.enqueue(2), bad)
+    job = goals.wait(add.enqueue(3), middle)
+
+    told = explain(job)
+
+    assert told.headline == (
+        "Stranded: its precondition is stranded. It heals when what failed is retried and succeeds."
+    )
+    assert told["stranded"].details["first"][0]["sentence"] == f"stranded by add {bad.id} (failed)"
 
 
 def test_a_forgotten_precondition_is_named_so():

@@ -45,7 +45,9 @@ def main_colours(source: BinaryIO) -> list[str]:
 
 def contact_sheet(titled: Iterable[tuple[str, BinaryIO]], count: int) -> bytes:
     """A JPEG with `count` pictures side by side, each above its title; one of them is open at a time."""
-    columns = max(1, math.ceil(math.sqrt(count)))
+    square = max(1, math.ceil(math.sqrt(count)))
+    # A little wider than square, where that leaves fewer cells empty.
+    columns = min((square, square + 1), key=lambda wide: -count % wide)
     rows = max(1, math.ceil(count / columns))
     sheet = Image.new(
         "RGB",

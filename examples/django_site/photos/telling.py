@@ -18,6 +18,7 @@ ROWS_SHOWN = 40
 TITLE_CELLS = 40
 COLUMNS = {"develop": "develop", **{f"thumbnail {size}": str(size) for size in SIZES}, "palette": "palette"}
 CELL = 9
+HEAD = "photo, milliseconds for"
 
 
 def bar(states: Counter[str], seconds: float) -> str:
@@ -42,8 +43,8 @@ def table(shown: list[Card]) -> Iterator[tuple[str, bool]]:
         yield f"  {len(shown) - len(rows)} photos went well and are not listed.", False
     if not rows:
         return
-    width = max(len("photo"), *(len(short_title(card)) for card in rows))
-    yield f"  {'photo, milliseconds for':<{width}}" + "".join(f"{name:>{CELL + 1}}" for name in COLUMNS.values()), False
+    width = max(len(HEAD), *(len(short_title(card)) for card in rows))
+    yield f"  {HEAD:<{width}}" + "".join(f"{name:>{CELL + 1}}" for name in COLUMNS.values()), False
     for card in rows:
         by_name = {job.makes: job for job in card.jobs}
         cells = "".join(f" {cell(by_name.get(makes)):>{CELL}}" for makes in COLUMNS)

@@ -21,7 +21,15 @@ HELP = "Measure this project's database: drain, latency, enqueue, idle, backlog,
 
 #: Measurements that take seconds; the others are asked for by name.
 USUAL = ("drain", "latency", "enqueue")
-JOBS = {"drain": 10_000, "latency": 200, "enqueue": 10_000, "idle": 0, "backlog": 20_000, "goals": 100_000, "wide": 1_000_000}
+JOBS = {
+    "drain": 10_000,
+    "latency": 200,
+    "enqueue": 10_000,
+    "idle": 0,
+    "backlog": 20_000,
+    "goals": 100_000,
+    "wide": 1_000_000,
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -67,15 +67,26 @@ def preconditions(look: Look, gate: GateRow) -> Reason:
 def stranded(look: Look, gate: GateRow) -> Reason:
     """Says which failed, and that it heals."""
     total = gate.open + gate.successful + gate.failed
+    named = first(look, gate, "failed")
+    became = became_words(gate, named)
     if total == 1:
-        sentence = "Stranded: its precondition failed. It heals when that is retried."
+        sentence = f"Stranded: its precondition {became}."
     else:
         sentence = (
-            f"Stranded: {gate.failed:,} of its {total:,} preconditions failed, and it needs {needs_words(gate)}. "
-            "It heals when enough of them are retried."
+            f"Stranded: {gate.failed:,} of its {total:,} preconditions {became}, and it needs {needs_words(gate)}."
         )
-    named = first(look, gate, "failed")
+    sentence += " It heals when what failed is retried and succeeds."
     return Reason("stranded", sentence, {**facts(gate), "first": named, "more": max(gate.failed - len(named), 0)})
+
+
+def became_words(gate: GateRow, named: list[dict[str, Any]]) -> str:
+    """Says what became of the failed ones: they failed themselves, or what they need did."""
+    are_stranded = {one["state"] == "stranded" for one in named}
+    if gate.failed > len(named) or len(are_stranded) != 1:
+        return "failed or are stranded"
+    if are_stranded == {True}:
+        return "are stranded" if gate.failed > 1 else "is stranded"
+    return "failed"
 
 
 def facts(gate: GateRow) -> dict[str, Any]:
@@ -171,7 +182,11 @@ def waits_below(look: Look, jobs: Iterable[Job]) -> dict[UUID, dict[str, Any]]:
         strands = waiting[gate.job_id].state == "stranded"
         named = first(look, gate, "failed" if strands else "open", SHOWN_BELOW)
         count = gate.failed if strands else gate.open
-        words = ", ".join(f"{short(one['task_name'])} ({one['state'] or 'forgotten'})" for one in named)
+        # Whoever means to retry what failed has to know its id.
+        words = ", ".join(
+            f"{short(one['task_name'])} {one['id'] + ' ' if strands else ''}({one['state'] or 'forgotten'})"
+            for one in named
+        )
         if count > len(named) and named:
             words += f" and {count - len(named):,} more"
         lead = "stranded by" if strands else "waits for"

@@ -137,7 +137,7 @@ class Command(BaseCommand):
         sheet.refresh_from_db()
         graph = draw_graph(sheet, "sheet.svg")
         if not sheet.file:
-            self.stdout.write(f"No sheet was made. {sheet.making.explain().headline}")
+            self.stdout.write(f"No sheet was made. {sheet.making.explain().headline}\n\n")
         for what, path in (
             ("the sheet", path_of(sheet.file.name) if sheet.file else None),
             ("its graph", graph),
