@@ -102,7 +102,7 @@ def test_a_stranded_job_tells_which_failed_and_that_it_heals():
     assert told.state == "stranded"
     assert told.headline == (
         "Stranded: 1 of its 2 preconditions failed, and it needs all of them. "
-        "It heals when what failed is retried and succeeds."
+        "It heals when that is retried and succeeds."
     )
     first = told["stranded"].details["first"]
     assert [(one["id"], one["state"]) for one in first] == [(bad.id, "failed")]

@@ -41,7 +41,7 @@ def test_it_reads_alone():
         f"{job.id}, queue default",
         "",
         "Stranded: 1 of its 2 preconditions failed, and it needs all of them. "
-        "It heals when what failed is retried and succeeds.",
+        "It heals when that is retried and succeeds.",
         f"    {bad.id}  tests.app.tasks.add",
         "        failed",
         "- Queue default is paused, for under 1 s: the disk is full.",
