@@ -23,6 +23,7 @@ from gristmill.explaining.gates import gate_reasons
 from gristmill.explaining.life import cancel_asked, date, dependents, errands, held, result, running
 from gristmill.explaining.line import in_line, nobody_serves, paused
 from gristmill.explaining.look import Look, jobs_by_id
+from gristmill.explaining.roots import failed_above
 from gristmill.operations import _database_of, _id_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def reasons_of(look: Look) -> list[Reason]:
     reasons = [held(look)] if state == "held" else []
     if state in ("held", "stranded", "waiting"):
         reasons += gate_reasons(look)
+    if state == "stranded":
+        reasons += failed_above(look)
     reasons += date(look)
     if state == "ready":
         stops = [*paused(look), *nobody_serves(look)]

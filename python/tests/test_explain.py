@@ -109,18 +109,32 @@ def test_a_stranded_job_tells_which_failed_and_that_it_heals():
     assert first[0]["sentence"].startswith("failed (error) ")
 
 
-def test_what_failed_further_up_is_told_with_the_id_that_a_retry_needs():
-    bad = add.enqueue(1)
+def test_what_failed_many_levels_up_is_told_with_the_command_that_retries_it(django_assert_max_num_queries):
+    bad = add.enqueue(0)
     rows.fail(bad.id)
-    middle = goals.wait(add.enqueue(2), bad)
-    job = goals.wait(add.enqueue(3), middle)
+    last = bad
+    for number in range(6):
+        last = goals.wait(add.enqueue(number), last)
 
-    told = explain(job)
+    with django_assert_max_num_queries(40):
+        told = explain(last)
 
-    assert told.headline == (
-        "Stranded: its precondition is stranded. It heals when what failed is retried and succeeds."
+    assert told.headline == "Stranded: its precondition is stranded. It heals when what failed is retried and succeeds."
+    assert told["root"].details == {"ids": [bad.id], "all": True}
+    assert told["root"].sentence == (
+        f"At the root of it: tests.app.tasks.add. Once it can succeed, manage.py gristmill retry {bad.id}"
     )
-    assert told["stranded"].details["first"][0]["sentence"] == f"stranded by add {bad.id} (failed)"
+
+
+def test_of_many_roots_the_first_are_named_and_that_there_may_be_more():
+    bad = [add.enqueue(number) for number in range(8)]
+    for one in bad:
+        rows.fail(one.id)
+
+    root = explain(goals.wait(add.enqueue(9), *bad))["root"]
+
+    assert root.details == {"ids": [one.id for one in bad[:5]], "all": False}
+    assert "and there may be more" in root.sentence
 
 
 def test_a_forgotten_precondition_is_named_so():

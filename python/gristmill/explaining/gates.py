@@ -186,11 +186,7 @@ def waits_below(look: Look, jobs: Iterable[Job]) -> dict[UUID, dict[str, Any]]:
         strands = waiting[gate.job_id].state == "stranded"
         named = first(look, gate, "failed" if strands else "open", SHOWN_BELOW)
         count = gate.failed if strands else gate.open
-        # Whoever means to retry what failed has to know its id.
-        words = ", ".join(
-            f"{short(one['task_name'])} {one['id'] + ' ' if strands else ''}({one['state'] or 'forgotten'})"
-            for one in named
-        )
+        words = ", ".join(f"{short(one['task_name'])} ({one['state'] or 'forgotten'})" for one in named)
         if count > len(named) and named:
             words += f" and {count - len(named):,} more"
         lead = "stranded by" if strands else "waits for"
