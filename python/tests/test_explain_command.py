@@ -44,7 +44,7 @@ def test_it_reads_alone():
         "It heals when that is retried and succeeds.",
         f"    {bad.id}  tests.app.tasks.add",
         "        failed",
-        f"- At the root of it: tests.app.tasks.add. Once it can succeed, manage.py gristmill retry {bad.id}",
+        f"- At the root of it tests.app.tasks.add failed. Once that is mended: manage.py gristmill retry {bad.id}",
         "- Queue default is paused, for under 1 s: the disk is full.",
     ]
 

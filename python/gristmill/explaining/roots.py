@@ -23,12 +23,11 @@ def failed_above(look: Look) -> list[Reason]:
     found, is_all = roots(look)
     if not found:
         return []
-    names = list(dict.fromkeys(printable(job.task_name) for job in found))
     ids = [job.id.hex for job in found]
-    others = "" if is_all else ", and there may be more"
-    sentence = (
-        f"At the root of it: {', '.join(names)}{others}. Once it can succeed, manage.py gristmill retry {' '.join(ids)}"
-    )
+    names = list(dict.fromkeys(printable(job.task_name) for job in found)) + ["others"] * (not is_all)
+    told = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    became = "failed" if all(job.state == "failed" for job in found) else "did not succeed"
+    sentence = f"At the root of it {told} {became}. Once that is mended: manage.py gristmill retry {' '.join(ids)}"
     return [Reason("root", sentence, {"ids": ids, "all": is_all})]
 
 
