@@ -23,7 +23,12 @@ from gristmill.explaining.gates import gate_reasons
 from gristmill.explaining.life import cancel_asked, date, dependents, errands, held, result, running
 from gristmill.explaining.line import in_line, nobody_serves, paused
 from gristmill.explaining.look import Look, jobs_by_id
+<<<<<<< HEAD
 from gristmill.operations import database_of, id_of
+=======
+from gristmill.explaining.roots import failed_above
+from gristmill.operations import _database_of, _id_of
+>>>>>>> demo
 
 if TYPE_CHECKING:
     from gristmill.operations import AnyJob
@@ -70,6 +75,8 @@ def reasons_of(look: Look) -> list[Reason]:
     reasons = [held(look)] if state == "held" else []
     if state in ("held", "stranded", "waiting"):
         reasons += gate_reasons(look)
+    if state == "stranded":
+        reasons += failed_above(look)
     reasons += date(look)
     if state == "ready":
         stops = [*paused(look), *nobody_serves(look)]

@@ -101,11 +101,40 @@ def test_a_stranded_job_tells_which_failed_and_that_it_heals():
 
     assert told.state == "stranded"
     assert told.headline == (
-        "Stranded: 1 of its 2 preconditions failed, and it needs all of them. It heals when enough of them are retried."
+        "Stranded: 1 of its 2 preconditions failed, and it needs all of them. "
+        "It heals when that is retried and succeeds."
     )
     first = told["stranded"].details["first"]
     assert [(one["id"], one["state"]) for one in first] == [(bad.id, "failed")]
     assert first[0]["sentence"].startswith("failed (error) ")
+
+
+def test_what_failed_many_levels_up_is_told_with_the_command_that_retries_it(django_assert_max_num_queries):
+    bad = add.enqueue(0)
+    rows.fail(bad.id)
+    last = bad
+    for number in range(6):
+        last = goals.wait(add.enqueue(number), last)
+
+    with django_assert_max_num_queries(40):
+        told = explain(last)
+
+    assert told.headline == "Stranded: its precondition is stranded. It heals when what failed is retried and succeeds."
+    assert told["root"].details == {"ids": [bad.id], "all": True}
+    assert told["root"].sentence == (
+        f"At the root of it tests.app.tasks.add failed. Once that is mended: manage.py gristmill retry {bad.id}"
+    )
+
+
+def test_of_many_roots_the_first_are_named_and_that_there_may_be_more():
+    bad = [add.enqueue(number) for number in range(8)]
+    for one in bad:
+        rows.fail(one.id)
+
+    root = explain(goals.wait(add.enqueue(9), *bad))["root"]
+
+    assert root.details == {"ids": [one.id for one in bad[:5]], "all": False}
+    assert root.sentence.startswith("At the root of it tests.app.tasks.add and others failed. ")
 
 
 def test_a_forgotten_precondition_is_named_so():

@@ -41,9 +41,10 @@ def test_it_reads_alone():
         f"{job.id}, queue default",
         "",
         "Stranded: 1 of its 2 preconditions failed, and it needs all of them. "
-        "It heals when enough of them are retried.",
+        "It heals when that is retried and succeeds.",
         f"    {bad.id}  tests.app.tasks.add",
         "        failed",
+        f"- At the root of it tests.app.tasks.add failed. Once that is mended: manage.py gristmill retry {bad.id}",
         "- Queue default is paused, for under 1 s: the disk is full.",
     ]
 

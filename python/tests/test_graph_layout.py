@@ -76,6 +76,17 @@ def test_a_parent_stands_in_the_middle_of_its_children():
     assert layout.places["p"][1] == pytest.approx(layout.places["c2"][1])
 
 
+def test_the_end_of_a_chain_stands_level_with_what_leads_to_it():
+    made = {"first": ("a", "b", "c"), "second": ("d", "e", "f"), "third": ("g", "h")}
+    edges = [(one, other) for one, others in made.items() for other in others]
+    edges += [(one, "sheet") for others in made.values() for one in others] + [("rest", "sheet"), ("sheet", "mail")]
+    heights = {**dict.fromkeys([*made, *"abcdefgh", "sheet", "mail"], 60.0), "rest": 40.0}
+
+    layout = lay_out(heights, edges, SIZES)
+
+    assert layout.places["mail"][1] == pytest.approx(layout.places["sheet"][1])
+
+
 def test_a_large_graph_is_laid_out_in_seconds():
     heights, edges = graph_of(1, vertices=1_000, edges=1_500)
     started = time.monotonic()

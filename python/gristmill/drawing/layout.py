@@ -198,6 +198,14 @@ def middles_of(
                 wishes.append(sum(known) / len(known) if known else middles[vertex])
                 weights.append(1.0 if vertex in boxes else STRAIGHT)
             middles |= dict(zip(column, apart(column, wishes, weights, tall, between), strict=True))
+    for column in columns:
+        # What hangs to one side only follows where that has come to rest, so that a chain's end is straight.
+        hung = {vertex: before[vertex] or after[vertex] for vertex in column if not (before[vertex] and after[vertex])}
+        wishes = [
+            sum(middles[other] for other in hung[vertex]) / len(hung[vertex]) if hung.get(vertex) else middles[vertex]
+            for vertex in column
+        ]
+        middles |= dict(zip(column, apart(column, wishes, [1.0] * len(column), tall, between), strict=True))
     return middles
 
 

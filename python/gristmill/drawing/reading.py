@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from gristmill.commands.tables import age, counted
+from gristmill.commands.tables import counted, duration
 from gristmill.drawing.critical import find_critical_path
 from gristmill.drawing.graph import STATES, Edge, Fold, Graph, Node
 from gristmill.drawing.layout import closing_edges
@@ -166,7 +166,7 @@ class Reader:
         if job.finished_at is not None:
             words = f"{job.state}: {job.reason}" if job.reason else job.state
             if seconds is not None:
-                words += f", took {age(seconds)}"
+                words += f", took {duration(seconds)}"
         return Node(job_id.hex, job.task_name, job.state, words, seconds, numbers)
 
 

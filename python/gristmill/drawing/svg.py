@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
-from gristmill.commands.tables import age, printable, shortened, width
+from gristmill.commands.tables import duration, printable, shortened, width
 from gristmill.drawing.graph import STATES, Fold, Graph, Node
 from gristmill.drawing.layout import Layout, Sizes, lay_out
 from gristmill.drawing.style import sheet
@@ -211,7 +211,7 @@ def legend_of(graph: Graph, room: float, top: float) -> tuple[list[str], float]:
         if state in kinds:
             items.append((f'<path class="edge {kind}" d="M-4 -4H14"/>', words))
     if graph.critical:
-        way = f"longest way so far: {age(graph.critical_seconds)}"
+        way = f"longest way so far: {duration(graph.critical_seconds)}"
         items.append(('<path class="edge critical" d="M-4 -4H14"/>', way))
     drawn, x, y = [], 0.0, top + LEGEND / 2
     for sign, words in items:

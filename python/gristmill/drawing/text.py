@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gristmill.commands.colours import painted
-from gristmill.commands.tables import age, printable, shortened, width, wrapped
+from gristmill.commands.tables import duration, printable, shortened, width, wrapped
 from gristmill.drawing.graph import STATES, Graph, Node
 
 #: One sign a state, for those who see no colours.
@@ -41,7 +41,7 @@ def lines(graph: Graph, sentence: str, room: int | None, *, coloured: bool) -> l
         said += ["", title, *drawn(tree, room, coloured)] if tree else ["", none]
     if graph.critical:
         way = " → ".join(named(graph.nodes[node]) for node in graph.critical)
-        said += ["", *wrapped(f"Longest way so far: {way}, {age(graph.critical_seconds)} in all.", room)]
+        said += ["", *wrapped(f"Longest way so far: {way}, {duration(graph.critical_seconds)} in all.", room)]
     if graph.notes:
         said += ["", *(line for sentence in graph.notes for line in wrapped(sentence, room))]
     return said
@@ -50,7 +50,7 @@ def lines(graph: Graph, sentence: str, room: int | None, *, coloured: bool) -> l
 def named(node: Node) -> str:
     """Names a job on a way, with how long it took."""
     name = printable(node.task_name).rpartition(".")[2] or node.id[:8]
-    return name if node.seconds is None else f"{name} ({age(node.seconds)})"
+    return name if node.seconds is None else f"{name} ({duration(node.seconds)})"
 
 
 def branches(graph: Graph, side: str) -> list[Line]:

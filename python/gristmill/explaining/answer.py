@@ -13,7 +13,7 @@ class Reason:
     """
     One thing that keeps a job where it is, or that there is to know about it.
 
-    `kind` is one of "held", "preconditions", "stranded", "judging", "unsettled", "gateless", "date", "paused",
+    `kind` is one of "held", "preconditions", "stranded", "root", "judging", "unsettled", "gateless", "date", "paused",
     "no worker", "silent", "other backend", "unroutable", "other queues", "line", "running", "cancel asked", "ended",
     "dependents", "errands". `sentence` reads alone. `details` holds the facts: numbers, texts, moments, lists.
     """

@@ -67,15 +67,30 @@ def preconditions(look: Look, gate: GateRow) -> Reason:
 def stranded(look: Look, gate: GateRow) -> Reason:
     """Says which failed, and that it heals."""
     total = gate.open + gate.successful + gate.failed
+    named = first(look, gate, "failed")
+    what, became = became_words(gate, named)
     if total == 1:
-        sentence = "Stranded: its precondition failed. It heals when that is retried."
+        sentence = f"Stranded: its precondition {became}."
     else:
         sentence = (
-            f"Stranded: {gate.failed:,} of its {total:,} preconditions failed, and it needs {needs_words(gate)}. "
-            "It heals when enough of them are retried."
+            f"Stranded: {gate.failed:,} of its {total:,} preconditions {became}, and it needs {needs_words(gate)}."
         )
-    named = first(look, gate, "failed")
+    sentence += f" It heals when {what} is retried and succeeds."
     return Reason("stranded", sentence, {**facts(gate), "first": named, "more": max(gate.failed - len(named), 0)})
+
+
+def became_words(gate: GateRow, named: list[dict[str, Any]]) -> tuple[str, str]:
+    """Says what somebody has to retry, and what became of the failed ones: they failed, or what they need did."""
+    states = {one["state"] for one in named}
+    if gate.failed > len(named) or (len(states) != 1 and "stranded" in states):
+        return "what failed", "failed or are stranded"
+    if len(states) != 1:
+        return "what failed", "failed"
+    (state,), one = states, gate.failed == 1
+    if state == "stranded":
+        return "what failed", "is stranded" if one else "are stranded"
+    word = f"{'was' if one else 'were'} {state}" if state in ("cancelled", "poisoned") else "failed"
+    return "that" if one else "what failed", word
 
 
 def facts(gate: GateRow) -> dict[str, Any]:

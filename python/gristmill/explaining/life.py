@@ -132,8 +132,8 @@ def dependents(look: Look) -> list[Reason]:
     if not count:
         return []
     who = counted(min(count, CAP), count > CAP)
-    wait = "waits" if count == 1 else "wait"
-    sentence = f"{who} {wait} for it, or did; manage.py gristmill graph shows them."
+    wait, them = ("waits", "it") if count == 1 else ("wait", "them")
+    sentence = f"{who} {wait} for it, or did; manage.py gristmill graph shows {them}."
     return [Reason("dependents", sentence, {"count": min(count, CAP), "at_least": count > CAP})]
 
 
