@@ -23,12 +23,8 @@ from gristmill.explaining.gates import gate_reasons
 from gristmill.explaining.life import cancel_asked, date, dependents, errands, held, result, running
 from gristmill.explaining.line import in_line, nobody_serves, paused
 from gristmill.explaining.look import Look, jobs_by_id
-<<<<<<< HEAD
-from gristmill.operations import database_of, id_of
-=======
 from gristmill.explaining.roots import failed_above
-from gristmill.operations import _database_of, _id_of
->>>>>>> demo
+from gristmill.operations import database_of, id_of
 
 if TYPE_CHECKING:
     from gristmill.operations import AnyJob

@@ -121,7 +121,7 @@ impl Session {
         Ok(Enqueued { at, jobs })
     }
 
-    async fn enqueue_once(&mut self, jobs: &[NewJob]) -> Result<(Moment, Vec<Option<(JobId, bool)>>)> {
+    async fn enqueue_once(&mut self, jobs: &[NewJob]) -> Result<Got> {
         // Only what waits can be refused after something was written.
         if jobs.iter().all(|job| job.after.is_empty()) {
             let rows = self.carry_out(&ENQUEUE, &[json(&jobs), self.now()]).await?;
@@ -134,7 +134,10 @@ impl Session {
     }
 }
 
-fn enqueued(rows: Vec<Row>, asked: usize) -> Result<(Moment, Vec<Option<(JobId, bool)>>)> {
+/// The moment, and the job that each request got, if any.
+type Got = (Moment, Vec<Option<(JobId, bool)>>);
+
+fn enqueued(rows: Vec<Row>, asked: usize) -> Result<Got> {
     let (mut at, mut got) = (None, Vec::with_capacity(rows.len()));
     for row in rows {
         let mut fields = Fields::of(row);

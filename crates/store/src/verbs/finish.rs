@@ -126,11 +126,11 @@ fn finished(rows: Vec<Row>) -> Result<Finished> {
 
 /// Those of the highest priority that are served, as many as one claim may ask.
 fn served(bands: &[Band], serves: &(dyn Fn(&Lane) -> bool + Sync)) -> Vec<Band> {
-    let mut served: Vec<&Band> = bands.iter().filter(|band| serves(&band.lane)).collect();
-    served.sort_by(|one, other| other.priority.cmp(&one.priority).then_with(|| one.deadline.cmp(&other.deadline)));
-    let highest = served.first().map(|band| band.priority);
-    let highest = served.into_iter().filter(|band| Some(band.priority) == highest);
-    highest.take(Session::BANDS_PER_CLAIM).cloned().collect()
+    let mut wanted: Vec<&Band> = bands.iter().filter(|band| serves(&band.lane)).collect();
+    wanted.sort_by(|one, other| other.priority.cmp(&one.priority).then_with(|| one.deadline.cmp(&other.deadline)));
+    let highest = wanted.first().map(|band| band.priority);
+    let wanted = wanted.into_iter().filter(|band| Some(band.priority) == highest);
+    wanted.take(Session::BANDS_PER_CLAIM).cloned().collect()
 }
 
 /// What `finish.sql` reads of these attempts.

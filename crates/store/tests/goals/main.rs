@@ -8,9 +8,7 @@ mod plain;
 
 use std::time::Duration;
 
-use gristmill_core::{
-    Attempt, Band, Claimed, JobId, Lane, Lease, Moment, OnFailure, Outcome, Reason, Until, WorkerId,
-};
+use gristmill_core::{Attempt, Band, Claimed, JobId, Lane, Lease, Moment, OnFailure, Outcome, Reason, Until, WorkerId};
 use gristmill_store::conformance::server::{Durability, Server};
 use gristmill_store::{Acted, NewJob, NewWorker, Session, Settings, Store, Value};
 use plain::{New, Number, Place, Plain};
@@ -30,14 +28,30 @@ const FAR: i64 = BEGINNING + 1_000_000 * SECOND;
 #[derive(Clone, Debug)]
 enum Step {
     /// Some jobs in one request; each waits for some that are there and some of the same request before it.
-    Enqueue { jobs: Vec<Asked> },
+    Enqueue {
+        jobs: Vec<Asked>,
+    },
     /// One ready job runs to this end.
-    Run { pick: Index, end: End },
-    Cancel { pick: Index },
-    Hold { pick: Index },
-    Release { pick: Index },
-    Retry { pick: Index },
-    Add { pick: Index, precondition: Index },
+    Run {
+        pick: Index,
+        end: End,
+    },
+    Cancel {
+        pick: Index,
+    },
+    Hold {
+        pick: Index,
+    },
+    Release {
+        pick: Index,
+    },
+    Retry {
+        pick: Index,
+    },
+    Add {
+        pick: Index,
+        precondition: Index,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -75,11 +89,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn asked() -> impl Strategy<Value = Asked> {
     let needed = prop_oneof![3 => Just(None), 2 => Just(Some(1)), 1 => Just(Some(2))];
-    let on_failure = prop_oneof![2 => Just(OnFailure::Strand), 1 => Just(OnFailure::Proceed), 1 => Just(OnFailure::Fail)];
+    let on_failure =
+        prop_oneof![2 => Just(OnFailure::Strand), 1 => Just(OnFailure::Proceed), 1 => Just(OnFailure::Fail)];
     let flag = |often| proptest::bool::weighted(often);
-    (vec(any::<Index>(), 0..4), needed, on_failure, flag(0.1), flag(0.1)).prop_map(
-        |(after, needed, on_failure, held, dated)| Asked { after, needed, on_failure, held, dated },
-    )
+    (vec(any::<Index>(), 0..4), needed, on_failure, flag(0.1), flag(0.1))
+        .prop_map(|(after, needed, on_failure, held, dated)| Asked { after, needed, on_failure, held, dated })
 }
 
 #[test]
@@ -269,7 +283,9 @@ impl Case {
             news.push(New { after, needed, on_failure, held, dated });
         }
         self.session.enqueue(&jobs).await.map_err(|error| error.to_string())?;
-        news.iter().for_each(|new| self.plain.enqueue(new));
+        for new in &news {
+            self.plain.enqueue(new);
+        }
         Ok(())
     }
 

@@ -9,7 +9,10 @@ pub(crate) type Number = usize;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
-    Waiting { held: bool, stranded: bool },
+    Waiting {
+        held: bool,
+        stranded: bool,
+    },
     Ready,
     Scheduled,
     Running,
@@ -192,12 +195,15 @@ impl Plain {
     }
 
     fn spread(&mut self, number: Number) {
-        let dependents: Vec<_> = (0..self.jobs.len()).filter(|&each| self.jobs[each].edges.contains_key(&number)).collect();
+        let dependents: Vec<_> =
+            (0..self.jobs.len()).filter(|&each| self.jobs[each].edges.contains_key(&number)).collect();
         let seen = self.outcome(number);
         for &dependent in &dependents {
             self.jobs[dependent].edges.get_mut(&number).expect("is there").0 = seen;
         }
-        dependents.into_iter().for_each(|dependent| self.judge(dependent));
+        for dependent in dependents {
+            self.judge(dependent);
+        }
     }
 
     fn verdict(&self, number: Number) -> Verdict {
@@ -232,9 +238,7 @@ impl Plain {
                 *stranded = !*stranded;
                 self.spread(number);
             }
-            Place::Ready | Place::Scheduled
-                if job.needed.is_none() && verdict != Verdict::Holds && !job.started =>
-            {
+            Place::Ready | Place::Scheduled if job.needed.is_none() && verdict != Verdict::Holds && !job.started => {
                 job.place = Place::Waiting { held: false, stranded: false };
                 self.judge(number);
             }
