@@ -154,7 +154,8 @@ class SheetTest(SiteTestCase):
 
         sheet.refresh_from_db()
         self.assertTrue(sheet.making_state.is_done and sheet.mailing_state.is_done)
-        self.assertEqual(Image.open(sheet.file).size, (720, 355))
+        with sheet.file.open() as file:
+            self.assertEqual(Image.open(file).size, (720, 355))
         (message,) = mail.outbox
         self.assertEqual((message.to, message.attachments[0][0]), (["lea@example.com"], "contact-sheet.jpg"))
 
