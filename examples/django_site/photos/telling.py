@@ -12,7 +12,7 @@ from django.conf import settings
 from photos.progress import FAILED, STRANDED, Card, PhotoJobState
 from photos.tasks import SIZES
 
-BAR_CELLS = 36
+BAR_CELLS = 28
 # So many rows are a table; of more, those that succeeded are only counted.
 ROWS_SHOWN = 40
 TITLE_CELLS = 40

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
 
 from django.core import mail
 from django.db import transaction
-from django.test import TestCase, override_settings
+from django.test import SimpleTestCase, TestCase, override_settings
 from django.urls import reverse
 from PIL import Image
 
 from gristmill import Constant
 from gristmill.models import Job
 from gristmill.testing import clock, run_jobs
-from photos import folder, pictures, tasks
+from photos import folder, pictures, tasks, telling
 from photos.management.commands.demo import torn_picture
 from photos.models import Photo
 
@@ -153,7 +154,8 @@ class SheetTest(SiteTestCase):
 
         sheet.refresh_from_db()
         self.assertTrue(sheet.making_state.is_done and sheet.mailing_state.is_done)
-        self.assertEqual(Image.open(sheet.file).size, (720, 355))
+        with sheet.file.open() as file:
+            self.assertEqual(Image.open(file).size, (720, 355))
         (message,) = mail.outbox
         self.assertEqual((message.to, message.attachments[0][0]), (["lea@example.com"], "contact-sheet.jpg"))
 
@@ -181,6 +183,27 @@ class SheetTest(SiteTestCase):
         page = self.client.get(reverse("index"))
         self.assertContains(page, "contact sheet (stranded)")
         self.assertNotContains(page, 'http-equiv="refresh"')
+
+
+class TellingTest(SimpleTestCase):
+    """What the demo prints."""
+
+    def test_the_bar_tells_what_is_done_what_has_stopped_and_what_is_to_come(self) -> None:
+        states = Counter(successful=14, failed=1, stranded=6, ready=7)
+        self.assertEqual(
+            telling.bar(states, 1.25),
+            "  [##############!!!!!!!-------] 14 of 28 done, 1 failed, 6 stranded  1.2 s",
+        )
+
+    def test_a_mail_is_told_as_a_person_sees_it(self) -> None:
+        message = mail.EmailMessage("Hello", "Here it is.", "a@example.com", ["b@example.com"])
+        message.attach("sheet.jpg", picture(), "image/jpeg")
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "mail.log"
+            path.write_bytes(message.message().as_bytes() + b"\n" + b"-" * 79 + b"\n")
+            told = list(telling.mail(path))
+        self.assertEqual(told[:5], ["From: a@example.com", "To: b@example.com", "Subject: Hello", "", "Here it is."])
+        self.assertRegex(told[5], r"^\[sheet.jpg, \d+ kB\]$")
 
 
 class FolderTest(TestCase):

@@ -111,6 +111,8 @@ class Command(BaseCommand):
 
     def draw(self, text: str, *, last: bool) -> None:
         if self.stdout.isatty():
+            # A line that wraps could not be drawn over.
+            text = text[: shutil.get_terminal_size().columns - 1]
             self.stdout.write(f"\r\x1b[2K{text}", ending="\n\n" if last else "")
             self.stdout.flush()
         else:
