@@ -26,6 +26,20 @@ def hold_files() -> int:
     return descriptor
 
 
+def show(python: Path, folder: Path) -> int:
+    """Its status. It has a session of its own, so that Ctrl-C reaches it once: from here."""
+    demo = subprocess.Popen(
+        [python, "manage.py", "demo", folder],
+        cwd=SITE,
+        env={**os.environ, "DATABASE_URL": ""},
+        start_new_session=True,
+    )
+    try:
+        return demo.wait()
+    finally:
+        steps.end(demo)
+
+
 def main() -> int:
     steps.stop_on_signals()
     try:
@@ -33,7 +47,7 @@ def main() -> int:
         chosen = os.environ.get("PHOTOS")
         folder = Path(chosen).expanduser().absolute() if chosen else photographs.fetch()
         hold_files()
-        return subprocess.call([python, "manage.py", "demo", folder], cwd=SITE, env={**os.environ, "DATABASE_URL": ""})
+        return show(python, folder)
     except steps.StepFailed:
         return 1
     except KeyboardInterrupt:

@@ -120,7 +120,20 @@ def rust(tally: Tally) -> None:
     # As many made-up histories as make a difference; by itself the test is content with a few.
     os.environ.setdefault("GRISTMILL_MODEL_CASES_SQLITE", "2000")
     os.environ.setdefault("GRISTMILL_MODEL_CASES_POSTGRES", "300")
+    os.environ.setdefault("GRISTMILL_GOALS_CASES_SQLITE", "400")
+    os.environ.setdefault("GRISTMILL_GOALS_CASES_POSTGRES", "100")
     cargo_test(tally, "rust: tests", "--workspace")
+
+
+def cron(tally: Tally) -> None:
+    """When a schedule is due, held against croniter's answers."""
+    bin_folder = environments.pair("new")
+    tally.step(
+        "cron: the program that answers",
+        ["cargo", "build", "--quiet", "-p", "gristmill-core", "--example", "cron"],
+        env=CARGO,
+    )
+    tally.step("cron: against croniter", [bin_folder / "pytest", "-q", *PLAIN, "tests/cron"], env=CARGO)
 
 
 def conformance(tally: Tally) -> None:
@@ -205,7 +218,7 @@ def bench(tally: Tally) -> None:
 
 def everything(tally: Tally) -> None:
     """In order of how soon each can say no."""
-    for goal in (check, rust, python, site, pages, django_suite, journeys, audit):
+    for goal in (check, rust, cron, python, site, pages, django_suite, journeys, audit):
         goal(tally)
 
 

@@ -4,10 +4,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from gristmill.bulk import call
 from gristmill.decorators import options, task
+from gristmill.graphs import Graph
 from gristmill.postpone import Postpone
+from gristmill.preconditions import at_least
 from gristmill.remote_tasks import remote
 from gristmill.retries import Constant, Exponential, Linear
 from gristmill.running.progress import Context
+from gristmill.steps import chain, group
 from gristmill.uniqueness import Unique
 
 try:
@@ -15,4 +18,19 @@ try:
 except PackageNotFoundError:  # run from a source tree
     __version__ = "0+source"
 
-__all__ = ["Constant", "Context", "Exponential", "Linear", "Postpone", "Unique", "call", "options", "remote", "task"]
+__all__ = [
+    "Constant",
+    "Context",
+    "Exponential",
+    "Graph",
+    "Linear",
+    "Postpone",
+    "Unique",
+    "at_least",
+    "call",
+    "chain",
+    "group",
+    "options",
+    "remote",
+    "task",
+]

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,12 +19,13 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from gristmill.bulk import ROWS_PER_STATEMENT, Call, Enqueued, enqueue_many
+from gristmill import middleware
+from gristmill.bulk import ROWS_PER_STATEMENT, Call, Enqueued, enqueue_many, one_by_one
 from gristmill.compat import (
     AnyTask,
     BaseTaskBackend,
     TaskResultDoesNotExist,
-    TaskResultStatus,
+    task_backends,
     task_enqueued,
 )
 from gristmill.compat import (
@@ -31,12 +33,15 @@ from gristmill.compat import (
 )
 from gristmill.conflict import insert_unique
 from gristmill.exceptions import OutsideTransaction
+from gristmill.gates import Gate, insert_waiting
+from gristmill.graphs import GraphResults, Node, graph_one_by_one
 from gristmill.ids import new_id, parse_id
 from gristmill.insert import NewJob, insert, raise_if_tables_missing
 from gristmill.json_rule import MAX_BYTES, encode
+from gristmill.preconditions import ids_on
 from gristmill.preparation import prepared_for, with_key
 from gristmill.reading import read_job
-from gristmill.results import JobResult, new_result, result_of
+from gristmill.results import JobResult, fresh_result, result_of
 from gristmill.tasks import Task, unchecked_copy
 from gristmill.wake import wake_after_commit, wake_now
 
@@ -67,6 +72,8 @@ class GristmillBackend(BaseTaskBackend):
         # Runs when a module with tasks is imported, before apps are ready: no models in here.
         super().__init__(alias, params)
         self.max_json_bytes: int = self.options.get("MAX_JSON_BYTES", MAX_BYTES)
+        self.has_enqueue_middleware = bool(self.options.get(middleware.ENQUEUE))
+        self._run_through: dict[bool, Any] = {}
 
     @property
     def database(self) -> str:
@@ -88,9 +95,27 @@ class GristmillBackend(BaseTaskBackend):
         """
         Adds a job for `task` to the queue, in the transaction that is open on the queue's database.
 
-        Raises TypeError or ValueError for arguments that are not JSON, naming their path; OutsideTransaction when a
-        transaction is open on another database only; TablesMissing before the first `migrate`.
+        Raises TypeError or ValueError for arguments that are not JSON, naming their path; UnknownJob for something to
+        wait for that is not there; OutsideTransaction when a transaction is open on another database only;
+        TablesMissing before the first `migrate`.
         """
+        if self.has_enqueue_middleware:
+            return cast("JobResult[P, R]", self._enqueue_through(task, args, kwargs))
+        return self._enqueue(task, args, kwargs)
+
+    @cached_property
+    def _enqueue_through(self) -> Any:
+        """What an enqueue goes through; made once, when the first job is enqueued and apps are ready."""
+        return middleware.around(self.alias, self.options, middleware.ENQUEUE, self._enqueue)
+
+    def run_through(self, *, is_async: bool) -> Any:
+        """Returns what the run of a handler goes through, made once a process; None where nothing is."""
+        if is_async not in self._run_through:
+            innermost = middleware.handled_async if is_async else middleware.handled
+            self._run_through[is_async] = middleware.around(self.alias, self.options, middleware.RUN, innermost)
+        return self._run_through[is_async]
+
+    def _enqueue(self, task: DjangoTask[P, R], args: list[Any], kwargs: dict[str, Any]) -> JobResult[P, R]:
         self.validate_task(task)
         prepared = prepared_for(self, task)
         args_json = encode(args, where="args", max_bytes=self.max_json_bytes)
@@ -107,14 +132,20 @@ class GristmillBackend(BaseTaskBackend):
             task_name=prepared.task_name,
             priority=int(task.priority),
             run_after=task.run_after,
-            deadline=prepared.deadline,
+            deadline=prepared.deadline_or_inherited(),
             args_json=args_json,
             kwargs_json=kwargs_json,
             options_json=prepared.options_json,
+            waits=bool(prepared.after),
+            held=prepared.held,
         )
         now = timezone.now() if self.uses_django_clock() else None
+        put = insert
+        if prepared.after:
+            after = ids_on(connection.alias, prepared.after)
+            put = partial(insert_waiting, gate=Gate(prepared.needed, prepared.on_failure), after=after)
         if prepared.key_maker is None:
-            inserted = insert(connection, job, now)
+            inserted = put(connection, job, now)
             assert inserted is not None, "a job without a key was not inserted"
             if connection.in_atomic_block:
                 wake_after_commit(connection)
@@ -123,7 +154,7 @@ class GristmillBackend(BaseTaskBackend):
         else:
             with transaction.atomic(using=connection.alias):
                 key = prepared.key_maker.key(args, kwargs)
-                answer = insert_unique(self, connection, with_key(job, prepared, key), prepared.unique, now)
+                answer = insert_unique(self, connection, with_key(job, prepared, key), prepared.unique, now, put=put)
                 if isinstance(answer, str):
                     return cast("JobResult[P, R]", self.existing_results([answer])[answer])
                 inserted = answer
@@ -132,23 +163,9 @@ class GristmillBackend(BaseTaskBackend):
 
         if run_after != task.run_after:
             task = unchecked_copy(task, run_after=run_after)
-        result = new_result(
-            task=task,
-            id=job_id.hex,
-            status=TaskResultStatus.READY,
-            enqueued_at=enqueued_at,
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            # As they will be read back: text keys, lists, and nothing that the caller may change later.
-            args=json.loads(args_json),
-            kwargs=json.loads(kwargs_json),
-            backend=self.alias,
-            errors=[],
-            worker_ids=[],
-            existing=False,
-            _return_value=None,
-        )
+        # Arguments as they will be read back: text keys, lists, and nothing that the caller may change later.
+        stored = json.loads(args_json), json.loads(kwargs_json)
+        result = fresh_result(task, self.alias, job_id.hex, enqueued_at, *stored)
         task_enqueued.send(type(self), task_result=result)
         return cast("JobResult[P, R]", result)
 
@@ -163,8 +180,28 @@ class GristmillBackend(BaseTaskBackend):
         return found
 
     def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
-        """Adds a job for each of `calls`, all or none; see `gristmill.bulk.enqueue_many`."""
+        """
+        Adds a job for each of `calls`, all or none; see `gristmill.bulk.enqueue_many`.
+
+        With middleware around an enqueue each of them goes through it, so each costs what one enqueue does.
+        """
+        if self.has_enqueue_middleware:
+            with transaction.atomic(using=self.database):
+                return one_by_one(self, task, calls)
         return enqueue_many(self, task, calls)
+
+    def enqueue_graph(self, nodes: Sequence[Node], order: Sequence[int]) -> GraphResults:
+        """
+        Adds the jobs of a graph, all or none; see `gristmill.graphs.Graph.enqueue`.
+
+        With middleware around an enqueue each of them goes through it, after those that it waits for.
+        """
+        if any(getattr(task_backends[node.task.backend], "has_enqueue_middleware", False) for node in nodes):
+            with transaction.atomic(using=self.database):
+                return graph_one_by_one(nodes, order)
+        from gristmill.enqueue_graph import enqueue_graph
+
+        return enqueue_graph(self, nodes, order)
 
     def get_result(self, result_id: str) -> JobResult[..., Any]:
         """Returns the result of a job by its id; raises TaskResultDoesNotExist for an unknown or malformed one."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from gristmill.compat import AnyTask, TaskResult, TaskResultStatus, task_enqueued
+from gristmill.compat import AnyTask, TaskResult, task_enqueued
+from gristmill.gates import Gate, ask_to_settle, insert_edges, insert_gates, refuse_unknown
 from gristmill.ids import new_id
 from gristmill.insert import NewJob
 from gristmill.insert_many import ROWS_PER_STATEMENT, insert_jobs, insert_with_keys
 from gristmill.json_rule import encode
 from gristmill.moments import database_now
+from gristmill.preconditions import ids_on
 
 if TYPE_CHECKING:
     from gristmill.backend import GristmillBackend
@@ -76,22 +79,10 @@ class Enqueued(Sequence["JobResult[..., Any]"]):
         return self._existing.get(index) or self._new(*self._jobs[index])
 
     def _new(self, job_id: str, asked: Call, *, existing: bool = False) -> JobResult[..., Any]:
-        from gristmill.results import JobResult
+        from gristmill.results import fresh_result
 
-        return JobResult(
-            task=self._task,
-            id=job_id,
-            status=TaskResultStatus.READY,
-            enqueued_at=self._enqueued_at,
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            args=list(asked.args),
-            kwargs=asked.kwargs,
-            backend=self._backend,
-            errors=[],
-            worker_ids=[],
-            existing=existing,
+        return fresh_result(
+            *(self._task, self._backend, job_id, self._enqueued_at, list(asked.args), asked.kwargs), existing=existing
         )
 
     def settle(self, first: dict[int, int], held: dict[int, JobResult[..., Any]]) -> None:
@@ -108,6 +99,12 @@ class Enqueued(Sequence["JobResult[..., Any]"]):
         """Yields the results of the jobs that were made here."""
         return (self[place] for place in range(len(self)) if place not in self._existing)
 
+    def made_ids(self) -> list[str]:
+        """Returns the ids of the jobs that were made here."""
+        if not self._existing:
+            return self.ids
+        return [job_id for place, (job_id, _) in enumerate(self._jobs) if place not in self._existing]
+
 
 def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
     """
@@ -115,7 +112,8 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
 
     All of them or none, in the caller's transaction or one of its own, with one moment of enqueue. Errors name the
     call: `calls[17].args[0]: set is not JSON`. The signal `task_enqueued` is sent once a job where something other
-    than Django's own log line listens. Of calls with one unique key the first makes the job.
+    than Django's own log line listens. Of calls with one unique key the first makes the job. Each of the jobs that are
+    made waits for all that the task's `after` names.
     """
     from gristmill.preparation import prepared_for
 
@@ -124,9 +122,11 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
     connection = connections[backend.database]
     if not connection.in_atomic_block:
         backend.refuse_other_transactions(connection)
+    after = ids_on(connection.alias, prepared.after)
     jobs: list[tuple[str, Call]] = []
     with transaction.atomic(using=connection.alias):
-        enqueued_at = _now(backend, connection)
+        refuse_unknown(connection, after)
+        enqueued_at = enqueue_moment(backend, connection)
         if isinstance(task.run_after, timedelta):
             from gristmill.tasks import unchecked_copy
 
@@ -137,12 +137,25 @@ def enqueue_many(backend: GristmillBackend, task: AnyTask, calls: Iterable[Call 
             insert_jobs(connection, enqueued_at, rows)
         else:
             _insert_unique(backend, connection, prepared, enqueued, rows)
+        if after:
+            gate, made = Gate(prepared.needed, prepared.on_failure), enqueued.made_ids()
+            insert_gates(connection, enqueued_at, ((job_id, gate, len(after), False) for job_id in made))
+            insert_edges(connection, product(after, made))
+            ask_to_settle(connection, enqueued_at, made)
         if jobs:
             backend.wake(connection)
-    if _someone_listens():
+    if someone_listens():
         for result in enqueued.made():
             task_enqueued.send(type(backend), task_result=result)
     return enqueued
+
+
+def one_by_one(backend: Any, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
+    """Enqueues each call by itself, through any backend."""
+    asked = [as_call(each, number) for number, each in enumerate(calls)]
+    results: list[Any] = [backend.enqueue(task, list(each.args), each.kwargs) for each in asked]
+    jobs = [(result.id, each) for result, each in zip(results, asked, strict=True)]
+    return Enqueued(task, backend.alias, timezone.now(), jobs, dict(enumerate(results)))
 
 
 def _insert_unique(
@@ -190,9 +203,6 @@ def _rows(
     from gristmill.preparation import with_key
 
     limit, keys = backend.max_json_bytes, prepared.key_maker
-    deadline = prepared.deadline
-    if isinstance(deadline, timedelta):
-        deadline = enqueued_at + deadline
     like = NewJob(
         id="",
         backend=backend.alias,
@@ -200,10 +210,12 @@ def _rows(
         task_name=prepared.task_name,
         priority=int(task.priority),
         run_after=task.run_after,
-        deadline=deadline,
+        deadline=prepared.deadline_at(enqueued_at),
         args_json="[]",
         kwargs_json="{}",
         options_json=prepared.options_json,
+        waits=bool(prepared.after),
+        held=prepared.held,
     )
     for number, asked in enumerate(calls):
         one = as_call(asked, number)
@@ -226,14 +238,14 @@ def as_call(asked: Call | Sequence[Any], number: int) -> Call:
     return Call(tuple(asked), {})
 
 
-def _now(backend: GristmillBackend, connection: BaseDatabaseWrapper) -> datetime:
+def enqueue_moment(backend: GristmillBackend, connection: BaseDatabaseWrapper) -> datetime:
     """Returns the one moment of enqueue: the database's, or Django's where that counts."""
     if backend.uses_django_clock():
         return timezone.now()
     return database_now(connection)
 
 
-def _someone_listens() -> bool:
+def someone_listens() -> bool:
     """Tells whether `task_enqueued` has a receiver that would do something: Django's own writes a debug line."""
     if len(task_enqueued.receivers) > 1:
         return True

@@ -6,8 +6,10 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from gristmill.compat import task_finished, task_started
+from gristmill.deadlines import inheriting
 from gristmill.frame import pack_job
 from gristmill.lent import Guard, unwatched
+from gristmill.middleware import through
 from gristmill.postpone import Postpone
 from gristmill.running import capture, ends
 from gristmill.running.attempt import Attempt
@@ -70,6 +72,8 @@ def started(attempt: Attempt, guard: Guard, record: capture.Record) -> Made:
         value = handled(attempt, said)
         guard.check()
         if isinstance(value, Postpone):
+            with unwatched(guard.connection):
+                ends.refuse_unknown(attempt, value)
             end = ends.postponed(attempt, value)
         else:
             reason = "bad result"
@@ -95,8 +99,12 @@ def handled(attempt: Attempt, said: list[bytes]) -> Any:
     """Calls the handler; returns what it does, and a Postpone also where it raises one."""
     task = attempt.call.task
     function = task.call if attempt.call.is_async else attempt.call.function
-    first = (context_of(attempt, said.append),) if task.takes_context else ()
+    around = attempt.call.around
+    first = (context_of(attempt, said.append),) if task.takes_context or around is not None else ()
+    if around is not None:
+        function = through(around)
     try:
-        return function(*first, *attempt.result.args, **attempt.result.kwargs)
+        with inheriting(attempt.deadline):
+            return function(*first, *attempt.result.args, **attempt.result.kwargs)
     except Postpone as postpone:
         return postpone

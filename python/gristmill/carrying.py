@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from datetime import timezone as dt_timezone
@@ -39,22 +39,36 @@ MOST_CHARACTERS = 1_000
 
 #: The states that each verb takes jobs from.
 STATES = {
-    "cancel": ("ready", "scheduled", "held", "running"),
-    "hold": ("ready", "scheduled"),
+    "cancel": ("ready", "scheduled", "waiting", "stranded", "held", "running"),
+    "hold": ("ready", "scheduled", "waiting", "stranded"),
     "release": ("held",),
     "retry": ("failed", "cancelled", "poisoned", "successful"),
+    "add_preconditions": ("ready", "scheduled", "waiting", "stranded", "held"),
 }
 # Why not, where the state forbids it.
 REFUSALS = {
     "cancel": "it has ended ({state})",
-    "hold": "only what is ready or scheduled can be held, and it is {state}",
+    "hold": "only what does not run yet can be held, and it is {state}",
     "release": "it is not held but {state}",
     "retry": "it has not ended, it is {state}",
+    "add_preconditions": "it waits for nothing any more, as it is {state}",
 }
 
 
-def carried_out(verb: str, ids: Iterable[UUID], actor: str, reason: str | None, database: str) -> dict[str, str]:
-    """Carries out a verb for at most BATCH jobs, and returns what became of each, by id."""
+def carried_out(
+    verb: str,
+    ids: Iterable[UUID],
+    actor: str,
+    reason: str | None,
+    database: str,
+    *,
+    after: Sequence[str] = (),
+) -> dict[str, str]:
+    """
+    Carries out a verb for at most BATCH jobs, and returns what became of each, by id.
+
+    `add_preconditions` is of one job at a time, and alone takes `after`.
+    """
     from gristmill.models import Job
 
     # Sorted, so that two operations lock in one order; each id once.
@@ -65,7 +79,7 @@ def carried_out(verb: str, ids: Iterable[UUID], actor: str, reason: str | None, 
         if again:
             time.sleep(pause)
             pause *= 2
-        outcomes.update(_ask(verb, asked, actor, reason, database))
+        outcomes.update(_ask(verb, _binds(verb, asked, actor, reason, after, database), database))
         asked = [job_id for job_id in asked if job_id not in outcomes]
         if not asked:
             break
@@ -84,12 +98,18 @@ def carried_out(verb: str, ids: Iterable[UUID], actor: str, reason: str | None, 
     return outcomes
 
 
-def _ask(verb: str, ids: list[str], actor: str, reason: str | None, database: str) -> dict[str, str]:
+def _binds(verb: str, ids: list[str], actor: str, reason: str | None, after: Sequence[str], database: str) -> list[Any]:
+    if verb == "add_preconditions":
+        (job_id,) = ids
+        return [job_id, json.dumps(list(after)), actor, now_bind(database)]
+    return [json.dumps(ids), actor, *([reason] if verb == "hold" else []), now_bind(database)]
+
+
+def _ask(verb: str, binds: list[Any], database: str) -> dict[str, str]:
     connection = connections[database]
-    binds: list[Any] = [json.dumps(ids), actor, *([reason] if verb == "hold" else []), now_bind(database)]
     with transaction.atomic(using=database):
         outcomes = {UUID(str(job_id)).hex: done for job_id, _, done in unpacked(carry_out(connection, verb, binds))}
-        if any(done in ("released", "retried") for done in outcomes.values()):
+        if any(done in ("released", "retried", "added") for done in outcomes.values()):
             wake_after_commit(connection)
     return outcomes
 

@@ -13,6 +13,7 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from gristmill import registry
 from gristmill.compat import task_backends
+from gristmill.middleware import ENQUEUE, RUN, path_errors
 from gristmill.option_rules import default_errors
 from gristmill.schema import DIALECTS, is_in_memory, tables_exist, unsupported
 from gristmill.task_options import NOT_GIVEN, NOTHING
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from gristmill.backend import GristmillBackend
 
 OPTIONS = frozenset(
-    {"CLOCK", "DATABASE", "DEFAULTS", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION", "WORKER"}
+    {
+        *("CLOCK", "DATABASE", "DEFAULTS", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION", "WORKER"),
+        *(ENQUEUE, RUN),
+    }
 )
 
 
@@ -59,6 +63,9 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
             yield Error(
                 f"{where}['{name}'] must be {' or '.join(map(repr, values))}, not {value!r}.", id="gristmill.E003"
             )
+    for name in (ENQUEUE, RUN):
+        for sentence in path_errors(backend.options.get(name) or []):
+            yield Error(f"{where}['{name}'] {sentence}.", id="gristmill.E009")
     for sentence in option_errors(backend.options.get("WORKER", {})):
         yield Error(f"{where}['WORKER']: {sentence}.", id="gristmill.E004")
     for sentence in queue_errors(backend.options):

@@ -24,7 +24,11 @@ from gristmill.schema import dialect_of
 from gristmill.uniqueness import Unique
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from gristmill.backend import GristmillBackend
+
+    Put: TypeAlias = Callable[[BaseDatabaseWrapper, NewJob, datetime | None], Inserted | None]
 
 #: How often an enqueue looks again when the holder moves under its eyes. Each time someone else got further.
 TRIES = 5
@@ -34,7 +38,7 @@ USUAL_DEADLINE = timedelta(hours=168)
 _PLACES = ("ready", "scheduled", "waiting")
 _COPIED = (
     "id, backend, queue_name, task_name, {priority}, {run_after}, {deadline}, token, generation, "
-    "failures, crashes, losses, postpones, interruptions, started_at"
+    "failures, crashes, losses, postpones, interruptions, started_at, awaited"
 )
 
 
@@ -56,16 +60,18 @@ def insert_unique(
     now: datetime | None,
     *,
     taken: bool = False,
+    put: Put = insert,
 ) -> Inserted | str:
     """
     Inserts a job with a key, or settles with the one that has it, whose id is returned (32 hex digits).
 
-    Needs an open transaction. `taken` says that the key has just been asked for in vain. Raises UniqueContention when
+    Needs an open transaction. `taken` says that the key has just been asked for in vain; `put` is how a job is
+    inserted. A job that is kept or replaced goes on waiting for what it waits for. Raises UniqueContention when
     the key went from hand to hand all the while.
     """
     for attempt in range(TRIES):
         if attempt or not taken:
-            inserted = insert(connection, job, now)
+            inserted = put(connection, job, now)
             if inserted is not None:
                 return inserted
         # Asked only now: it decides whether a key has run out and whether a job is due.

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from gristmill import compat
 from gristmill.compat import InvalidTask, task_backends
+from gristmill.preconditions import AfterMode, OnFailure
 from gristmill.retries import Backoff
 from gristmill.task_options import (
     ATTRIBUTE,
@@ -50,6 +51,9 @@ def task(
     retention: Seconds | NotGiven | None = ...,
     max_postpones: int | NotGiven | None = ...,
     postpone_delay: Seconds | NotGiven = ...,
+    after_mode: AfterMode | NotGiven = ...,
+    on_precondition_failure: OnFailure | NotGiven = ...,
+    hold: bool | NotGiven = ...,
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
 @overload
 def task(
@@ -73,6 +77,9 @@ def task(
     retention: Seconds | NotGiven | None = ...,
     max_postpones: int | NotGiven | None = ...,
     postpone_delay: Seconds | NotGiven = ...,
+    after_mode: AfterMode | NotGiven = ...,
+    on_precondition_failure: OnFailure | NotGiven = ...,
+    hold: bool | NotGiven = ...,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
@@ -99,6 +106,9 @@ def task(
     retention: Seconds | NotGiven | None = NOT_GIVEN,
     max_postpones: int | NotGiven | None = NOT_GIVEN,
     postpone_delay: Seconds | NotGiven = NOT_GIVEN,
+    after_mode: AfterMode | NotGiven = NOT_GIVEN,
+    on_precondition_failure: OnFailure | NotGiven = NOT_GIVEN,
+    hold: bool | NotGiven = NOT_GIVEN,
 ) -> Any:
     """
     Makes a function a task, bare (`@task`) or with options: Django's decorator, on every Django, with types.
@@ -124,6 +134,9 @@ def task(
             retention=retention,
             max_postpones=max_postpones,
             postpone_delay=postpone_delay,
+            after_mode=after_mode,
+            on_precondition_failure=on_precondition_failure,
+            hold=hold,
         )
         kind = task_backends[backend].task_class
         django: dict[str, Any] = {
@@ -157,6 +170,9 @@ def options(
     retention: Seconds | NotGiven | None = NOT_GIVEN,
     max_postpones: int | NotGiven | None = NOT_GIVEN,
     postpone_delay: Seconds | NotGiven = NOT_GIVEN,
+    after_mode: AfterMode | NotGiven = NOT_GIVEN,
+    on_precondition_failure: OnFailure | NotGiven = NOT_GIVEN,
+    hold: bool | NotGiven = NOT_GIVEN,
 ) -> Callable[[F], F]:
     """
     Gives options to a function below Django's own `@task`, on every Django.
@@ -180,6 +196,9 @@ def options(
         retention=retention,
         max_postpones=max_postpones,
         postpone_delay=postpone_delay,
+        after_mode=after_mode,
+        on_precondition_failure=on_precondition_failure,
+        hold=hold,
     )
 
     def decorate(function: F) -> F:

@@ -12,12 +12,28 @@ class OutsideTransaction(TransactionManagementError):
     """A transaction is open, but on another database than the queue's, so the job would not be part of it."""
 
 
+class WaitInTransaction(TransactionManagementError):
+    """Someone waits for a job inside a transaction, which may be the one that workers must see committed first."""
+
+
 class UniqueContention(RuntimeError):
     """A unique key went from job to job while an enqueue wanted it; enqueueing again is likely to succeed."""
 
 
 class UnknownTask(LookupError):
     """A job names a task that no installed app registers here; its result can be read, but not run."""
+
+
+class UnknownJob(LookupError):
+    """
+    A job is to wait for one that the database does not know, or that is on another database.
+
+    Also where it was forgotten: results are kept for `OPTIONS["RETENTION"]`, or the task's own `retention`.
+    """
+
+
+class GraphCycle(ValueError):
+    """The jobs of a graph wait for each other in a circle, so none of them could ever run."""
 
 
 class AttemptError(Exception):

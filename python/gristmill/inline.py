@@ -46,7 +46,8 @@ class Attempt:
     task_name: str
     #: How it ended: "successful", "failed", "postponed", "expired", "cancelled" or "incompatible".
     outcome: str
-    #: Where that put the job: "successful", "failed", "cancelled", or "ready" or "scheduled" to run again.
+    #: Where that put the job: "successful", "failed", "cancelled", or where it is to run again: "ready", "scheduled",
+    #: or "waiting" for other jobs.
     state: str
 
     @property

@@ -26,18 +26,20 @@ from gristmill.aliases import default_database, gristmill_backend
 from gristmill.carrying import BATCH, carried_out, database_of_set, now_bind, pages, words
 from gristmill.compat import TaskResult
 from gristmill.ids import parse_id
+from gristmill.preconditions import ids_on, preconditions
 from gristmill.statements import carry_out
 
 if TYPE_CHECKING:
     from gristmill.compat import AnyTaskResult
     from gristmill.models import Job, JobQuerySet
+    from gristmill.preconditions import After
 
     AnyJob: TypeAlias = Job | AnyTaskResult | UUID | str
 
 #: Outcomes are kept one by one for so many jobs; beyond that they are only counted.
 KEPT_OUTCOMES = 10_000
 
-__all__ = ["Answer", "cancel", "hold", "pause_queue", "release", "resume_queue", "retry"]
+__all__ = ["Answer", "add_preconditions", "cancel", "hold", "pause_queue", "release", "resume_queue", "retry"]
 
 
 @dataclass
@@ -46,8 +48,8 @@ class Answer:
     What became of a request: true where anything was done.
 
     `done` counts jobs by what was done to them: "cancelled", "asked" (it runs, and its worker will end it), "held",
-    "released", "retried". `refused` counts the others by reason. `outcomes` tells it of each of the first 10,000
-    jobs, by id: one of those words, or "refused: " and the reason.
+    "released", "retried", "added". `refused` counts the others by reason. `outcomes` tells it of each of the first
+    10,000 jobs, by id: one of those words, or "refused: " and the reason.
     """
 
     done: dict[str, int] = field(default_factory=dict)
@@ -89,12 +91,16 @@ def cancel(jobs: AnyJob | Iterable[AnyJob], *, actor: str = "", using: str | Non
 def hold(
     jobs: AnyJob | Iterable[AnyJob], reason: str | None = None, *, actor: str = "", using: str | None = None
 ) -> Answer:
-    """Keeps ready and scheduled jobs back until they are released. Running jobs are refused, and ended ones."""
+    """
+    Keeps jobs back until they are released: ready, scheduled and waiting ones. Running and ended jobs are refused.
+
+    What a held job waits for goes on being counted.
+    """
     return _operate("hold", jobs, actor, using, reason)
 
 
 def release(jobs: AnyJob | Iterable[AnyJob], *, actor: str = "", using: str | None = None) -> Answer:
-    """Lets held jobs go: they are ready, or scheduled where their date is still to come."""
+    """Lets held jobs go: they are ready, scheduled where their date is still to come, or waiting for others."""
     return _operate("release", jobs, actor, using)
 
 
@@ -105,6 +111,24 @@ def retry(jobs: AnyJob | Iterable[AnyJob], *, actor: str = "", using: str | None
     Their earlier attempts are kept. A job whose unique key another job holds by now is refused.
     """
     return _operate("retry", jobs, actor, using)
+
+
+def add_preconditions(job: AnyJob, after: After, *, actor: str = "", using: str | None = None) -> Answer:
+    """
+    Has a job that has not started wait for more jobs: a result, a Job, an id, or several of them.
+
+    They are counted by the rule that the job was enqueued with (`after_mode`, `on_precondition_failure`), together with
+    what it waits for already. Answers "added"; a job that runs or has ended is refused, and so is a precondition that
+    is not there. Where the job would come to wait for itself it fails, with the reason "cycle", once a worker has
+    seen it. Raises ValueError for what is no job, UnknownJob for one on another database.
+    """
+    database = using or database_of(job)
+    ids = ids_on(database, preconditions(after))
+    answer = Answer()
+    if ids:
+        actor = words(actor, "actor") or ""
+        answer.add(carried_out("add_preconditions", [id_of(job)], actor, None, database, after=ids))
+    return answer
 
 
 def operate(jobs: JobQuerySet, verb: str, actor: str, reason: str | None = None) -> Iterator[dict[str, str]]:
@@ -163,7 +187,7 @@ def _operate(
     while batch := list(islice(rest, BATCH)):
         by_database: dict[str, list[UUID]] = {}
         for job in batch:
-            by_database.setdefault(using or _database_of(job), []).append(_id_of(job))
+            by_database.setdefault(using or database_of(job), []).append(id_of(job))
         for database, ids in by_database.items():
             for outcomes in operate_on_ids(ids, verb, actor, reason, using=database):
                 answer.add(outcomes)
@@ -178,14 +202,16 @@ def _each(jobs: AnyJob | Iterable[AnyJob]) -> Iterator[AnyJob]:
     return iter(jobs)
 
 
-def _id_of(job: AnyJob) -> UUID:
+def id_of(job: AnyJob) -> UUID:
+    """Returns a job's id; raises ValueError for what is no job."""
     found = job if isinstance(job, UUID) else parse_id(job if isinstance(job, str) else str(job.id))
     if found is None:
         raise ValueError(f"{job!r} is not the id of a job")
     return found
 
 
-def _database_of(job: AnyJob) -> str:
+def database_of(job: AnyJob) -> str:
+    """Returns the database that keeps a job: the default alias's, where only its id is given."""
     from gristmill.models import Job
 
     if isinstance(job, Job):

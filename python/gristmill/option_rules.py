@@ -17,6 +17,7 @@ from django.conf import settings
 
 from gristmill import retries
 from gristmill.moments import utc_text
+from gristmill.preconditions import ON_FAILURE, AtLeast, preconditions
 from gristmill.retries import LONGEST
 from gristmill.uniqueness import Unique
 
@@ -134,6 +135,28 @@ def _transactional(value: Any) -> bool | str:
     raise ValueError("must be True, False, or the alias of the database that the handler writes to")
 
 
+def _after_mode(value: Any) -> int | None:
+    if value == "all":
+        return None
+    if value == "any":
+        return 1
+    if isinstance(value, AtLeast):
+        return value.count
+    raise ValueError("must be 'all', 'any' or gristmill.at_least(…)")
+
+
+def _on_precondition_failure(value: Any) -> str:
+    if value not in ON_FAILURE:
+        raise ValueError("must be 'strand', 'proceed' or 'fail'")
+    return str(value)
+
+
+def _hold(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be True or False")
+    return value
+
+
 RULES: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "aliases": _aliases,
@@ -150,6 +173,10 @@ RULES: dict[str, Callable[[Any], Any]] = {
     "retention": _seconds_or_none(0, "for as long as the worker keeps results"),
     "max_postpones": _whole(0, "for no bound"),
     "postpone_delay": seconds,
+    "after": preconditions,
+    "after_mode": _after_mode,
+    "on_precondition_failure": _on_precondition_failure,
+    "hold": _hold,
 }
 
 #: What the engine takes for granted; it is not persisted.
@@ -165,10 +192,14 @@ ENGINE_DEFAULTS: dict[str, Any] = {
     "retention": None,
     "max_postpones": 100,
     "postpone_delay": 5.0,
+    "after_mode": None,
+    "on_precondition_failure": "strand",
 }
+#: What the engine calls those options that it has other words for.
+PERSISTED_AS = {"after_mode": "needed", "on_precondition_failure": "on_failure"}
 
 #: What OPTIONS["DEFAULTS"] may have. The rest belongs to a single task.
-DEFAULTABLE = frozenset(ENGINE_DEFAULTS) - {"transactional"} | {"deadline"}
+DEFAULTABLE = frozenset(ENGINE_DEFAULTS) - {"transactional", "after_mode"} | {"deadline"}
 
 
 def checked(option: str, value: Any) -> Any:
@@ -176,7 +207,12 @@ def checked(option: str, value: Any) -> Any:
     try:
         return RULES[option](value)
     except ValueError as error:
-        raise ValueError(f"{option} {error}; got {value!r}") from None
+        raise ValueError(f"{option} {error}; got {_shown(value)}") from None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:299]}…"
 
 
 def persisted(option: str, value: Any) -> Any:

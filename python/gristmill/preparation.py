@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from django.core.exceptions import ImproperlyConfigured
 
 from gristmill.compat import AnyTask
+from gristmill.deadlines import inherited_deadline
 from gristmill.insert import NewJob
-from gristmill.option_rules import ENGINE_DEFAULTS, checked, default_errors, persisted
-from gristmill.task_options import NOTHING, TaskOptions
+from gristmill.option_rules import ENGINE_DEFAULTS, PERSISTED_AS, checked, default_errors, persisted
+from gristmill.preconditions import Precondition
+from gristmill.task_options import NOT_GIVEN, NOTHING, TaskOptions
 from gristmill.tasks import task_name_of
 from gristmill.uniqueness import KeyMaker, Unique
 
@@ -29,11 +31,26 @@ class Prepared(NamedTuple):
     backend: GristmillBackend
     task_name: str
     options_json: str | None
-    # A timedelta counts from the enqueue.
+    # A timedelta counts from the enqueue. Inherited: from the job that runs, as nothing is said of it anywhere.
     deadline: datetime | timedelta | None
+    inherits_deadline: bool
     unique: Unique
     # None where its jobs need not be unique.
     key_maker: KeyMaker | None
+    # What its jobs wait for, and how: see `gristmill.insert.Gate`.
+    after: tuple[Precondition, ...]
+    needed: int | None
+    on_failure: str
+    held: bool
+
+    def deadline_at(self, enqueued_at: datetime) -> datetime | None:
+        """Returns the deadline of a job enqueued then; None for the usual one."""
+        deadline = self.deadline_or_inherited()
+        return enqueued_at + deadline if isinstance(deadline, timedelta) else deadline
+
+    def deadline_or_inherited(self) -> datetime | timedelta | None:
+        """Returns the deadline of a job that is enqueued here: of its own, else of the job that runs here."""
+        return inherited_deadline() if self.inherits_deadline else self.deadline
 
 
 def prepared_for(backend: GristmillBackend, task: AnyTask) -> Prepared:
@@ -64,16 +81,22 @@ def _prepared(backend: GristmillBackend, task: AnyTask) -> Prepared:
     for name, usual in ENGINE_DEFAULTS.items():
         value = _first(chain, name, usual)
         if value != usual and not (name == "retry_on" and value == ("builtins.Exception",)):
-            plain[name] = persisted(name, value)
-    deadline = _first(chain, "deadline", None)
+            plain[PERSISTED_AS.get(name, name)] = persisted(name, value)
+    deadline = _first(chain, "deadline", NOT_GIVEN)
+    inherits = deadline is NOT_GIVEN
     unique: Unique | None = given.get("unique")
     return Prepared(
         backend=backend,
         task_name=task_name_of(task),
         options_json=json.dumps(plain, ensure_ascii=False, separators=(",", ":")) if plain else None,
-        deadline=timedelta(seconds=deadline) if isinstance(deadline, float) else deadline,
+        deadline=None if inherits else timedelta(seconds=deadline) if isinstance(deadline, float) else deadline,
+        inherits_deadline=inherits,
         unique=unique or NOT_UNIQUE,
         key_maker=KeyMaker(task, unique) if unique else None,
+        after=given.get("after", ()),
+        needed=plain.get("needed"),
+        on_failure=plain.get("on_failure", "strand"),
+        held=given.get("hold", False),
     )
 
 

@@ -2,7 +2,8 @@
 Forgets finished jobs by hand, in small batches, each a transaction of its own.
 
 Workers prune all the time by the verb `prune`. What the verb cannot choose, one queue or failures apart, is chosen here
-by the same rules: a job's own retention comes first, and nothing is forgotten within 60 s of its end.
+by the same rules: a job's own retention comes first, nothing is forgotten within 60 s of its end, and nothing that a
+job still waits for.
 """
 
 from __future__ import annotations
@@ -14,13 +15,25 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from gristmill.carrying import BATCH, now_bind, unpacked
-from gristmill.models import Action, Attempt, ControlRow, JobRow, ProgressRow, ResultRow, UniqueKeyRow
+from gristmill.models import (
+    Action,
+    Attempt,
+    ControlRow,
+    EdgeRow,
+    GateRow,
+    JobRow,
+    ProgressRow,
+    ResultRow,
+    UniqueKeyRow,
+)
 from gristmill.moments import database_now
 from gristmill.statements import carry_out
 
+#: Edges that go in one transaction: as many as the verb takes. A job with more of them goes with the last.
+EDGES = 20_000
 #: A job is never forgotten sooner, so that whoever waits for its result can read it.
 LEAST_AGE = timedelta(seconds=60)
 
@@ -60,7 +73,7 @@ def prunable(connection: BaseDatabaseWrapper, rule: Rule, cap: int) -> int:
 def chosen(connection: BaseDatabaseWrapper, rule: Rule) -> list[tuple[QuerySet[ResultRow], str]]:
     """Returns what the rule allows, each with the column whose index finds it."""
     now = database_now(connection)
-    rows = ResultRow.objects.using(connection.alias).filter(finished_at__lte=now - LEAST_AGE)
+    rows = ResultRow.objects.using(connection.alias).filter(~is_needed(), finished_at__lte=now - LEAST_AGE)
     if rule.queue is not None:
         rows = rows.filter(backend=rule.queue[0], queue_name=rule.queue[1])
     successful_until, failed_until = (now - max(age, LEAST_AGE) for age in (rule.successful_age, rule.failed_age))
@@ -69,6 +82,16 @@ def chosen(connection: BaseDatabaseWrapper, rule: Rule) -> list[tuple[QuerySet[R
     )
     usual = rows.filter(old, prune_at=None, finished_at__lte=max(successful_until, failed_until))
     return [(rows.filter(prune_at__lte=now), "prune_at"), (usual, "finished_at")]
+
+
+def is_needed() -> Q:
+    """Tells, of a result, whether a job waits for it that has not ended."""
+    dependents = EdgeRow.objects.filter(
+        Exists(JobRow.objects.filter(pk=OuterRef("dependent_id"))),
+        ~Exists(ResultRow.objects.filter(pk=OuterRef("dependent_id"))),
+        precondition_id=OuterRef("pk"),
+    )
+    return Q(awaited=True) & Q(Exists(dependents))
 
 
 def _in_batches(connection: BaseDatabaseWrapper, rows: QuerySet[ResultRow], column: str) -> Iterator[int]:
@@ -82,17 +105,36 @@ def _in_batches(connection: BaseDatabaseWrapper, rows: QuerySet[ResultRow], colu
         with transaction.atomic(using=connection.alias):
             page = rest.select_for_update(skip_locked=True).order_by(column, "pk").values_list(column, "pk")[:BATCH]
             found = list(page)
-            forget(connection, [job_id for _, job_id in found])
-        yield len(found)
+            ids = [job_id for _, job_id in found]
+            bare = without_edges(connection, ids)
+            forget(connection, bare)
+        yield len(bare)
+        if len(bare) < len(ids):
+            # The others have edges left: the same page again, without those that are gone.
+            continue
         if len(found) < BATCH:
             return
         last = found[-1]
 
 
+def without_edges(connection: BaseDatabaseWrapper, ids: list[UUID]) -> list[UUID]:
+    """Deletes what jobs have waited for, EDGES rows at most, and returns the jobs that have none left."""
+    edges = EdgeRow.objects.using(connection.alias).filter(dependent_id__in=ids)
+    pairs = edges.order_by("dependent_id", "precondition_id").values_list("dependent_id", "precondition_id")
+    beyond = pairs[EDGES : EDGES + 1].first()
+    if beyond is None:
+        edges._raw_delete(connection.alias)
+        return ids
+    whole = Q(dependent_id__lt=beyond[0])
+    edges.filter(whole | Q(dependent_id=beyond[0], precondition_id__lt=beyond[1]))._raw_delete(connection.alias)
+    # Databases sort ids as Python does.
+    return [job_id for job_id in ids if job_id < beyond[0]]
+
+
 def forget(connection: BaseDatabaseWrapper, ids: list[UUID]) -> None:
-    """Deletes everything about finished jobs."""
+    """Deletes everything about finished jobs but what they have waited for."""
     about: list[tuple[type[Model], str]] = [
-        *((model, "job_id") for model in (Attempt, ProgressRow, ControlRow, Action, UniqueKeyRow)),
+        *((model, "job_id") for model in (Attempt, ProgressRow, ControlRow, Action, UniqueKeyRow, GateRow)),
         *((model, "id") for model in (JobRow, ResultRow)),
     ]
     for model, column in about:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NoReturn
 from gristmill import compat
 from gristmill.compat import TaskResultMismatch, task_backends
 from gristmill.exceptions import UnknownTask
+from gristmill.preconditions import AfterMode, OnFailure
 from gristmill.retries import Constant, Exponential, Linear
 from gristmill.task_options import NOT_GIVEN, ExceptionClasses, NotGiven, OnCrash, Seconds, TaskOptions
 from gristmill.tasks import Task, task_name_of
@@ -77,6 +78,9 @@ def remote(
     retention: Seconds | NotGiven | None = NOT_GIVEN,
     max_postpones: int | NotGiven | None = NOT_GIVEN,
     postpone_delay: Seconds | NotGiven = NOT_GIVEN,
+    after_mode: AfterMode | NotGiven = NOT_GIVEN,
+    on_precondition_failure: OnFailure | NotGiven = NOT_GIVEN,
+    hold: bool | NotGiven = NOT_GIVEN,
 ) -> RemoteTask:
     """
     Returns a task whose code lives elsewhere: in a Rust program, in another service on the same tables.
@@ -98,6 +102,9 @@ def remote(
         "retention": retention,
         "max_postpones": max_postpones,
         "postpone_delay": postpone_delay,
+        "after_mode": after_mode,
+        "on_precondition_failure": on_precondition_failure,
+        "hold": hold,
     }
     if callable(backoff):
         raise compat.InvalidTask(f"{name}: a remote task's backoff function lives where its code does")

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 from gristmill import registry
-from gristmill.compat import AnyTask, ResultBase, TaskError
+from gristmill.compat import AnyTask, ResultBase, TaskError, TaskResultStatus, task_backends
 from gristmill.exceptions import Interrupted, RunnerCrashed, WorkerLost
 from gristmill.remote_tasks import placeholder
 from gristmill.tasks import unchecked_copy
+from gristmill.waiting import wait_until_ended, wait_until_ended_async
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from gristmill.waiting import Timeout
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +36,37 @@ class JobResult(ResultBase[P, R]):  # type: ignore[misc]
 
     existing: bool = field(default=False, compare=False)
 
+    def wait(self, timeout: Timeout = None) -> Self:
+        """
+        Waits until the job has ended, one way or another, and returns this result as it is then.
+
+        `timeout` is in seconds or a timedelta: TimeoutError is raised after it. Without one it waits for as long as
+        it takes, which is for ever where no worker serves the job, or what it waits for fails. Raises
+        WaitInTransaction where a transaction is open on the queue's database, unless the job has ended.
+        """
+        where = self._waits_on()
+        if where is not None:
+            wait_until_ended(*where, timeout)
+            self.refresh()
+        return self
+
+    async def await_(self, timeout: Timeout = None) -> Self:
+        """See `wait`."""
+        where = self._waits_on()
+        if where is not None:
+            await wait_until_ended_async(*where, timeout)
+            await self.arefresh()
+        return self
+
+    def _waits_on(self) -> tuple[str, UUID] | None:
+        """Returns the database and id of a job that may not have ended, as far as this result knows."""
+        if self.is_finished:
+            return None
+        database = getattr(task_backends[self.backend], "database", None)
+        if database is None:
+            raise NotImplementedError(f"backend '{self.backend}' of TASKS keeps no jobs that could be waited for")
+        return database, UUID(self.id)
+
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, parameters: Any) -> Any:
@@ -42,6 +81,35 @@ def new_result(**values: Any) -> JobResult[..., Any]:
     for name, value in values.items():
         assign(made, name, value)
     return made
+
+
+def fresh_result(
+    task: AnyTask,
+    backend: str,
+    job_id: str,
+    enqueued_at: datetime | None,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    *,
+    existing: bool = False,
+) -> JobResult[..., Any]:
+    """Builds the result of a job that has just been enqueued."""
+    return new_result(
+        task=task,
+        id=job_id,
+        status=TaskResultStatus.READY,
+        enqueued_at=enqueued_at,
+        started_at=None,
+        finished_at=None,
+        last_attempted_at=None,
+        args=args,
+        kwargs=kwargs,
+        backend=backend,
+        errors=[],
+        worker_ids=[],
+        existing=existing,
+        _return_value=None,
+    )
 
 
 def result_of(job: Any, *, existing: bool = False) -> JobResult[..., Any]:
@@ -116,4 +184,4 @@ def error_of(attempt: Any) -> TaskError:
     return TaskError(exception_class_path=path, traceback=text or "")
 
 
-__all__ = ["JobResult", "new_result", "result_of"]
+__all__ = ["JobResult", "fresh_result", "new_result", "result_of"]

@@ -23,7 +23,9 @@ from typing import Any
 from django.db import connections
 
 from gristmill.compat import task_finished, task_started
+from gristmill.deadlines import inheriting
 from gristmill.frame import JOB, STARTED, Parser, pack, pack_job
+from gristmill.middleware import through
 from gristmill.postpone import Postpone
 from gristmill.running import capture, ends, transactional
 from gristmill.running.attempt import KEY, Attempt, decode
@@ -256,17 +258,27 @@ class Runner:
             announce(task_finished, attempt.call.sender, attempt.result)
 
     def call(self, attempt: Attempt) -> Any:
-        """Calls the handler within its limits; raises what it does, Postpone also where it returns one."""
+        """
+        Calls the handler within its limits; raises what it does, Postpone also where it returns one.
+
+        A Postpone for a job that is not there is the handler's mistake: UnknownJob is raised instead.
+        """
         call = attempt.call
         function = call.task.call if call.is_async else call.function
-        first = (self.context_of(attempt),) if call.task.takes_context else ()
-        try:
-            value = self.guard.call(attempt, function, first)
-        except Postpone as postpone:
-            value = postpone
+        first: tuple[Any, ...] = (self.context_of(attempt),) if call.task.takes_context else ()
+        if call.around is not None:
+            function, first = through(call.around), first or (self.context_of(attempt),)
+        with inheriting(attempt.deadline, alone=True):
+            try:
+                value = self.guard.call(attempt, function, first)
+            except Postpone as postpone:
+                value = postpone
         if isinstance(value, Postpone):
             # Someone's cancel weighs more than the wish to run again.
-            raise self.guard.cancelled() or value
+            cancelled = self.guard.cancelled()
+            if cancelled is None:
+                ends.refuse_unknown(attempt, value)
+            raise cancelled or value
         return value
 
     def say(self, attempt: Attempt, end: bytes) -> None:

@@ -59,6 +59,8 @@ class QueueSeen:
     scheduled: int = 0
     # Those of the scheduled ones that failed before.
     retrying: int = 0
+    waiting: int = 0
+    stranded: int = 0
     held: int = 0
     running: int = 0
     successful: int = 0
@@ -228,7 +230,8 @@ def queue_counts(
     places = {
         "scheduled": "select backend, queue_name, case when failures > 0 then 'retrying' else 'scheduled' end as state "
         "from gristmill_scheduled order by run_after, id",
-        "held": "select backend, queue_name, 'held' as state from gristmill_waiting where held",
+        "waiting": "select backend, queue_name, "
+        "case when held then 'held' when stranded then 'stranded' else 'waiting' end as state from gristmill_waiting",
         "running": "select backend, queue_name, 'running' as state from gristmill_running",
         "result": "select backend, queue_name, case state when 'poisoned' then 'failed' else state end as state "
         "from gristmill_result order by finished_at desc, id desc",

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from gristmill.compat import InvalidTask
 from gristmill.option_rules import RULES, checked
+from gristmill.preconditions import Precondition
 from gristmill.retries import Backoff
 from gristmill.uniqueness import Unique
 
@@ -54,6 +55,11 @@ class TaskOptions:
     retention: float | NotGiven | None = NOT_GIVEN
     max_postpones: int | NotGiven | None = NOT_GIVEN
     postpone_delay: float | NotGiven = NOT_GIVEN
+    after: tuple[Precondition, ...] | NotGiven = NOT_GIVEN
+    # None is all of them, 1 is any.
+    after_mode: int | NotGiven | None = NOT_GIVEN
+    on_precondition_failure: str | NotGiven = NOT_GIVEN
+    hold: bool | NotGiven = NOT_GIVEN
 
     def __repr__(self) -> str:
         return f"TaskOptions({', '.join(f'{name}={value!r}' for name, value in self.given())})"
@@ -103,6 +109,12 @@ def refuse_what_only_a_task_has(where: str, options: Mapping[str, Any]) -> None:
         raise InvalidTask(f"{where}: using() takes no backoff function; give it to the task itself")
     if isinstance(unique, Unique) and unique.has_functions:
         raise InvalidTask(f"{where}: using() takes no unique with functions; give them to the task itself")
+
+
+def refuse_what_only_using_has(where: str, options: Mapping[str, Any]) -> None:
+    """Raises InvalidTask for what is of single jobs and given to a task."""
+    if options.get("after", NOT_GIVEN) is not NOT_GIVEN:
+        raise InvalidTask(f"{where}: after is of single jobs; give it to using()")
 
 
 __all__ = ["NOT_GIVEN", "NotGiven", "TaskOptions"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from gristmill import compat, registry
 from gristmill.compat import InvalidTask, TaskBase
+from gristmill.preconditions import AfterMode, OnFailure
 from gristmill.retries import Backoff
 from gristmill.task_options import (
     NOT_GIVEN,
@@ -20,6 +21,7 @@ from gristmill.task_options import (
     TaskOptions,
     options_under,
     refuse_what_only_a_task_has,
+    refuse_what_only_using_has,
 )
 from gristmill.uniqueness import KeyMaker, Unique
 
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
     from gristmill.backend import GristmillBackend
     from gristmill.bulk import Call, Enqueued
+    from gristmill.preconditions import After
     from gristmill.results import JobResult
+    from gristmill.steps import Step
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,6 +79,7 @@ class Task(TaskBase[P, R]):
         Raises InvalidTask, naming the task and the option, for a wrong one.
         """
         where = f"{func.__module__}.{func.__qualname__}"
+        refuse_what_only_using_has(where, given)
         if options is None:
             options = options_under(func)
             for name in given:
@@ -160,11 +165,16 @@ class Task(TaskBase[P, R]):
         retention: Seconds | NotGiven | None = NOT_GIVEN,
         max_postpones: int | NotGiven | None = NOT_GIVEN,
         postpone_delay: Seconds | NotGiven = NOT_GIVEN,
+        after: After | NotGiven | None = NOT_GIVEN,
+        after_mode: AfterMode | NotGiven = NOT_GIVEN,
+        on_precondition_failure: OnFailure | NotGiven = NOT_GIVEN,
+        hold: bool | NotGiven = NOT_GIVEN,
     ) -> Self:
         """
         Returns a copy with other options, as Django's `using` does.
 
-        `run_after` may also be a timedelta; it counts from the moment of the enqueue. Functions (of backoff and
+        `run_after` may also be a timedelta; it counts from the moment of the enqueue. `after` is what its jobs wait
+        for: a result, a Job, an id, or several of them; None for nothing. Functions (of backoff and
         unique) are refused with InvalidTask, as is every option that is wrong: a worker takes functions from the task.
         """
         given = {
@@ -181,6 +191,10 @@ class Task(TaskBase[P, R]):
             "retention": retention,
             "max_postpones": max_postpones,
             "postpone_delay": postpone_delay,
+            "after": after,
+            "after_mode": after_mode,
+            "on_precondition_failure": on_precondition_failure,
+            "hold": hold,
         }
         given = {name: value for name, value in given.items() if value is not NOT_GIVEN}
         options = self.options
@@ -207,6 +221,12 @@ class Task(TaskBase[P, R]):
         async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobResult[P, R]: ...  # noqa: D102
         def get_result(self, result_id: str) -> JobResult[P, R]: ...  # noqa: D102
         async def aget_result(self, result_id: str) -> JobResult[P, R]: ...  # noqa: D102
+
+    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Step:
+        """Returns a step: this task with its arguments, for `gristmill.chain`, `group` and graphs."""
+        from gristmill.steps import Step
+
+        return Step(self, args, kwargs)
 
     def enqueue_many(self, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
         """

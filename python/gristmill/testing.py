@@ -28,7 +28,7 @@ from django.db import connections
 from django.utils import timezone
 
 from gristmill import inline
-from gristmill.compat import AnyTask, AnyTaskResult, task_backends
+from gristmill.compat import AnyTask, AnyTaskResult, TaskResultStatus, task_backends
 
 # A bound for jobs that enqueue themselves without end; no test means to run so many.
 MAX_JOBS = 10_000
@@ -183,13 +183,15 @@ def clock(moment: datetime | None = None) -> Iterator[Clock]:
 
 
 def enqueued(task: AnyTask | str | None = None) -> list[AnyTaskResult]:
-    """Returns the jobs that have not been claimed (due, due later, or held), in the order they were enqueued."""
-    from gristmill.models import Job, State
+    """Returns the jobs that have not been claimed (due, due later, waiting, held), in the order they were enqueued."""
+    from gristmill.models import Job
+    from gristmill.models.querysets import STATUS_OF_STATE
 
     found: list[Any] = []
     for database, aliases in inline.aliases_by_database(None).items():
         jobs = Job.objects.using(database).filter(
-            backend__in=aliases, state__in=[State.READY, State.SCHEDULED, State.HELD]
+            backend__in=aliases,
+            state__in=[state for state, status in STATUS_OF_STATE.items() if status == TaskResultStatus.READY],
         )
         found += jobs if task is None else jobs.filter(task_name__in=inline.registry_names(task))
     found.sort(key=lambda job: job.id)

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from gristmill.models import Attempt, Job, ReadyRow, ResultRow, RunningRow, ScheduledRow, Worker
+from gristmill.models import Attempt, Job, ReadyRow, ResultRow, RunningRow, ScheduledRow, WaitingRow, Worker
 
 PLACE = ("id", "backend", "queue_name", "task_name", "priority", "run_after", "deadline", "generation", "started_at")
 COUNTS = ("failures", "crashes", "losses", "postpones", "interruptions")
@@ -52,7 +52,7 @@ def claim(job_id: str, worker_id: uuid.UUID | None = None) -> RunningRow:
     """Claims a job: its place becomes `running`, with the next token."""
     job = Job.objects.get(pk=job_id)
     values = {name: getattr(job, name) for name in PLACE + COUNTS}
-    for model in (ReadyRow, ScheduledRow):
+    for model in (ReadyRow, ScheduledRow, WaitingRow):
         model.objects.filter(pk=job.id).delete()
     moment = later()
     return RunningRow.objects.create(

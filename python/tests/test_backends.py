@@ -9,6 +9,7 @@ from django.db import transaction
 
 import gristmill
 from gristmill import Exponential, Postpone, Unique, call
+from gristmill.backends import immediate
 from gristmill.compat import InvalidTask, TaskResultStatus, task_backends, task_finished
 from gristmill.results import JobResult
 from tests.app.models import Order
@@ -55,6 +56,17 @@ async def add_async(left):
 
 def counting(context):
     return [context.attempt, context.task_result.existing]
+
+
+def looking_back(context):
+    context.progress(1, 2, "half")
+    context.metadata["colour"] = "blue"
+    context.log("a line")
+    return [[one.id, one.status.value, one.args] for one in context.preconditions]
+
+
+async def looking_back_later(context):
+    return [[one.id, one.status.value, one.args] for one in await context.apreconditions()]
 
 
 def make(function, **options):
@@ -150,3 +162,79 @@ def test_a_result_that_is_not_json_fails(at_once):
 
 def set_result():
     return {1}
+
+
+def fails():
+    raise LookupError("no")
+
+
+@pytest.mark.parametrize(
+    ("ends", "options", "status"),
+    [
+        ("good good", {}, "SUCCESSFUL"),
+        ("good bad", {}, "READY"),
+        ("good bad", {"after_mode": "any"}, "SUCCESSFUL"),
+        ("bad bad", {"after_mode": "any"}, "READY"),
+        ("good bad", {"on_precondition_failure": "proceed"}, "SUCCESSFUL"),
+        ("good bad", {"on_precondition_failure": "fail"}, "FAILED"),
+        ("good bad", {"after_mode": gristmill.at_least(2), "on_precondition_failure": "fail"}, "FAILED"),
+        ("good bad later", {"after_mode": gristmill.at_least(2), "on_precondition_failure": "fail"}, "READY"),
+        ("good later", {"on_precondition_failure": "proceed"}, "READY"),
+        ("good", {"after_mode": gristmill.at_least(5)}, "SUCCESSFUL"),
+        ("", {"after_mode": "any"}, "SUCCESSFUL"),
+        ("good", {"hold": True}, "READY"),
+    ],
+)
+def test_what_waits_for_others_runs_at_once_if_enough_of_them_have_succeeded(at_once, ends, options, status):
+    kinds = {"good": add_nothing, "bad": fails, "later": postpone_politely}
+    after = [make(kinds[end]).enqueue() for end in ends.split()]
+
+    result = make(add).using(after=after, **options).enqueue(1)
+
+    assert result.status == status
+    assert result.errors == []
+    assert result.is_finished == (status != "READY")
+
+
+def add_nothing():
+    return 0
+
+
+def test_a_precondition_of_which_only_the_id_is_given_counts_as_successful(at_once):
+    assert make(add).using(after=make(fails).enqueue().id).enqueue(1).status == "SUCCESSFUL"
+
+
+@pytest.mark.parametrize("function", [looking_back, looking_back_later])
+def test_a_handler_that_is_run_at_once_has_the_whole_context(at_once, function):
+    good, bad = make(add).enqueue(1), make(fails).enqueue()
+    look = make(function, takes_context=True)
+
+    result = look.using(after=[bad, good], on_precondition_failure="proceed").enqueue()
+
+    assert result.return_value == [[good.id, "SUCCESSFUL", [1]], [bad.id, "FAILED", []]]
+    assert look.enqueue().return_value == []
+
+
+def test_only_so_many_results_are_kept_for_what_waits_for_them(at_once, monkeypatch):
+    monkeypatch.setattr(immediate, "KEPT_RESULTS", 1)
+    first, second = make(add).enqueue(1), make(add).enqueue(2)
+
+    result = make(looking_back, takes_context=True).using(after=[first, second]).enqueue()
+
+    assert [one[2] for one in result.return_value] == []
+    assert list(at_once.newest) == [result.id]
+
+
+def test_chains_groups_and_graphs_are_enqueued_in_order(kind):
+    step = make(add).with_args
+
+    results = gristmill.chain(step(1), gristmill.group(step(2), step(3)), step(4)).enqueue()
+    graph = gristmill.Graph()
+    last = graph.add(make(add), 1)
+    first = graph.add(make(add), 2)
+    last.after(first)
+    other = graph.enqueue()
+
+    assert [result.args for result in results] == [[1], [2], [3], [4]]
+    assert (results.last.args, other[last].args, other[first].args) == ([4], [1], [2])
+    assert results.ids == [result.id for result in results]

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from django.db import connection
 
-from gristmill import Exponential, Unique
+from gristmill import Exponential, Graph, Unique, at_least
 from gristmill.compat import task_backends
-from gristmill.models import JobRow, ReadyRow, ScheduledRow, UniqueKeyRow
+from gristmill.models import EdgeRow, ErrandRow, GateRow, JobRow, ReadyRow, ScheduledRow, UniqueKeyRow, WaitingRow
 from gristmill.moments import utc_text
 from gristmill.preparation import prepared_for
 from gristmill.statements import carry_out
@@ -52,6 +52,7 @@ def asked(task, args, kwargs, now):
         **after,
         "unique_key": maker and maker.key(args, kwargs),
         "unique_until": prepared.unique.until,
+        "held": prepared.held,
     }
 
 
@@ -91,3 +92,64 @@ def test_an_enqueue_writes_what_the_engines_own_enqueue_writes(task, bulk, froze
     engines = every_row()
     assert len(engines["JobRow"]) == 1
     assert engines == pythons
+
+
+GOAL_TABLES = (JobRow, ReadyRow, WaitingRow, GateRow, EdgeRow, ErrandRow)
+
+
+def rows_of(job_ids):
+    """All columns of all rows about these jobs, by the jobs' place in the list; errands without their own ids."""
+    places = {job_id: number for number, job_id in enumerate(job_ids)}
+
+    def told(value):
+        return places.get(value.hex, value) if isinstance(value, uuid.UUID) else value
+
+    found = {}
+    for model in GOAL_TABLES:
+        rows = [{name: told(value) for name, value in row.items()} for row in model.objects.values()]
+        if model is ErrandRow:
+            rows = [{**row, "id": None} for row in rows]
+        found[model.__name__] = sorted(rows, key=repr)
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"after_mode": at_least(2), "on_precondition_failure": "fail"}, {"after_mode": "any", "hold": True}],
+)
+@pytest.mark.parametrize("shape", ["one", "graph"])
+def test_jobs_that_wait_are_written_as_the_engine_writes_them(shape, options, frozen):
+    there = [add.enqueue(0), add.enqueue(0)]
+    task = add.using(**options)
+    if shape == "one":
+        ids = [task.using(after=there).enqueue("ü").id]
+        wanted = [there]
+    else:
+        graph = Graph()
+        first = graph.add(add, "ü")
+        second = graph.add(task, "ü", after=first)
+        graph.add(task, "ü", after=[first, second, *there])
+        ids = list(graph.enqueue().ids)
+        wanted = [[], ids[:1], [*ids[:2], *there]]
+    names = [result.id for result in there]
+    pythons = rows_of([*names, *ids])
+    for model in GOAL_TABLES:
+        model.objects.exclude(**{f"{model._meta.pk.name}__in": names if model in (JobRow, ReadyRow) else []}).delete()
+
+    gate = {"needed": None, "on_failure": "strand"}
+    asked_gate = {
+        "needed": prepared_for(task_backends["default"], task).needed,
+        "on_failure": prepared_for(task_backends["default"], task).on_failure,
+    }
+    jobs = []
+    for number, job_id in enumerate(ids):
+        own = task if wanted[number] else add
+        after = [str(uuid.UUID(getattr(one, "id", one))) for one in wanted[number]]
+        if connection.vendor == "sqlite":
+            after = [one.replace("-", "") for one in after]
+        job = asked(own, ["ü"], {}, frozen)
+        job["id"] = str(uuid.UUID(job_id)) if connection.vendor == "postgresql" else job_id
+        jobs.append({**job, **(asked_gate if wanted[number] else gate), "after": after or None})
+    carry_out(connection, "enqueue", [json.dumps(jobs), utc_text(frozen)])
+
+    assert rows_of([*names, *ids]) == pythons

@@ -17,7 +17,7 @@ from django.utils import timezone
 from gristmill import carrying, pruning, registry
 from gristmill.commands import gauge
 from gristmill.commands.durations import duration
-from gristmill.models import Action, Attempt, Job, JobRow, ProgressRow, Queue, ResultRow
+from gristmill.models import Action, Attempt, EdgeRow, GateRow, Job, JobRow, ProgressRow, Queue, ResultRow
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -169,7 +169,7 @@ def test_json_is_one_object():
         ("cancel abc", "'abc' is not the id of a job"),
         ("cancel 0192f0c0a0b07000800000000000000a --queue mail", "by id or choose them by a filter, not both"),
         ("cancel --all --queue mail", "--all means every job"),
-        ("hold --state running --yes", "hold takes jobs that are ready or scheduled, not 'running'"),
+        ("hold --state running --yes", "hold takes jobs that are ready, scheduled, waiting or stranded, not 'running'"),
         ("cancel --queue mail", "to cancel by a filter takes --yes where nobody can be asked"),
         ("cancel --older-than soon", "'soon' is not a length of time; write 90s, 15m, 2h or 7d"),
         ("cancel --all --backend nope", "there is no backend 'nope' in TASKS"),
@@ -330,6 +330,46 @@ def test_one_queue_may_be_pruned_alone():
 
     assert run("prune", "--queue", "mail", "--older-than", "7d") == (0, "Forgot 1 job.\n", "")
     assert remaining() == {kept}
+
+
+def test_what_a_job_still_waits_for_is_not_pruned():
+    needed, done = finished("successful", 20, task=send), finished("successful", 20, task=send)
+    ResultRow.objects.update(awaited=True)
+    add.using(after=needed).enqueue(1)
+    rows.succeed(add.using(after=done).enqueue(2).id)
+
+    assert run("prune", "--queue", "mail", "--older-than", "7d") == (0, "Forgot 1 job.\n", "")
+
+    assert JobRow.objects.filter(pk=needed).exists() and not JobRow.objects.filter(pk=done).exists()
+    # Known for ever: that there was one. What waits for it is about its dependent.
+    assert EdgeRow.objects.count() == GateRow.objects.count() == 2
+
+
+def test_a_pruned_job_leaves_no_gate_and_no_edges_of_its_own():
+    first = add.enqueue(1)
+    rows.succeed(send.using(after=first).enqueue("a").id)
+    ResultRow.objects.update(finished_at=timezone.now() - timedelta(days=20))
+
+    assert run("prune", "--queue", "mail", "--older-than", "7d") == (0, "Forgot 1 job.\n", "")
+
+    assert not EdgeRow.objects.exists() and not GateRow.objects.exists()
+
+
+def test_a_job_that_waited_for_very_many_goes_with_the_last_of_its_edges(monkeypatch):
+    monkeypatch.setattr(pruning, "EDGES", 2)
+    firsts = [add.enqueue(number) for number in range(5)]
+    for after in (firsts, firsts[:1], [], firsts[:3]):
+        rows.succeed(send.using(after=after).enqueue("a").id)
+    ResultRow.objects.update(finished_at=timezone.now() - timedelta(days=20))
+    rule = pruning.Rule(timedelta(days=7), timedelta(days=7), ("default", "mail"))
+
+    forgotten = []
+    for count in pruning.prune(connection, rule):
+        forgotten.append((count, EdgeRow.objects.count()))
+
+    assert [edges for _, edges in forgotten if edges] == [9, 7, 5, 3, 1]
+    assert sum(count for count, _ in forgotten) == 4
+    assert not GateRow.objects.exists()
 
 
 @pytest.mark.parametrize("extra", [(), ("--queue", "default")])

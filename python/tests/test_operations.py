@@ -13,7 +13,18 @@ from django.utils import timezone
 
 from gristmill import carrying, operations
 from gristmill.backend import GristmillBackend
-from gristmill.models import Action, ControlRow, Job, ProgressRow, Queue, ReadyRow, RunningRow
+from gristmill.exceptions import UnknownJob
+from gristmill.models import (
+    Action,
+    ControlRow,
+    ErrandRow,
+    Job,
+    ProgressRow,
+    Queue,
+    ReadyRow,
+    RunningRow,
+    WaitingRow,
+)
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -69,9 +80,7 @@ def test_a_held_job_waits_until_it_is_released():
 def test_a_running_job_cannot_be_held_and_one_that_is_not_held_not_released():
     running, ready = rows.claim(add.enqueue(1).id), add.enqueue(2)
 
-    assert list(operations.hold(running.id).refused) == [
-        "only what is ready or scheduled can be held, and it is running"
-    ]
+    assert list(operations.hold(running.id).refused) == ["only what does not run yet can be held, and it is running"]
     assert list(operations.release(ready).refused) == ["it is not held but ready"]
 
 
@@ -386,3 +395,45 @@ def test_an_attempt_has_what_its_handler_printed():
     rows.finish(running, "failed", "error")
 
     assert Job.objects.get(pk=running.id).attempts.get().output == "half way\n"
+
+
+def test_a_job_is_given_more_to_wait_for():
+    first, second = add.enqueue(1), add.enqueue(2)
+
+    answer = operations.add_preconditions(second, first, actor="lea")
+
+    assert answer.outcomes == {second.id: "added"}
+    job = Job.objects.get(pk=second.id)
+    assert (job.state, [one.id.hex for one in job.preconditions]) == ("waiting", [first.id])
+    assert ErrandRow.objects.get().checks
+    assert [action.actor for action in job.actions] == ["lea"]
+
+
+def test_nothing_is_added_to_what_has_ended_or_of_what_is_unknown():
+    done, ready = add.enqueue(1), Job.objects.get(pk=add.enqueue(2).id)
+    rows.succeed(done.id)
+
+    assert operations.add_preconditions(done, ready).refused == {
+        "it waits for nothing any more, as it is successful": 1,
+    }
+    unknown = uuid.uuid4()
+    (refusal,) = ready.add_preconditions(unknown).refused
+    assert unknown.hex in refusal.replace("-", "")
+    assert not ready.add_preconditions([])
+    with pytest.raises(ValueError, match="must be a result, a Job"):
+        ready.add_preconditions(7)
+    with pytest.raises(UnknownJob, match="on database 'other'"):
+        ready.add_preconditions(add.using(backend="elsewhere").enqueue(1))
+
+
+@pytest.mark.parametrize("state", ["waiting", "stranded"])
+def test_what_waits_for_others_can_be_held_and_cancelled(state):
+    first = add.enqueue(1)
+    held, cancelled = add.using(after=first).enqueue(2), add.using(after=first).enqueue(3)
+    WaitingRow.objects.update(stranded=state == "stranded")
+
+    assert operations.hold(held, reason="later").done == {"held": 1}
+    assert operations.cancel(cancelled).done == {"cancelled": 1}
+    assert (state_of(held.id), state_of(cancelled.id)) == ("held", "cancelled")
+    assert operations.release(held)
+    assert state_of(held.id) == state

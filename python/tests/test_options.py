@@ -48,6 +48,8 @@ GIVEN = {
     "retention": 0,
     "max_postpones": None,
     "postpone_delay": 60,
+    "after_mode": "any",
+    "on_precondition_failure": "fail",
 }
 KEPT = {
     "expires": 3600.0,
@@ -61,6 +63,8 @@ KEPT = {
     "retention": 0.0,
     "max_postpones": None,
     "postpone_delay": 60.0,
+    "needed": 1,
+    "on_failure": "fail",
 }
 
 
@@ -107,6 +111,10 @@ def test_what_is_the_engines_default_is_not_persisted():
         "retention": None,
         "max_postpones": 100,
         "postpone_delay": 5,
+        "after": None,
+        "after_mode": "all",
+        "on_precondition_failure": "strand",
+        "hold": False,
         "deadline": None,
         "unique": False,
     }

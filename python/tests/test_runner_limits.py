@@ -38,8 +38,9 @@ def nap(name=None):
 
 @task
 def swallow(name=None):
-    touch(name)
     try:
+        # In here, as the cancel may come before it has returned.
+        touch(name)
         time.sleep(FOREVER)
     except BaseException as error:
         return type(error).__name__
@@ -62,8 +63,8 @@ def postpone_instead(name=None):
 
 @task
 def other_error(name=None):
-    touch(name)
     try:
+        touch(name)
         time.sleep(FOREVER)
     except BaseException:
         raise ValueError("while I cleaned up")

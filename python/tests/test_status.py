@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from gristmill import operations, survey
 from gristmill.commands.tables import age, printable, table
+from gristmill.models import WaitingRow
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -116,6 +117,22 @@ def test_failures_show_the_last_line_of_what_went_wrong():
     assert r"ValueError: \x1b[31mred\x1b[0m and \u202ehidden" in output
     assert "\x1b" not in output
     assert "\u202e" not in output
+
+
+def test_jobs_that_wait_for_others_and_stranded_ones_are_counted():
+    first = add.enqueue(1)
+    waiting, stranded = send.using(after=first).enqueue("a"), send.using(after=first).enqueue("b")
+    send.using(hold=True).enqueue("c")
+    WaitingRow.objects.filter(pk=stranded.id).update(stranded=True)
+
+    queues = {queue["queue_name"]: queue for queue in status_json("--backend", "default")["queues"]}
+
+    assert waiting and "WAITING" in status("--backend", "default")
+    assert {state: queues["mail"][state] for state in ("waiting", "stranded", "held")} == {
+        "waiting": 1,
+        "stranded": 1,
+        "held": 1,
+    }
 
 
 def test_paused_queues_and_held_jobs_are_shown_with_the_reason():

@@ -62,6 +62,7 @@ def test_without_options_the_settings_count(handed_over):
     assert (config["grace"], config["heartbeat"], config["poll_interval"]) == (25.0, 5.0, 2.0)
     assert (config["once"], config["until_done"], config["max_jobs"]) == (False, False, None)
     assert (config["concurrency"], config["max_runner_memory_mb"]) == (10, None)
+    assert config["deadline_horizon_seconds"] is None
     assert (config["retention"], config["queue_limits"], config["unprefetched"]) == (14 * 86_400.0, {}, [])
     assert config["processes"] >= 1
     assert config["python"] == sys.executable
@@ -79,7 +80,8 @@ def test_every_option_is_handed_over(handed_over):
     arguments = (
         "--queue mail --queue default --queue mail --exclude-queue spam --label w-{pid}@{host} --processes 3 "
         "--until-done --max-jobs 10 --poll-interval 0.5 --grace 0 --heartbeat 1 "
-        "--max-jobs-per-runner 100 --concurrency 50 --max-runner-memory-mb 512 --reload --json-logs"
+        "--max-jobs-per-runner 100 --concurrency 50 --max-runner-memory-mb 512 --deadline-horizon 5m "
+        "--reload --json-logs"
     )
 
     config = handed_over(*arguments.split(), "-v", "2")
@@ -90,6 +92,7 @@ def test_every_option_is_handed_over(handed_over):
     assert [config[name] for name in ("processes", "max_jobs", "max_jobs_per_runner")] == [3, 10, 100]
     assert [config[name] for name in ("concurrency", "max_runner_memory_mb")] == [50, 512]
     assert [config[name] for name in ("poll_interval", "grace", "heartbeat")] == [0.5, 0.0, 1.0]
+    assert config["deadline_horizon_seconds"] == 300.0
     assert [config[name] for name in ("until_done", "reload", "json_logs", "verbosity")] == [True, True, True, 2]
 
 
@@ -110,6 +113,24 @@ def test_the_project_may_set_defaults_and_the_command_line_wins(handed_over, set
     config = handed_over("--processes", "2")
 
     assert (config["processes"], config["grace"], config["json_logs"]) == (2, 1.0, True)
+
+
+@pytest.mark.parametrize("horizon", [timedelta(hours=1), 3600])
+def test_the_project_may_set_a_deadline_horizon(handed_over, settings, horizon):
+    options = {"WORKER": {"deadline_horizon": horizon}}
+    settings.TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "OPTIONS": options}}
+
+    assert handed_over()["deadline_horizon_seconds"] == 3600.0
+    assert handed_over("--deadline-horizon", "0s")["deadline_horizon_seconds"] == 0.0
+
+
+@pytest.mark.parametrize("horizon", [-1, "5m", True])
+def test_a_deadline_horizon_that_makes_no_sense_is_refused(handed_over, settings, horizon):
+    options = {"WORKER": {"deadline_horizon": horizon}}
+    settings.TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "OPTIONS": options}}
+
+    with pytest.raises(CommandError, match=r"deadline.horizon'? must be a timedelta or a number of seconds, from 0 to"):
+        handed_over()
 
 
 QUEUE_SETTINGS = {
@@ -220,6 +241,7 @@ def test_a_backend_of_any_queue_hands_over_what_is_said_of_all(handed_over, sett
         ("--concurrency 0", "--concurrency must be a whole number from 1 to 1,000, not '0'"),
         ("--max-runner-memory-mb 1", "--max-runner-memory-mb must be a whole number from 16 to"),
         ("--once --until-done", "--once and --until-done exclude each other"),
+        ("--deadline-horizon 5", "'5' is not a length of time; write 90s, 15m, 2h or 7d"),
         ("--label=", "--label must be 1 to 200 printable characters"),
     ],
 )

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from test_pages import Project, blocks
 
-PAGES = ("docs/operating/jobs.md", "docs/operating/worker.md")
+PAGES = ("docs/operating/jobs.md", "docs/operating/worker.md", "docs/operating/explain.md", "docs/operating/doctor.md")
 
 
-def test_every_call_of_the_page_about_jobs_does_what_it_says(tmp_path: Path) -> None:
-    calls = [block.text for block in blocks("docs/operating/jobs.md") if block.place == "anywhere"]
+@pytest.mark.parametrize("page", ["docs/operating/jobs.md", "docs/operating/explain.md"])
+def test_every_call_of_a_page_about_jobs_does_what_it_says(page: str, tmp_path: Path) -> None:
+    calls = [block.text for block in blocks(page) if block.place == "anywhere"]
     project = Project(tmp_path, blocks("README.md"))
     project.manage("migrate", "--verbosity", "0")
 

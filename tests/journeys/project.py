@@ -227,6 +227,11 @@ class Project:
         rows = self.database.rows("select * from gristmill_attempt order by token")
         return [row for row in rows if hex_of(row["job_id"]) == job]
 
+    def doctor_finds(self) -> list[str]:
+        """What is broken, or worth a look, by the doctor's judgement; manage() fails where it could not tell."""
+        (report,) = json.loads(self.manage("gristmill", "doctor", "--json"))["databases"]
+        return [str(finding) for finding in report["findings"]]
+
     def what_workers_said(self) -> str:
         return "\n".join(f"--- {worker.log.name}\n{worker.said()[-3000:]}" for worker in self.workers)
 

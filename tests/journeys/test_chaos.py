@@ -128,4 +128,5 @@ def judge(project: Project, committed: dict[str, str], asked: dict[str, str]) ->
     expected = {job: 1 for job in marks if jobs[job]["state"] == "successful"}
     assert effects == expected, "an effect without its job's success, or twice, or none"
     assert history.overlaps(project.runs(), project.frozen_seconds) == []
+    assert project.doctor_finds() == []
     return f"{dict(states)}, attempts {dict(Counter(attempt['outcome'] for attempt in attempts))}"

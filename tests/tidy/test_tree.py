@@ -117,6 +117,8 @@ def test_no_file_has_outgrown_its_idea() -> None:
     long = {
         str(path.relative_to(ROOT)): len(text_of(path).splitlines())
         for path in tree(".rs", ".py", ".sql", ".md", ".css", ".html")
+        # What a database said of itself grows with the tables.
+        if path.parent != STORE / "schema"
     }
     assert {name: lines for name, lines in long.items() if lines > MOST_LINES} == {}
 

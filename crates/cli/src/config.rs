@@ -41,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) concurrency: Option<usize>,
     /// Seconds.
     pub(crate) retention: Option<f64>,
+    pub(crate) deadline_horizon_seconds: Option<f64>,
     #[serde(default)]
     pub(crate) queue_limits: HashMap<String, u32>,
     #[serde(default)]
@@ -97,6 +98,8 @@ impl Config {
             poll_interval: seconds(self.poll_interval, defaults.poll_interval),
             grace: seconds(self.grace, defaults.grace),
             queue_limits: self.queue_limits.clone(),
+            // One that is longer than a duration can be is none.
+            deadline_horizon: self.deadline_horizon_seconds.and_then(|given| Duration::try_from_secs_f64(given).ok()),
             retention: seconds(self.retention, defaults.retention),
             lease: Lease::new(seconds(self.heartbeat, defaults.lease.heartbeat)),
         }

@@ -238,6 +238,7 @@ impl Caller for Pipe {
             Some(Next::Finished { state, .. }) => Some(state.word()),
             Some(Next::Ready) => Some("ready"),
             Some(Next::Scheduled { .. } | Next::ScheduledAt(_)) => Some("scheduled"),
+            Some(Next::Waiting { .. } | Next::WaitingUntil(_)) => Some("waiting"),
         };
         let outcome = (attempt.outcome != Outcome::HandedBack).then(|| attempt.outcome.word());
         let said = json!({

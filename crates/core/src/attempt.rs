@@ -54,6 +54,8 @@ pub enum Outcome {
     Postponed {
         /// When.
         until: Until,
+        /// Jobs that it waits for from now on, until then at least; those that have ended do not count.
+        after: Vec<JobId>,
         /// Why, in the handler's words.
         why: Text,
     },
@@ -127,7 +129,7 @@ pub enum Advice {
 /// When a postponed job is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// After the delay that its options name.
+    /// After the delay that its options name; at once when it waits for other jobs.
     Default,
     /// So long after the end of this attempt.
     After(Duration),

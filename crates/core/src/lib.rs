@@ -1,17 +1,22 @@
 //! Gristmill's nouns and decisions. No input, no output, no async, no SQL: given a job, an outcome and the
-//! time, everything here is a pure answer.
+//! time, everything here is a pure answer. The one thing read from outside is a time zone's rules ([`schedule::Zone`]).
 
 pub mod attempt;
 pub mod backoff;
+pub mod gate;
+pub mod graph;
 pub mod id;
 pub mod job;
 pub mod lease;
 pub mod moment;
 pub mod options;
+pub mod schedule;
 pub mod state;
 
 pub use attempt::{Advice, Attempt, Outcome, Progress, Text, Until};
 pub use backoff::Backoff;
+pub use gate::{Gate, OnFailure, Verdict};
+pub use graph::cycle;
 pub use id::{JobId, Token, WorkerId};
 pub use job::{Band, Claimed, Counts, Lane};
 pub use lease::Lease;

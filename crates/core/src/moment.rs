@@ -59,7 +59,7 @@ impl fmt::Display for Moment {
 }
 
 // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": the proleptic Gregorian date of a day number.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -73,7 +73,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 // The inverse, from the same source.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

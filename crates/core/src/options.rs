@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Backoff, Moment};
+use crate::{Backoff, Moment, OnFailure};
 
 /// How often a job that postpones itself may do so, unless its options say otherwise.
 pub const MAX_POSTPONES: u32 = 100;
@@ -40,6 +40,10 @@ pub struct Options {
     pub max_postpones: Option<u32>,
     /// How long it waits when it postpones itself without a date.
     pub postpone_delay: f64,
+    /// How many of the jobs that it waits for have to be done; `None` is all of them.
+    pub needed: Option<u32>,
+    /// What becomes of it when too many of them have failed.
+    pub on_failure: OnFailure,
 }
 
 impl Default for Options {
@@ -57,6 +61,8 @@ impl Default for Options {
             retention: None,
             max_postpones: Some(MAX_POSTPONES),
             postpone_delay: POSTPONE_DELAY,
+            needed: None,
+            on_failure: OnFailure::Strand,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::backoff::bounded;
-use crate::{Advice, Claimed, Counts, Moment, OnCrash, Options, Outcome, Until};
+use crate::{Advice, Claimed, Counts, JobId, Moment, OnCrash, Options, Outcome, Until};
 
 /// How many crashes in a row make a job poisoned: it killed its runner each time.
 pub const CRASHES_IN_A_ROW: u32 = 3;
@@ -62,6 +62,10 @@ pub enum Reason {
     Interrupted,
     /// Workers stopped under it too often.
     InterruptedTooOften,
+    /// Too many of the jobs that it waited for have failed.
+    PreconditionFailed,
+    /// It waited for itself, by way of others.
+    Cycle,
 }
 
 impl Reason {
@@ -79,6 +83,8 @@ impl Reason {
             Self::Lost => "lost",
             Self::Interrupted => "interrupted",
             Self::InterruptedTooOften => "interrupted too often",
+            Self::PreconditionFailed => "precondition failed",
+            Self::Cycle => "cycle",
         }
     }
 }
@@ -102,6 +108,13 @@ pub enum Next {
     },
     /// It is due at a moment of the database's clock.
     ScheduledAt(Moment),
+    /// It waits for other jobs, and for a delay.
+    Waiting {
+        /// From the end of the attempt, by the database's clock.
+        delay: Duration,
+    },
+    /// It waits for other jobs, and for a moment of the database's clock.
+    WaitingUntil(Moment),
 }
 
 /// Where a job goes after `outcome`, and its counts from then on. Pure: the same question has one answer.
@@ -117,10 +130,10 @@ pub fn decide(claimed: &Claimed, options: &Options, outcome: &Outcome) -> (Count
             counts.failures = counts.failures.saturating_add(1);
             after_failure(claimed, options, counts.failures, (*reason, classes, *advice))
         }
-        Outcome::Postponed { until, .. } => {
+        Outcome::Postponed { until, after, .. } => {
             counts.crashes = 0;
             counts.postpones = counts.postpones.saturating_add(1);
-            postponed(options, counts.postpones, until)
+            postponed(options, counts.postpones, until, after)
         }
         Outcome::Crashed { .. } => {
             counts.crashes = counts.crashes.saturating_add(1);
@@ -180,9 +193,16 @@ fn is_retried(options: &Options, classes: &[String]) -> bool {
     }
 }
 
-fn postponed(options: &Options, postpones: u32, until: &Until) -> Next {
+fn postponed(options: &Options, postpones: u32, until: &Until, after: &[JobId]) -> Next {
     if options.max_postpones.is_some_and(|most| postpones > most) {
         return finished(State::Failed, Some(Reason::PostponedTooOften));
+    }
+    if !after.is_empty() {
+        return match until {
+            Until::Default => Next::Waiting { delay: Duration::ZERO },
+            Until::After(delay) => Next::Waiting { delay: *delay },
+            Until::At(moment) => Next::WaitingUntil(moment.clone()),
+        };
     }
     match until {
         Until::Default => later(bounded(options.postpone_delay)),

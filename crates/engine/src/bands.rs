@@ -1,18 +1,24 @@
 //! Which bands a worker knows to hold work for it, and which of them to claim from next. Pure.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use gristmill_core::{Band, Claimed, Lane};
+use gristmill_core::{Band, Claimed, JobId, Lane, Moment};
 use gristmill_store::Session;
 
 use crate::Options;
 
 /// What this worker takes.
+#[derive(Debug)]
 pub(crate) struct Serves {
     backend: String,
     queues: Option<HashSet<String>>,
     exclude_queues: HashSet<String>,
     tasks: HashSet<String>,
+    /// Queues of which only so many jobs may be held.
+    limited: HashSet<String>,
+    /// How far away a deadline may be.
+    pub(crate) horizon: Option<Duration>,
 }
 
 impl Serves {
@@ -22,6 +28,8 @@ impl Serves {
             queues: options.queues.as_ref().map(|queues| queues.iter().cloned().collect()),
             exclude_queues: options.exclude_queues.iter().cloned().collect(),
             tasks: tasks.iter().cloned().collect(),
+            limited: options.queue_limits.keys().cloned().collect(),
+            horizon: options.deadline_horizon,
         }
     }
 
@@ -30,6 +38,11 @@ impl Serves {
             && self.queues.as_ref().is_none_or(|queues| queues.contains(&lane.queue_name))
             && !self.exclude_queues.contains(&lane.queue_name)
             && self.tasks.contains(&lane.task_name)
+    }
+
+    /// Whether it takes any number of them that there is room for. A claim cannot divide what it finds among limits.
+    pub(crate) fn takes_any(&self, lane: &Lane) -> bool {
+        self.takes(lane) && !self.limited.contains(&lane.queue_name)
     }
 }
 
@@ -44,8 +57,18 @@ impl Bands {
     pub(crate) fn surveyed(&mut self, found: Vec<Band>, serves: &Serves) {
         self.known = found.into_iter().filter(|band| serves.takes(&band.lane)).collect();
         // The earliest first, so that a claim that cannot ask all bands asks those whose turn it is.
-        self.known
-            .sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| (&a.deadline, a.id).cmp(&(&b.deadline, b.id))));
+        self.known.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| mark(a).cmp(&mark(b))));
+    }
+
+    /// Takes in bands that got jobs, each with its earliest one's deadline. A mark that has gone past it goes back.
+    pub(crate) fn learn(&mut self, readied: Vec<Band>, serves: &Serves) {
+        for band in readied.into_iter().filter(|band| serves.takes(&band.lane)) {
+            match self.known.iter_mut().find(|known| same(known, &band.lane, band.priority)) {
+                Some(known) if mark(known) <= mark(&band) => {}
+                Some(known) => *known = band,
+                None => self.known.push(band),
+            }
+        }
     }
 
     /// Those to ask now, and for how many jobs at most: of the highest priority, the ones with the earliest marks.
@@ -56,7 +79,7 @@ impl Bands {
         let open = || self.known.iter().filter(|band| left(band) != Some(0));
         let Some(highest) = open().map(|band| band.priority).max() else { return (Vec::new(), 0) };
         let mut bands: Vec<&Band> = open().filter(|band| band.priority == highest).collect();
-        bands.sort_by(|a, b| (&a.deadline, a.id).cmp(&(&b.deadline, b.id)));
+        bands.sort_by(|a, b| mark(a).cmp(&mark(b)));
         let earliest = bands[0];
         let limit = left(earliest);
         if limit.is_some() {
@@ -72,18 +95,20 @@ impl Bands {
         self.known.iter().any(|band| left(&band.lane.queue_name) != Some(0))
     }
 
-    /// Takes in what a claim of at most `limit` jobs gave. Fewer than asked means that the asked bands are drained.
+    /// Takes in what a claim of at most `limit` jobs gave. Fewer than asked means that the asked bands are drained. A
+    /// mark that went back meanwhile is left alone: the claim did not look that far back.
     pub(crate) fn claimed(&mut self, asked: &[Band], limit: usize, claimed: &[Claimed]) {
+        let looked_at =
+            |band: &Band| asked.iter().any(|asked| same(asked, &band.lane, band.priority) && mark(asked) <= mark(band));
         if claimed.len() < limit {
-            self.known.retain(|band| !asked.iter().any(|asked| same(asked, &band.lane, band.priority)));
+            self.known.retain(|band| !looked_at(band));
             return;
         }
-        for job in claimed {
-            for band in self.known.iter_mut().filter(|band| same(band, &job.lane, job.priority)) {
-                if (&band.deadline, band.id) < (&job.deadline, Some(job.id)) {
-                    band.deadline = job.deadline.clone();
-                    band.id = Some(job.id);
-                }
+        for band in self.known.iter_mut().filter(|band| looked_at(band)) {
+            let of_it = claimed.iter().filter(|job| same(band, &job.lane, job.priority));
+            if let Some(last) = of_it.max_by_key(|job| (&job.deadline, job.id)) {
+                band.deadline = last.deadline.clone();
+                band.id = Some(last.id);
             }
         }
     }
@@ -97,13 +122,19 @@ impl Bands {
     }
 }
 
+fn mark(band: &Band) -> (&Moment, Option<JobId>) {
+    (&band.deadline, band.id)
+}
+
 fn same(band: &Band, lane: &Lane, priority: i16) -> bool {
     band.priority == priority && band.lane == *lane
 }
 
 #[cfg(test)]
 mod tests {
-    use gristmill_core::{Counts, JobId, Moment, Token};
+    use gristmill_core::{Counts, Token};
+
+    use std::collections::HashMap;
 
     use super::*;
 
@@ -205,6 +236,50 @@ mod tests {
         let bands = known(&Options::default(), vec![slow]);
         assert_eq!(bands.next(left(0)), (Vec::new(), 0));
         assert!(bands.any(left(1)) && !bands.any(left(0)));
+    }
+
+    #[test]
+    fn bands_that_got_jobs_are_asked_in_their_turn_and_those_of_others_are_not() {
+        let (low, high, other) = (band("a", "work", 0, "1"), band("b", "work", 1, "2"), band("a", "other", 9, "0"));
+        let mut bands = known(&Options::default(), vec![low.clone()]);
+        let serves = Serves::new(&Options::default(), &["work".to_owned()]);
+        bands.learn(vec![high.clone(), other], &serves);
+        assert_eq!(bands.next(no_limit).0, std::slice::from_ref(&high));
+        bands.claimed(std::slice::from_ref(&high), 1, &[]);
+        assert_eq!(bands.next(no_limit).0, [low]);
+    }
+
+    #[test]
+    fn a_mark_goes_back_to_what_was_made_ready_before_it_and_never_forward() {
+        let first = band("a", "work", 0, "5");
+        let serves = Serves::new(&Options::default(), &["work".to_owned()]);
+        let mut bands = known(&Options::default(), vec![first.clone()]);
+        bands.learn(vec![band("a", "work", 0, "7")], &serves);
+        assert_eq!(bands.next(no_limit).0, std::slice::from_ref(&first));
+        bands.claimed(std::slice::from_ref(&first), 1, &[job(&first, "5")]);
+        bands.learn(vec![first.clone()], &serves);
+        assert_eq!(bands.next(no_limit).0, [first], "it lies before the job that was claimed, perhaps");
+    }
+
+    #[test]
+    fn a_claim_that_did_not_look_that_far_back_neither_drains_a_band_nor_moves_its_mark() {
+        let (asked, earlier) = (band("a", "work", 0, "5"), band("a", "work", 0, "3"));
+        let serves = Serves::new(&Options::default(), &["work".to_owned()]);
+        for limit in [1, 2] {
+            let mut bands = known(&Options::default(), vec![asked.clone()]);
+            bands.learn(vec![earlier.clone()], &serves);
+            bands.claimed(std::slice::from_ref(&asked), limit, &[job(&asked, "6")]);
+            assert_eq!(bands.next(no_limit).0, std::slice::from_ref(&earlier));
+        }
+    }
+
+    #[test]
+    fn of_a_queue_with_a_limit_nothing_is_claimed_together_with_others() {
+        let options = Options { queue_limits: HashMap::from([("slow".to_owned(), 1)]), ..Options::default() };
+        let serves = Serves::new(&options, &["work".to_owned()]);
+        assert!(serves.takes_any(&band("mail", "work", 0, "1").lane));
+        assert!(!serves.takes_any(&band("slow", "work", 0, "1").lane));
+        assert!(!serves.takes_any(&band("mail", "other", 0, "1").lane));
     }
 
     #[test]

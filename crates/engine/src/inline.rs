@@ -11,7 +11,9 @@ use gristmill_core::{
 };
 use gristmill_store::{NewWorker, Result, Session};
 
-/// Jobs that one statement promotes or settles.
+use crate::errands;
+
+/// Jobs that one statement promotes, settles or judges.
 const BATCH: u32 = 1_000;
 /// Batches of one step: a bound on what a clock that runs ahead can cost.
 const BATCHES: usize = 1_000;
@@ -135,7 +137,7 @@ impl<C: Caller> Steps<'_, C> {
 
     /// The served bands, those to claim from first in front; and the names of due tasks that are not served.
     async fn look(&mut self) -> Result<(Vec<Band>, Vec<String>)> {
-        let found = self.session().survey().await?;
+        let found = self.survey().await?;
         let options = self.options;
         let (mut bands, others): (Vec<Band>, Vec<Band>) = found
             .into_iter()
@@ -152,12 +154,28 @@ impl<C: Caller> Steps<'_, C> {
         Ok((bands, unserved))
     }
 
+    /// The bands that have jobs, once what has ended is carried to the jobs that wait for it.
+    async fn survey(&mut self) -> Result<Vec<Band>> {
+        let found = self.session().survey(None).await?;
+        if !found.errands {
+            return Ok(found.bands);
+        }
+        for _ in 0..BATCHES {
+            let worked_off = self.session().work_off(BATCH).await?;
+            errands::tell(&worked_off);
+            if !worked_off.more {
+                break;
+            }
+        }
+        Ok(self.session().survey(None).await?.bands)
+    }
+
     /// The first job of the first bands that give one: a survey may name bands that a claim leaves alone.
     async fn claim(&mut self, bands: Vec<Band>) -> Result<Option<Claimed>> {
         for peers in bands.chunk_by(|one, other| one.priority == other.priority) {
             for asked in peers.chunks(Session::BANDS_PER_CLAIM) {
                 let worker = self.worker().await?;
-                if let Some(claimed) = self.session().claim(worker, asked, 1).await?.pop() {
+                if let Some(claimed) = self.session().claim(worker, asked, 1, None).await?.pop() {
                     return Ok(Some(claimed));
                 }
             }
@@ -215,7 +233,7 @@ impl<C: Caller> Steps<'_, C> {
     }
 
     async fn end(&mut self, attempt: Attempt) -> Result<Go> {
-        let accepted = self.session().finish(std::slice::from_ref(&attempt)).await?;
+        let accepted = self.session().finish(std::slice::from_ref(&attempt)).await?.accepted;
         let claimed = &attempt.claimed;
         let next = accepted
             .contains(&(claimed.id, claimed.token))

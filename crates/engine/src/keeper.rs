@@ -1,4 +1,4 @@
-//! Keeps house beside the mill: promotes, rescues, settles and prunes, each at its own pace, over one session.
+//! Keeps house beside the mill: promotes, works off errands, rescues, settles and prunes, each at its own pace, over one session.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,9 +8,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::link::{Link, is_fatal};
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
-use crate::{Options, Sessions, Standing, promoter, pruner, rescuer, settler};
+use crate::{Options, Sessions, Standing, errands, promoter, pruner, rescuer, settler};
 
-/// A round is never followed by the next one sooner, but to promote.
+/// A round is never followed by the next one sooner, but to promote and to work off errands.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 /// A chore that the database refuses is tried again after this, and keeps no other waiting.
 const AFTER_A_REFUSAL: Duration = Duration::from_secs(5);
@@ -25,6 +25,7 @@ pub(crate) struct Keeper<S> {
     hint: Arc<Notify>,
     pulse: Pulse,
     promote_at: Instant,
+    errands_at: Instant,
     rescue_at: Instant,
     settle_at: Instant,
     prune_at: Instant,
@@ -41,7 +42,18 @@ impl<S: Sessions> Keeper<S> {
         let now = Instant::now();
         let prune_at = now + FIRST_PRUNE.mul_f64(fastrand::f64());
         let settle_at = now + settler::pause(0, options.lease);
-        Self { link, options, standing, hint, pulse, promote_at: now, rescue_at: now, settle_at, prune_at }
+        Self {
+            link,
+            options,
+            standing,
+            hint,
+            pulse,
+            promote_at: now,
+            errands_at: now,
+            rescue_at: now,
+            settle_at,
+            prune_at,
+        }
     }
 
     /// Goes on for ever. An error is one that trying again cannot help.
@@ -57,7 +69,7 @@ impl<S: Sessions> Keeper<S> {
             }
             let now = Instant::now();
             let others = self.rescue_at.min(self.settle_at).min(self.prune_at).max(now + SHORTEST_PAUSE);
-            let next = self.promote_at.min(others);
+            let next = self.promote_at.min(self.errands_at).min(others);
             tokio::time::sleep(next.saturating_duration_since(now).min(LONGEST_SLEEP)).await;
         }
     }
@@ -73,6 +85,15 @@ impl<S: Sessions> Keeper<S> {
                 self.hint.notify_one();
             }
         }
+        if Instant::now() >= self.errands_at {
+            let worked_off = errands::work_off(&mut self.link).await;
+            let pause = |worked_off: &_| errands::pause(worked_off, self.options.poll_interval);
+            if let Some(worked_off) = put_off(worked_off, &mut self.errands_at, pause)?
+                && worked_off.moved.readied > 0
+            {
+                self.hint.notify_one();
+            }
+        }
         // Only a registered worker judges others, and touches what they left.
         let standing = *self.standing.borrow();
         if standing.until.is_none() {
@@ -84,12 +105,16 @@ impl<S: Sessions> Keeper<S> {
             if let Some(rescued) = put_off(rescued, &mut self.rescue_at, |n| rescuer::pause(*n, lease))?
                 && rescued > 0
             {
+                self.errands_at = Instant::now();
                 self.hint.notify_one();
             }
         }
         if Instant::now() >= self.settle_at {
             let settled = settler::settle(&mut self.link).await;
-            put_off(settled, &mut self.settle_at, |n| settler::pause(*n, lease))?;
+            if put_off(settled, &mut self.settle_at, |n| settler::pause(*n, lease))?.is_some_and(|settled| settled > 0)
+            {
+                self.errands_at = Instant::now();
+            }
         }
         let began = Instant::now();
         if began >= self.prune_at {

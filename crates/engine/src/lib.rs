@@ -2,11 +2,13 @@
 //!
 //! [`Worker::run`] starts four loops, each the owner of its own session: the *mill* claims, starts and
 //! finishes jobs; the *heartbeat* keeps the worker's row alive and the lease that all else depends on; the
-//! *keeper* promotes due jobs, rescues those of vanished workers, settles cancels and prunes; the *notifier* passes on wake-ups.
+//! *keeper* promotes due jobs, carries ends to the jobs that wait for them, rescues those of vanished workers, settles
+//! cancels and prunes; the *notifier* passes on wake-ups.
 
 mod asides;
 mod bands;
 mod clock;
+mod errands;
 pub mod events;
 pub mod executor;
 mod heartbeat;

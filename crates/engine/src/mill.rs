@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::asides::Asides;
 use crate::bands::{Bands, Serves};
+use crate::errands::Errands;
 use crate::events::Events;
 use crate::held::Held;
 use crate::leaving::{Act, Leaving};
@@ -48,7 +49,7 @@ pub(crate) struct Leftover {
 pub(crate) struct Mill<E, S> {
     executor: E,
     options: Options,
-    serves: Serves,
+    serves: Arc<Serves>,
     link: Option<Link<S>>,
     standing: watch::Receiver<Standing>,
     shutdown: Shutdown,
@@ -59,6 +60,7 @@ pub(crate) struct Mill<E, S> {
     worker: WorkerId,
     fenced: bool,
     bands: Bands,
+    errands: Errands,
     held: Held,
     asides: Asides,
     unwritten: Queue,
@@ -104,7 +106,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         let leaving = Leaving::new(options.grace);
         let lookout = Lookout::new(options.poll_interval);
         Self {
-            serves: Serves::new(&options, executor.tasks()),
+            serves: Arc::new(Serves::new(&options, executor.tasks())),
             held: Held::new(&options.queue_limits),
             asides: Asides::default(),
             executor,
@@ -118,6 +120,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             worker,
             fenced: true,
             bands: Bands::default(),
+            errands: Errands::default(),
             unwritten: Queue::new(),
             apart: false,
             allowance,

@@ -30,6 +30,8 @@ pub struct Options {
     pub grace: Duration,
     /// How many jobs of a queue may run at once in this worker; a queue that is not named may use every runner.
     pub queue_limits: HashMap<String, u32>,
+    /// It claims only jobs whose deadline is no further away; `None` is any.
+    pub deadline_horizon: Option<Duration>,
     /// How long finished jobs are kept that have no retention of their own.
     pub retention: Duration,
     /// Heartbeat and all that follows from it.
@@ -50,6 +52,7 @@ impl Default for Options {
             poll_interval: Duration::from_secs(2),
             grace: Duration::from_secs(25),
             queue_limits: HashMap::new(),
+            deadline_horizon: None,
             retention: Duration::from_hours(14 * 24),
             lease: Lease::new(Duration::from_secs(5)),
         }

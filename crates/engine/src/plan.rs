@@ -26,6 +26,12 @@ pub(crate) struct View {
     pub(crate) room: usize,
     /// There are bands to claim from.
     pub(crate) bands: bool,
+    /// The ends to write may well make other jobs ready.
+    pub(crate) awaited: bool,
+    /// Ends have to be carried to the jobs that wait for them.
+    pub(crate) errands: bool,
+    /// That comes before the next turn.
+    pub(crate) errands_first: bool,
     /// Time since the last survey; `None` before the first.
     pub(crate) surveyed: Option<Duration>,
     /// Someone may have enqueued, bands have drained, or the poll is due.
@@ -49,6 +55,8 @@ pub(crate) enum Step {
     Survey,
     /// Write so many ended attempts and claim so many jobs, in one commit.
     Turn { finish: usize, claim: usize },
+    /// Carry ends to the jobs that wait for them, one batch.
+    Errands,
     /// Something between two turns.
     Aside(Aside),
     /// Write the idle flag.
@@ -59,10 +67,18 @@ pub(crate) enum Step {
 
 /// The next use of the session.
 pub(crate) fn next(view: View) -> Step {
-    let may_claim = view.room > 0;
     if view.in_doubt {
         return Step::Audit;
     }
+    let step = step(view);
+    if view.errands && (view.errands_first || matches!(step, Step::Idle(_) | Step::Wait)) {
+        return Step::Errands;
+    }
+    step
+}
+
+fn step(view: View) -> Step {
+    let may_claim = view.room > 0;
     if may_claim && survey_is_due(view) {
         return Step::Survey;
     }
@@ -71,7 +87,8 @@ pub(crate) fn next(view: View) -> Step {
     {
         return Step::Aside(aside);
     }
-    let claim = if may_claim && view.bands { view.room.min(TURN) } else { 0 };
+    let may_find = view.bands || (view.awaited && view.ended > 0);
+    let claim = if may_claim && may_find { view.room.min(TURN) } else { 0 };
     if view.ended > 0 || claim > 0 {
         return Step::Turn { finish: view.ended.min(TURN), claim };
     }
@@ -118,6 +135,30 @@ mod tests {
         let view = View { ended: 1, bands: true, hint: true, ..View::default() };
         assert_eq!(next(view), Step::Turn { finish: 1, claim: 0 });
         assert_eq!(next(View { ended: 0, ..view }), Step::Wait);
+    }
+
+    #[test]
+    fn in_a_chain_of_jobs_each_end_and_the_next_claim_are_one_commit() {
+        let view = View { room: 1, surveyed: JUST_NOW, idle_flag: true, awaited: true, ..View::default() };
+        for _ in 0..1_000 {
+            assert_eq!(next(View { ended: 1, ..view }), Step::Turn { finish: 1, claim: 1 });
+            assert_eq!(next(View { room: 0, ..view }), Step::Wait, "the next level runs");
+        }
+        assert_eq!(next(View { ended: 1, awaited: false, ..view }), Step::Turn { finish: 1, claim: 0 });
+    }
+
+    #[test]
+    fn errands_come_before_what_is_ready_and_never_twice_before_a_turn() {
+        let view = View { ended: 3, room: 2, bands: true, surveyed: JUST_NOW, errands: true, ..View::default() };
+        assert_eq!(next(View { errands_first: true, ..view }), Step::Errands);
+        assert_eq!(next(view), Step::Turn { finish: 3, claim: 2 });
+        assert_eq!(next(View { surveyed: Some(SURVEY_INTERVAL), ..view }), Step::Survey);
+        assert_eq!(next(View { ended: 0, bands: false, ..view }), Step::Errands, "nothing else is to be done");
+    }
+
+    #[test]
+    fn who_has_no_room_carries_ends_to_those_who_have() {
+        assert_eq!(next(View { errands: true, ..View::default() }), Step::Errands);
     }
 
     #[test]

@@ -72,7 +72,7 @@ async fn finish<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt]) -> Result
         Ok(session) => within(deadline, session.finish(attempts)).await,
         Err(error) => Err(error),
     };
-    let accepted = link.judge(answer)?;
+    let accepted = link.judge(answer)?.accepted;
     for attempt in attempts {
         if accepted.contains(&(attempt.claimed.id, attempt.claimed.token)) {
             events::rescued(attempt);

@@ -1,19 +1,25 @@
 //! One use of the mill's session, carried out beside the mill so that it never waits for the database.
 
-use gristmill_core::{Attempt, Band, Claimed, JobId, Progress, Token, WorkerId};
-use gristmill_store::{Error, Result};
+use std::sync::Arc;
+use std::time::Duration;
 
+use gristmill_core::{Attempt, Band, JobId, Lane, Progress, Token, WorkerId};
+use gristmill_store::{Error, Result, Survey, Turned, Wanted, WorkedOff};
+
+use crate::bands::Serves;
 use crate::link::{Link, within};
 use crate::plan::TURN;
-use crate::{Sessions, promoter};
+use crate::{Sessions, errands, promoter};
 
 /// What the mill asks.
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Look which bands have jobs; first move due ones to ready if `promote`.
-    Survey { promote: bool },
+    Survey { promote: bool, horizon: Option<Duration> },
     /// Write the ends of attempts and claim, in one commit; before that, the last that their handlers said.
     Turn { said: Vec<Progress>, attempts: Vec<Attempt>, claim: Option<Claim> },
+    /// Carry ends to the jobs that wait for them, one batch.
+    Errands,
     /// Write what running handlers said.
     Progress(Vec<Progress>),
     /// Ask which open attempts someone wants cancelled.
@@ -29,14 +35,17 @@ pub(crate) enum Order {
 /// What to claim.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
+    /// None: what the ends that are written with it make ready.
     pub(crate) bands: Vec<Band>,
     pub(crate) limit: usize,
+    pub(crate) serves: Arc<Serves>,
 }
 
 /// What the database said.
 pub(crate) enum Answer {
-    Surveyed(Vec<Band>),
-    Turned { accepted: Vec<(JobId, Token)>, claimed: Vec<Claimed> },
+    Surveyed(Survey),
+    Turned(Turned),
+    WorkedOff(WorkedOff),
     Said,
     Wanted(Vec<(JobId, Token)>),
     Idle,
@@ -66,25 +75,27 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
     let deadline = link.deadline();
     let session = link.session().await?;
     match order {
-        Order::Survey { promote } => {
+        Order::Survey { promote, horizon } => {
             if *promote {
                 while within(deadline, session.promote(promoter::BATCH)).await?.moved >= u64::from(promoter::BATCH) {}
             }
-            within(deadline, session.survey()).await.map(Answer::Surveyed)
+            within(deadline, session.survey(*horizon)).await.map(Answer::Surveyed)
         }
         Order::Turn { attempts, claim: None, .. } => {
-            let accepted = within(deadline, session.finish(attempts)).await?;
-            Ok(Answer::Turned { accepted, claimed: Vec::new() })
+            let finished = within(deadline, session.finish(attempts)).await?;
+            Ok(Answer::Turned(Turned { finished, ..Turned::default() }))
         }
-        Order::Turn { attempts, claim: Some(Claim { bands, limit }), .. } => {
-            let limit = u32::try_from(*limit).unwrap_or(u32::MAX);
-            let (accepted, claimed) = if attempts.is_empty() {
-                (Vec::new(), within(deadline, session.claim(worker, bands, limit)).await?)
-            } else {
-                within(deadline, session.finish_and_claim(attempts, worker, bands, limit)).await?
-            };
-            Ok(Answer::Turned { accepted, claimed })
+        Order::Turn { attempts, claim: Some(Claim { bands, limit, serves }), .. } => {
+            let (limit, horizon) = (u32::try_from(*limit).unwrap_or(u32::MAX), serves.horizon);
+            if attempts.is_empty() {
+                let claimed = within(deadline, session.claim(worker, bands, limit, horizon)).await?;
+                return Ok(Answer::Turned(Turned { claimed, asked: bands.clone(), ..Turned::default() }));
+            }
+            let takes = |lane: &Lane| serves.takes_any(lane);
+            let wanted = Wanted { worker, bands, limit, horizon, serves: &takes };
+            within(deadline, session.finish_and_claim(attempts, wanted)).await.map(Answer::Turned)
         }
+        Order::Errands => within(deadline, session.work_off(errands::BATCH)).await.map(Answer::WorkedOff),
         Order::Progress(_) => Ok(Answer::Said),
         Order::Controls => within(deadline, session.controls(worker)).await.map(Answer::Wanted),
         Order::Idle(idle) => within(deadline, session.idle(worker, *idle)).await.map(|()| Answer::Idle),

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use gristmill_core::{Attempt, Claimed, JobId, Lane, Moment, Next, Outcome, Reason, WorkerId};
+use gristmill_core::{Attempt, Claimed, JobId, Lane, Moment, Next, OnFailure, Outcome, Reason, WorkerId};
 use gristmill_engine::inline::{self, Called, Caller, Go, Left, Options};
 use gristmill_store::{NewJob, Result, Session, Settings, Store, Value};
 
@@ -164,6 +164,23 @@ async fn a_job_that_is_asked_to_end_while_it_runs_is_cancelled_unless_it_is_succ
     place.enqueue(&test, &[job("work", "fail"), job("work", "one")]).await;
     place.run(&mut test, &options()).await;
     assert_eq!(test.ended, ["cancelled", "successful"]);
+}
+
+#[tokio::test]
+async fn a_job_runs_after_those_that_it_waits_for_and_not_after_one_that_failed() {
+    let (place, mut test) = (Place::fresh().await, Test::default());
+    let (first, failing) = (job("work", "first"), job("work", "fail"));
+    let after = |what: &str, preconditions: &[JobId]| NewJob { after: preconditions.to_vec(), ..job("work", what) };
+    let mut last = after("last", &[first.id, failing.id]);
+    last.on_failure = OnFailure::Proceed;
+    let stranded = after("stranded", &[failing.id]);
+    place.enqueue(&test, &[last, stranded, first.clone(), failing]).await;
+    place.run(&mut test, &options()).await;
+    assert_eq!(test.called, [r#"["first"]"#, r#"["fail"]"#, r#"["last"]"#]);
+    // One that has ended already.
+    place.enqueue(&test, &[after("late", &[first.id])]).await;
+    place.run(&mut test, &options()).await;
+    assert_eq!(test.called.last().unwrap(), r#"["late"]"#);
 }
 
 /// Someone else, on a connection of theirs.

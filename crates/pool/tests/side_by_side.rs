@@ -153,7 +153,10 @@ async fn a_job_postpones_itself_and_one_that_does_not_fit_says_so() {
     let project = Project::with_tasks(TASKS);
     let mut worker = start(&project, 1, 1).await;
     let until = Until::After(std::time::Duration::from_secs(30));
-    assert_eq!(worker.outcome("later", "[]").await, Outcome::Postponed { until, why: "the shop is closed".into() });
+    assert_eq!(
+        worker.outcome("later", "[]").await,
+        Outcome::Postponed { until, after: Vec::new(), why: "the shop is closed".into() }
+    );
     let Outcome::Incompatible { why } = worker.outcome("pid", "[1]").await else { panic!("it fits") };
     assert!(why.contains("shop.tasks.pid"), "{why}");
     worker.close().await;

@@ -46,7 +46,7 @@ async fn claim(session: &mut Session, worker: WorkerId, task: &str) -> Claimed {
     let job = NewJob { options_json: Some(r#"{"transactional": true}"#.into()), ..NewJob::new(lane(task), "[]") };
     session.enqueue(&[job]).await.unwrap();
     let band = Band { lane: lane(task), priority: 0, deadline: Moment::earliest(), id: None };
-    session.claim(worker, &[band], 1).await.unwrap().remove(0)
+    session.claim(worker, &[band], 1, None).await.unwrap().remove(0)
 }
 
 fn accepted_by_nobody(claimed: &Claimed) -> Attempt {
@@ -89,11 +89,11 @@ async fn what_a_handler_wrote_stands_exactly_where_its_end_does() {
     assert!(ended.written);
     assert_eq!(ended.outcome, returned("null"));
     // Its place has been taken: nothing can end it once more.
-    assert_eq!(session.finish(&[accepted_by_nobody(&good)]).await.unwrap(), []);
+    assert_eq!(session.finish(&[accepted_by_nobody(&good)]).await.unwrap().accepted, []);
 
     // Someone else has this one by the time its handler returns.
     let late = claim(&mut session, id, "good").await;
-    assert_eq!(session.finish(&[accepted_by_nobody(&late)]).await.unwrap().len(), 1);
+    assert_eq!(session.finish(&[accepted_by_nobody(&late)]).await.unwrap().accepted.len(), 1);
     worker.pool.start(vec![late.clone()]);
     let ended = worker.end_of(late.id).await;
     assert_eq!((&ended.outcome, ended.written), (&Outcome::Interrupted, false));
@@ -102,7 +102,7 @@ async fn what_a_handler_wrote_stands_exactly_where_its_end_does() {
     worker.pool.start(vec![bad.clone()]);
     let ended = worker.end_of(bad.id).await;
     assert!(matches!(ended.outcome, Outcome::Failed { .. }) && !ended.written);
-    assert_eq!(session.finish(&[accepted_by_nobody(&bad)]).await.unwrap().len(), 1);
+    assert_eq!(session.finish(&[accepted_by_nobody(&bad)]).await.unwrap().accepted.len(), 1);
 
     let deadly = claim(&mut session, id, "deadly").await;
     worker.pool.start(vec![deadly.clone()]);

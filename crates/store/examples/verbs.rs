@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use gristmill_core::{Attempt, Band, Claimed, Lane, Lease, Moment, Outcome, WorkerId};
 use gristmill_store::conformance::server::{Durability, Server};
-use gristmill_store::{NewJob, NewWorker, Session, Settings, Store};
+use gristmill_store::{NewJob, NewWorker, Session, Settings, Store, Wanted};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 type Failure = Box<dyn std::error::Error>;
@@ -71,7 +71,7 @@ async fn measure(name: &str, store: &Store, jobs: usize, backlog: usize) -> Resu
         );
     }
     let survey = Instant::now();
-    let bands = session.survey().await?.len();
+    let bands = session.survey(None).await?.bands.len();
     println!("{name}: survey of {bands} bands: {:?}", survey.elapsed());
     Ok(())
 }
@@ -84,7 +84,9 @@ async fn drained(session: &mut Session, worker: WorkerId, jobs: usize, batch: us
     while done < jobs {
         let limit = u32::try_from(batch.min(jobs - done - ended.len()))?;
         let bands = std::slice::from_ref(&band);
-        let (accepted, claimed) = session.finish_and_claim(&ended, worker, bands, limit).await?;
+        let wanted = Wanted { worker, bands, limit, horizon: None, serves: &|_| true };
+        let turned = session.finish_and_claim(&ended, wanted).await?;
+        let (accepted, claimed) = (turned.finished.accepted, turned.claimed);
         assert_eq!(accepted.len(), ended.len());
         done += accepted.len();
         if let Some(last) = claimed.last() {

@@ -31,6 +31,41 @@ table gristmill_control
     asked_at timestamp with time zone not null
     gristmill_control_pkey PRIMARY KEY (job_id)
     CREATE UNIQUE INDEX gristmill_control_pkey ON gristmill_control USING btree (job_id)
+table gristmill_edge
+    precondition_id uuid not null
+    dependent_id uuid not null
+    state text not null default 'open'::text
+    arming integer not null default 1
+    gristmill_edge_pkey PRIMARY KEY (precondition_id, dependent_id)
+    gristmill_edge_state_check CHECK (state = ANY (ARRAY['open'::text, 'successful'::text, 'failed'::text]))
+    CREATE INDEX gristmill_edge_dependent ON gristmill_edge USING btree (dependent_id, precondition_id)
+    CREATE UNIQUE INDEX gristmill_edge_pkey ON gristmill_edge USING btree (precondition_id, dependent_id)
+table gristmill_errand with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
+    id bigint not null
+    kind text not null
+    job_id uuid not null
+    other_id uuid
+    seen uuid
+    checks boolean not null default false
+    due_at timestamp with time zone not null
+    gristmill_errand_kind_check CHECK (kind = ANY (ARRAY['spread'::text, 'settle'::text, 'judge'::text, 'hurry'::text]))
+    gristmill_errand_pkey PRIMARY KEY (id)
+    CREATE INDEX gristmill_errand_due ON gristmill_errand USING btree (kind, due_at, id)
+    CREATE UNIQUE INDEX gristmill_errand_pkey ON gristmill_errand USING btree (id)
+table gristmill_gate with (fillfactor=50)
+    job_id uuid not null
+    needed integer
+    on_failure text not null
+    arming integer not null
+    armed_at timestamp with time zone not null
+    settled boolean not null default false
+    open integer not null
+    successful integer not null
+    failed integer not null
+    gristmill_gate_needed_check CHECK (needed > 0)
+    gristmill_gate_on_failure_check CHECK (on_failure = ANY (ARRAY['strand'::text, 'proceed'::text, 'fail'::text]))
+    gristmill_gate_pkey PRIMARY KEY (job_id)
+    CREATE UNIQUE INDEX gristmill_gate_pkey ON gristmill_gate USING btree (job_id)
 table gristmill_job
     id uuid not null
     backend text not null
@@ -45,6 +80,9 @@ table gristmill_job
     deadline timestamp with time zone
     unique_key text
     unique_until text
+    waits boolean not null default false
+    held boolean not null default false
+    awaited boolean not null default false
     gristmill_job_pkey PRIMARY KEY (id)
     gristmill_job_priority_check CHECK (priority >= '-100'::integer AND priority <= 100)
     gristmill_job_unique_until_check CHECK (unique_until = ANY (ARRAY['started'::text, 'finished'::text, 'pruned'::text]))
@@ -170,6 +208,66 @@ UNION ALL
     p.queue_name,
     p.task_name,
     p.priority,
+    'stranded'::text AS state,
+    NULL::text AS reason,
+    j.args,
+    j.kwargs,
+    j.options,
+    j.enqueued_at,
+    j.run_after,
+    p.run_after AS due_at,
+    p.deadline,
+    p.token,
+    p.generation,
+    p.failures,
+    p.crashes,
+    p.losses,
+    p.postpones,
+    p.interruptions,
+    p.started_at,
+    NULL::timestamp with time zone AS claimed_at,
+    NULL::timestamp with time zone AS finished_at,
+    NULL::uuid AS worker_id,
+    NULL::text AS return_value
+   FROM gristmill_waiting p
+     JOIN gristmill_job j ON j.id = p.id
+  WHERE p.stranded AND NOT p.held
+UNION ALL
+ SELECT p.id,
+    p.backend,
+    p.queue_name,
+    p.task_name,
+    p.priority,
+    'waiting'::text AS state,
+    NULL::text AS reason,
+    j.args,
+    j.kwargs,
+    j.options,
+    j.enqueued_at,
+    j.run_after,
+    p.run_after AS due_at,
+    p.deadline,
+    p.token,
+    p.generation,
+    p.failures,
+    p.crashes,
+    p.losses,
+    p.postpones,
+    p.interruptions,
+    p.started_at,
+    NULL::timestamp with time zone AS claimed_at,
+    NULL::timestamp with time zone AS finished_at,
+    NULL::uuid AS worker_id,
+    NULL::text AS return_value
+   FROM gristmill_waiting p
+     JOIN gristmill_job j ON j.id = p.id
+  WHERE NOT p.stranded AND NOT p.held
+UNION ALL
+ SELECT p.id,
+    p.backend,
+    p.queue_name,
+    p.task_name,
+    p.priority,
     'running'::text AS state,
     NULL::text AS reason,
     j.args,
@@ -226,17 +324,23 @@ UNION ALL
 function gristmill_place
 begin
     insert into gristmill_ready
-        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited)
     select id, backend, queue_name, task_name, priority, run_after,
-        coalesce(deadline, coalesce(run_after, enqueued_at) + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0
+        coalesce(deadline, coalesce(run_after, enqueued_at) + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0, awaited
     from asked
-    where run_after is null or run_after <= enqueued_at;
+    where (run_after is null or run_after <= enqueued_at) and not waits and not held;
     insert into gristmill_scheduled
-        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited)
     select id, backend, queue_name, task_name, priority, run_after,
-        coalesce(deadline, run_after + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0
+        coalesce(deadline, run_after + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0, awaited
     from asked
-    where run_after > enqueued_at;
+    where run_after > enqueued_at and not waits and not held;
+    insert into gristmill_waiting
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited, held)
+    select id, backend, queue_name, task_name, priority, run_after,
+        coalesce(deadline, coalesce(run_after, enqueued_at) + interval '168 hours'), 0, 1, 0, 0, 0, 0, 0, awaited, held
+    from asked
+    where waits or held;
     return null;
 end 
 table gristmill_progress
@@ -272,6 +376,7 @@ table gristmill_ready with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_
     postpones integer not null
     interruptions integer not null
     started_at timestamp with time zone
+    awaited boolean not null default false
     gristmill_ready_pkey PRIMARY KEY (id)
     CREATE INDEX gristmill_ready_claim ON gristmill_ready USING btree (backend, queue_name, task_name, priority, deadline, id)
     CREATE UNIQUE INDEX gristmill_ready_pkey ON gristmill_ready USING btree (id)
@@ -291,6 +396,7 @@ table gristmill_result
     postpones integer not null
     interruptions integer not null
     started_at timestamp with time zone
+    awaited boolean not null default false
     finished_at timestamp with time zone not null
     state text not null
     reason text
@@ -316,6 +422,7 @@ table gristmill_running with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuu
     postpones integer not null
     interruptions integer not null
     started_at timestamp with time zone
+    awaited boolean not null default false
     worker_id uuid not null
     claimed_at timestamp with time zone not null
     gristmill_running_pkey PRIMARY KEY (id)
@@ -337,6 +444,7 @@ table gristmill_scheduled with (autovacuum_vacuum_scale_factor=0, autovacuum_vac
     postpones integer not null
     interruptions integer not null
     started_at timestamp with time zone
+    awaited boolean not null default false
     gristmill_scheduled_pkey PRIMARY KEY (id)
     CREATE UNIQUE INDEX gristmill_scheduled_pkey ON gristmill_scheduled USING btree (id)
     CREATE INDEX gristmill_scheduled_promote ON gristmill_scheduled USING btree (run_after, id)
@@ -379,6 +487,8 @@ table gristmill_waiting with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuu
     postpones integer not null
     interruptions integer not null
     started_at timestamp with time zone
+    awaited boolean not null default false
+    stranded boolean not null default false
     held boolean not null default false
     held_reason text
     gristmill_waiting_pkey PRIMARY KEY (id)

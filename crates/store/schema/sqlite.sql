@@ -34,6 +34,42 @@ CREATE TABLE gristmill_control (
     asked_at datetime not null
 ) without rowid;
 
+CREATE TABLE gristmill_edge (
+    precondition_id char(32) not null,
+    dependent_id char(32) not null,
+    state text not null default 'open' check (state in ('open', 'successful', 'failed')),
+    arming integer not null default 1,
+    primary key (precondition_id, dependent_id)
+) without rowid;
+
+CREATE INDEX gristmill_edge_dependent
+    on gristmill_edge (dependent_id, precondition_id);
+
+CREATE TABLE gristmill_errand (
+    id integer primary key,
+    kind text not null check (kind in ('spread', 'settle', 'judge', 'hurry')),
+    job_id char(32) not null,
+    other_id char(32),
+    seen char(32),
+    checks bool not null default 0,
+    due_at datetime not null
+);
+
+CREATE INDEX gristmill_errand_due
+    on gristmill_errand (kind, due_at, id);
+
+CREATE TABLE gristmill_gate (
+    job_id char(32) primary key,
+    needed integer check (needed > 0),
+    on_failure text not null check (on_failure in ('strand', 'proceed', 'fail')),
+    arming integer not null,
+    armed_at datetime not null,
+    settled bool not null default 0,
+    open integer not null,
+    successful integer not null,
+    failed integer not null
+) without rowid;
+
 CREATE TABLE gristmill_job (
     id char(32) primary key,
     backend text not null,
@@ -47,21 +83,30 @@ CREATE TABLE gristmill_job (
     options text,
     deadline datetime,
     unique_key text,
-    unique_until text check (unique_until in ('started', 'finished', 'pruned'))
+    unique_until text check (unique_until in ('started', 'finished', 'pruned')),
+    waits bool not null default 0,
+    held bool not null default 0,
+    awaited bool not null default 0
 );
 
 CREATE TRIGGER gristmill_job_place after insert on gristmill_job
 begin
     insert into gristmill_ready
-        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited)
     select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
-        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0
-    where new.run_after is null or new.run_after <= new.enqueued_at;
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0, new.awaited
+    where (new.run_after is null or new.run_after <= new.enqueued_at) and not new.waits and not new.held;
     insert into gristmill_scheduled
-        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited)
     select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
-        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0
-    where new.run_after > new.enqueued_at;
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0, new.awaited
+    where new.run_after > new.enqueued_at and not new.waits and not new.held;
+    insert into gristmill_waiting
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited, held)
+    select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0,
+        new.awaited, new.held
+    where new.waits or new.held;
 end;
 
 CREATE VIEW gristmill_jobs as
@@ -86,6 +131,24 @@ select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'held', p.held_re
 from gristmill_waiting p cross join gristmill_job j
 where j.id = p.id
     and p.held
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'stranded', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_waiting p cross join gristmill_job j
+where j.id = p.id
+    and p.stranded
+    and not p.held
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'waiting', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_waiting p cross join gristmill_job j
+where j.id = p.id
+    and not p.stranded
+    and not p.held
 union all
 select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'running', null,
     j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
@@ -135,7 +198,8 @@ CREATE TABLE gristmill_ready (
     losses integer not null,
     postpones integer not null,
     interruptions integer not null,
-    started_at datetime
+    started_at datetime,
+    awaited bool not null default 0
 ) without rowid;
 
 CREATE INDEX gristmill_ready_claim
@@ -157,6 +221,7 @@ CREATE TABLE gristmill_result (
     postpones integer not null,
     interruptions integer not null,
     started_at datetime,
+    awaited bool not null default 0,
     finished_at datetime not null,
     state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
     reason text,
@@ -186,6 +251,7 @@ CREATE TABLE gristmill_running (
     postpones integer not null,
     interruptions integer not null,
     started_at datetime,
+    awaited bool not null default 0,
     worker_id char(32) not null,
     claimed_at datetime not null
 ) without rowid;
@@ -208,7 +274,8 @@ CREATE TABLE gristmill_scheduled (
     losses integer not null,
     postpones integer not null,
     interruptions integer not null,
-    started_at datetime
+    started_at datetime,
+    awaited bool not null default 0
 ) without rowid;
 
 CREATE INDEX gristmill_scheduled_promote
@@ -246,6 +313,8 @@ CREATE TABLE gristmill_waiting (
     postpones integer not null,
     interruptions integer not null,
     started_at datetime,
+    awaited bool not null default 0,
+    stranded bool not null default 0,
     held bool not null default 0,
     held_reason text
 ) without rowid;

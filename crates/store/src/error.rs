@@ -1,5 +1,7 @@
 //! What can go wrong between the engine and a database.
 
+use gristmill_core::JobId;
+
 /// The result of a store verb.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -19,6 +21,12 @@ pub enum Error {
     /// A statement was refused: a defect of ours, or a table that someone changed.
     #[error("database refused a statement: {0}")]
     Refused(String),
+    /// A job is to wait for one that is not there.
+    #[error("job {0} is unknown: it was never enqueued here, or its result was kept no longer than its retention")]
+    UnknownJob(JobId),
+    /// Jobs were asked for that wait for each other in a circle.
+    #[error("these jobs would wait for each other for ever: {0}")]
+    Cycle(String),
 }
 
 impl Error {

@@ -87,3 +87,10 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 MEDIA_URL = "media/"
 MEDIA_ROOT = VAR / "media"
+
+# Mail is written to files: one for each, in var/mail.
+FILES = "django.core.mail.backends.filebased.EmailBackend"
+if django.VERSION < (6, 1):
+    EMAIL_BACKEND, EMAIL_FILE_PATH = FILES, VAR / "mail"
+else:
+    MAILERS = {"default": {"BACKEND": FILES, "OPTIONS": {"file_path": VAR / "mail"}}}

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from photos.models import Photo, Thumbnail
+from photos.models import ContactSheet, Photo, Thumbnail
 
 
 class ThumbnailInline(admin.TabularInline):
@@ -19,3 +19,10 @@ class PhotoAdmin(admin.ModelAdmin):
     list_display = ["title", "source", "palette"]
     search_fields = ["title", "source"]
     inlines = [ThumbnailInline]
+
+
+@admin.register(ContactSheet)
+class ContactSheetAdmin(admin.ModelAdmin):
+    """Contact sheets, and how far they are."""
+
+    list_display = ["__str__", "file", "making_state", "mailing_state"]

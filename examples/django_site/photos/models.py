@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from gristmill.models import JobField
+
 
 class Photo(models.Model):
     """A picture that someone has put here."""
@@ -47,3 +49,17 @@ class PhotoJob(models.Model):
 
     def __str__(self) -> str:
         return f"{self.makes} of {self.photo}"
+
+
+class ContactSheet(models.Model):
+    """All photos on one picture, and the two jobs that make and mail it."""
+
+    file = models.ImageField(upload_to="sheets", blank=True, help_text="Empty until it is made.")
+    making = JobField()
+    mailing = JobField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"Contact sheet {self.pk}"

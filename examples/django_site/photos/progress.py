@@ -12,6 +12,8 @@ FAILED = frozenset({"failed", "cancelled", "poisoned"})
 # A job that is no longer kept has ended long ago.
 FORGOTTEN = "forgotten"
 FINISHED = FAILED | {"successful", FORGOTTEN}
+# It moves again once somebody retries what failed.
+STRANDED = "stranded"
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,17 @@ class PhotoJobState:
     makes: str
     state: str
     milliseconds: float | None = None
-    runner_pid: int | None = None
     error: str = ""
 
     @property
     def is_finished(self) -> bool:
         """Whether it has ended, one way or another."""
         return self.state in FINISHED
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it is under way by itself."""
+        return not self.is_finished and self.state != STRANDED
 
     @property
     def is_failed(self) -> bool:
@@ -86,7 +92,6 @@ def describe(job: PhotoJob, state: str, attempt: Attempt | None) -> PhotoJobStat
         job.makes,
         state,
         milliseconds=spent.total_seconds() * 1000,
-        runner_pid=attempt.runner_pid,
         error=last_line(attempt) if state in FAILED else "",
     )
 

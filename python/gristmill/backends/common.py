@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
-from gristmill.bulk import Call, Enqueued, as_call
+from gristmill.bulk import Call, Enqueued, one_by_one
 from gristmill.compat import AnyTask, BaseTaskBackend, TaskResultStatus
 from gristmill.compat import Task as DjangoTask
+from gristmill.graphs import GraphResults, Node, graph_one_by_one
 from gristmill.ids import new_id
 from gristmill.json_rule import encode
 from gristmill.results import JobResult, P, R
@@ -46,9 +45,10 @@ class BackendOfTests(BaseTaskBackend):
             worker_ids=[],
         )
 
-    def one_by_one(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
+    def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
         """Enqueues each call by itself."""
-        asked = [as_call(each, number) for number, each in enumerate(calls)]
-        results: list[Any] = [self.enqueue(task, list(each.args), each.kwargs) for each in asked]
-        jobs = [(result.id, each) for result, each in zip(results, asked, strict=True)]
-        return Enqueued(task, self.alias, timezone.now(), jobs, dict(enumerate(results)))
+        return one_by_one(self, task, calls)
+
+    def enqueue_graph(self, nodes: Sequence[Node], order: Sequence[int]) -> GraphResults:
+        """Enqueues each node of a graph by itself, after those that it waits for."""
+        return graph_one_by_one(nodes, order)

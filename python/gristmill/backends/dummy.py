@@ -2,21 +2,19 @@
 Notes what is enqueued and runs nothing, for tests: `backend.results` and `backend.clear()` are as Django's.
 
 Every option of Gristmill's tasks is accepted, arguments are checked as they are on the way into the database, and every
-job is new: `unique` has no effect.
+job is new: `unique` has no effect, and neither has what a job is to wait for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
 from django.utils import timezone
 
 from gristmill.backends.common import BackendOfTests
-from gristmill.bulk import Call, Enqueued
-from gristmill.compat import AnyTask, dummy, task_enqueued
 from gristmill.compat import Task as DjangoTask
+from gristmill.compat import dummy, task_enqueued
 from gristmill.results import JobResult, P, R
 
 
@@ -32,10 +30,6 @@ class DummyBackend(BackendOfTests, dummy.DummyBackend):
         task_enqueued.send(type(self), task_result=result)
         # A copy, so that a caller cannot change what is kept.
         return deepcopy(result)
-
-    def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
-        """Keeps a result for each call."""
-        return self.one_by_one(task, calls)
 
 
 __all__ = ["DummyBackend"]

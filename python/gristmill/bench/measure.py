@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from . import rows, tasks
+from .goals import goals, wide
 from .worker import Track, worker
 
 
@@ -95,7 +96,15 @@ def backlog(track: Track, *, backend: str, processes: int, jobs: int) -> dict[st
     return figures
 
 
-MEASUREMENTS = {"drain": drain, "latency": latency, "enqueue": enqueue, "idle": idle, "backlog": backlog}
+MEASUREMENTS = {
+    "drain": drain,
+    "latency": latency,
+    "enqueue": enqueue,
+    "idle": idle,
+    "backlog": backlog,
+    "goals": goals,
+    "wide": wide,
+}
 
 
 def enqueue_many(backend: str, jobs: int) -> None:

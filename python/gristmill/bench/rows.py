@@ -20,7 +20,7 @@ KINDS = ("ready", "scheduled", "finished", "unknown")
 
 _PLACE = "id, backend, queue_name, task_name, priority, run_after, deadline, token, generation"
 #: The tables in which a job has its place.
-PLACES = ("ready", "scheduled", "running", "result")
+PLACES = ("ready", "scheduled", "waiting", "running", "result")
 _COUNTS = "failures, crashes, losses, postpones, interruptions"
 
 
@@ -66,7 +66,7 @@ def tidy(connection: BaseDatabaseWrapper) -> None:
     """Vacuums: what a million deleted rows leave behind is PostgreSQL's to clear away, and not what is measured."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            for table in ("job", *PLACES, "attempt"):
+            for table in ("job", *PLACES, "attempt", "gate", "edge", "errand"):
                 cursor.execute(f"vacuum analyze gristmill_{table}")
 
 
@@ -79,6 +79,12 @@ def clear(backend: str) -> None:
             "delete from gristmill_attempt where job_id in (select id from gristmill_job where task_name in (%s, %s))",
             names,
         )
+        for table, column in (("gate", "job_id"), ("edge", "dependent_id"), ("errand", "job_id"), ("action", "job_id")):
+            cursor.execute(
+                f"delete from gristmill_{table} "
+                f"where {column} in (select id from gristmill_job where task_name in (%s, %s))",
+                names,
+            )
         for table in (*PLACES, "job"):
             cursor.execute(f"delete from gristmill_{table} where task_name in (%s, %s)", names)
     tidy(connection)

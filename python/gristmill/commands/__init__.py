@@ -13,7 +13,20 @@ from typing import Any, Protocol, cast
 
 from django.core.management.base import BaseCommand
 
-NAMES = ("worker", "status", "cancel", "hold", "release", "retry", "queue", "prune", "bench")
+NAMES = (
+    "worker",
+    "status",
+    "cancel",
+    "hold",
+    "release",
+    "retry",
+    "queue",
+    "prune",
+    "explain",
+    "graph",
+    "doctor",
+    "bench",
+)
 
 
 class Subcommand(Protocol):

@@ -3,7 +3,7 @@ Measures Gristmill on this project's own database, with workers and jobs of its 
 
 The jobs do nothing but note when they ran. The workers that it starts know no other task, so they leave the
 project's jobs alone; stop the project's own workers first, or they share the machine with the measurement. Every
-row that it wrote is deleted at the end. The measurement "backlog" writes a million rows, four times.
+row that it wrote is deleted at the end. "backlog" writes a million rows, four times; "wide" a million jobs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,19 @@ from django.core.management.base import BaseCommand, CommandError
 
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 
-HELP = "Measure this project's database: drain, latency, enqueue, idle, backlog."
+HELP = "Measure this project's database: drain, latency, enqueue, idle, backlog, goals, wide."
 
-#: Measurements that take seconds; "idle" and "backlog" are asked for by name.
+#: Measurements that take seconds; the others are asked for by name.
 USUAL = ("drain", "latency", "enqueue")
-JOBS = {"drain": 10_000, "latency": 200, "enqueue": 10_000, "idle": 0, "backlog": 20_000}
+JOBS = {
+    "drain": 10_000,
+    "latency": 200,
+    "enqueue": 10_000,
+    "idle": 0,
+    "backlog": 20_000,
+    "goals": 100_000,
+    "wide": 1_000_000,
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -21,9 +21,12 @@ from gristmill.survey import QueueSeen, Survey, WorkerSeen, survey
 
 HELP = "Show workers, queues and recent failures."
 
-STATES = ("ready", "scheduled", "retrying", "held", "running", "successful", "failed", "cancelled")
+STATES = (
+    *("ready", "scheduled", "retrying", "waiting", "stranded", "held"),
+    *("running", "successful", "failed", "cancelled"),
+)
 #: Shown only where there are any.
-RARE = ("retrying", "held", "cancelled")
+RARE = ("retrying", "waiting", "stranded", "held", "cancelled")
 
 
 def add_arguments(parser: ArgumentParser) -> None:

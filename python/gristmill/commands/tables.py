@@ -102,6 +102,11 @@ def age(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def duration(seconds: float) -> str:
+    """Says how long a run took, short ones in milliseconds: 40 ms, 4 s, 3 min."""
+    return age(seconds) if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
 def printable(text: str, limit: int = 100) -> str:
     """Escapes what is no character to be seen (control, direction and line marks) and cuts what is too long."""
     text = "".join(

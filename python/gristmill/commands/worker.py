@@ -29,7 +29,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from gristmill.backend import GristmillBackend
 from gristmill.binary import BinaryMissing, find_binary
 from gristmill.commands.aliases import chosen_backend, migrated_connection
+from gristmill.commands.durations import seconds_of
 from gristmill.commands.worker_options import (
+    DURATIONS,
     NUMBERS,
     add_options,
     known_options,
@@ -106,6 +108,7 @@ def configuration(
         "label": label,
         **numbers,
         **said_of_queues,
+        **{f"{name}_seconds": seconds_of(wanted.get(name)) for name in DURATIONS},
         "poll_interval": poll_interval,
         "processes": numbers["processes"] or usable_cores(),
         "once": bool(wanted.get("once")),

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gristmill.commands.durations import MOST_DAYS, seconds_of
+from gristmill.commands.durations import MOST_DAYS, duration, seconds_of
 
 
 class Number(NamedTuple):
@@ -46,6 +46,10 @@ FLAGS = {
     "reload": "Restart runners when source code changes (default: under DEBUG, unless --once or --until-done).",
     "json_logs": "Log one JSON object a line.",
 }
+#: Lengths of time: as `5m` on the command line, as a timedelta or a number of seconds in OPTIONS["WORKER"].
+DURATIONS = {
+    "deadline_horizon": "Serve only jobs whose deadline is no further away than this, such as 5m (default: any).",
+}
 LISTS = {
     "queue": "Serve this queue; may be repeated (default: all queues of the backend).",
     "exclude_queue": "Leave this queue alone; may be repeated.",
@@ -66,6 +70,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--label", help=LABEL)
     for name, number in NUMBERS.items():
         parser.add_argument(option(name), metavar="N" if number.kind is int else "SECONDS", help=number.help)
+    for name, text in DURATIONS.items():
+        parser.add_argument(option(name), type=duration, metavar="TIME", help=text)
     for name in ("once", "until_done", "json_logs"):
         parser.add_argument(option(name), action="store_true", default=None, help=FLAGS[name])
     parser.add_argument("--reload", action=BooleanOptionalAction, default=None, help=FLAGS["reload"])
@@ -78,7 +84,7 @@ def option(name: str) -> str:
 
 def known_options() -> set[str]:
     """Returns the names that OPTIONS["WORKER"] may have."""
-    return {*NUMBERS, *FLAGS, *LISTS, "label"}
+    return {*NUMBERS, *DURATIONS, *FLAGS, *LISTS, "label"}
 
 
 def option_errors(wanted: Any, name_of: Any = repr) -> Iterator[str]:
@@ -92,6 +98,10 @@ def option_errors(wanted: Any, name_of: Any = repr) -> Iterator[str]:
         value = wanted.get(name)
         if value is not None and not is_within(value, number):
             yield f"{name_of(name)} must be {bounds_of(number)}, not {value!r}"
+    for name in DURATIONS:
+        value = wanted.get(name)
+        if value is not None and not is_duration(value):
+            yield f"{name_of(name)} must be {DURATION_BOUNDS}, not {value!r}"
     for name in FLAGS:
         if not isinstance(wanted.get(name), (bool, type(None))):
             yield f"{name_of(name)} must be True or False, not {wanted[name]!r}"
@@ -109,8 +119,8 @@ def option_errors(wanted: Any, name_of: Any = repr) -> Iterator[str]:
 def queue_errors(options: dict[str, Any]) -> Iterator[str]:
     """Yields one sentence for each thing that is wrong with OPTIONS["QUEUES"] and OPTIONS["RETENTION"]."""
     retention = options.get("RETENTION")
-    if retention is not None and not is_retention(retention):
-        yield f"['RETENTION'] must be {RETENTION_BOUNDS}, not {retention!r}"
+    if retention is not None and not is_duration(retention):
+        yield f"['RETENTION'] must be {DURATION_BOUNDS}, not {retention!r}"
     queues = options.get("QUEUES", {})
     if not isinstance(queues, dict):
         yield f"['QUEUES'] must be a dictionary of queue names, not {queues!r}"
@@ -128,8 +138,8 @@ def queue_errors(options: dict[str, Any]) -> Iterator[str]:
                 yield f"{where}['{name}'] must be {bounds_of(NUMBERS[name])}, not {value!r}"
         if not isinstance(wanted.get("prefetch", True), bool):
             yield f"{where}['prefetch'] must be True or False, not {wanted['prefetch']!r}"
-        if wanted.get("retention") is not None and not is_retention(wanted["retention"]):
-            yield f"{where}['retention'] must be {RETENTION_BOUNDS}, not {wanted['retention']!r}"
+        if wanted.get("retention") is not None and not is_duration(wanted["retention"]):
+            yield f"{where}['retention'] must be {DURATION_BOUNDS}, not {wanted['retention']!r}"
         if not isinstance(wanted.get("defaults", {}), dict):
             yield f"{where}['defaults'] must be a dictionary of task options, not {wanted['defaults']!r}"
 
@@ -150,11 +160,11 @@ def queue_settings(options: dict[str, Any], served: list[str] | None, excluded: 
     }
 
 
-RETENTION_BOUNDS = f"a timedelta or a number of seconds, from 0 to {MOST_DAYS:,} days"
+DURATION_BOUNDS = f"a timedelta or a number of seconds, from 0 to {MOST_DAYS:,} days"
 
 
-def is_retention(value: object) -> bool:
-    """Tells whether a value is a length of time that finished jobs may be kept for."""
+def is_duration(value: object) -> bool:
+    """Tells whether a value is a length of time, such as finished jobs may be kept for."""
     seconds = seconds_of(value)
     return seconds is not None and 0 <= seconds <= MOST_DAYS * 86_400
 

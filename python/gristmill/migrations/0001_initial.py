@@ -6,8 +6,8 @@ import gristmill.models
 from gristmill.schema import RunStatements
 
 TABLES = [
-    "queue", "action", "progress", "control", "unique_key", "worker", "result", "attempt", "running", "waiting",
-    "scheduled", "ready", "job", "schema",
+    "queue", "action", "progress", "control", "errand", "edge", "gate", "unique_key", "worker", "result", "attempt",
+    "running", "waiting", "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
 FUNCTIONS = ["drop function gristmill_place()", "drop function gristmill_take_back_key(uuid, text)"]
@@ -33,6 +33,8 @@ class Migration(migrations.Migration):
                             models.TextField(
                                 choices=[
                                     ("scheduled", "Scheduled"),
+                                    ("waiting", "Waiting"),
+                                    ("stranded", "Stranded"),
                                     ("held", "Held"),
                                     ("ready", "Ready"),
                                     ("running", "Running"),
@@ -115,6 +117,9 @@ class Migration(migrations.Migration):
                         ("deadline", gristmill.models.MomentField(null=True)),
                         ("unique_key", models.TextField(null=True)),
                         ("unique_until", models.TextField(null=True)),
+                        ("waits", models.BooleanField(default=False)),
+                        ("held", models.BooleanField(default=False)),
+                        ("awaited", models.BooleanField(default=False)),
                     ],
                     options={
                         "db_table": "gristmill_job",
@@ -139,6 +144,7 @@ class Migration(migrations.Migration):
                         ("postpones", models.IntegerField()),
                         ("interruptions", models.IntegerField()),
                         ("started_at", gristmill.models.MomentField(null=True)),
+                        ("awaited", models.BooleanField(default=False)),
                     ],
                     options={
                         "db_table": "gristmill_ready",
@@ -164,6 +170,7 @@ class Migration(migrations.Migration):
                         ("postpones", models.IntegerField()),
                         ("interruptions", models.IntegerField()),
                         ("started_at", gristmill.models.MomentField(null=True)),
+                        ("awaited", models.BooleanField(default=False)),
                         ("finished_at", gristmill.models.MomentField()),
                         ("state", models.TextField()),
                         ("reason", models.TextField(null=True)),
@@ -193,6 +200,7 @@ class Migration(migrations.Migration):
                         ("postpones", models.IntegerField()),
                         ("interruptions", models.IntegerField()),
                         ("started_at", gristmill.models.MomentField(null=True)),
+                        ("awaited", models.BooleanField(default=False)),
                         ("worker_id", models.UUIDField()),
                         ("claimed_at", gristmill.models.MomentField()),
                     ],
@@ -219,6 +227,7 @@ class Migration(migrations.Migration):
                         ("postpones", models.IntegerField()),
                         ("interruptions", models.IntegerField()),
                         ("started_at", gristmill.models.MomentField(null=True)),
+                        ("awaited", models.BooleanField(default=False)),
                         ("run_after", gristmill.models.MomentField()),
                     ],
                     options={
@@ -273,6 +282,8 @@ class Migration(migrations.Migration):
                         ("postpones", models.IntegerField()),
                         ("interruptions", models.IntegerField()),
                         ("started_at", gristmill.models.MomentField(null=True)),
+                        ("awaited", models.BooleanField(default=False)),
+                        ("stranded", models.BooleanField(default=False)),
                         ("held", models.BooleanField(default=False)),
                         ("held_reason", models.TextField(null=True)),
                     ],
@@ -292,6 +303,64 @@ class Migration(migrations.Migration):
                     ],
                     options={
                         "db_table": "gristmill_unique_key",
+                        "default_permissions": (),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="GateRow",
+                    fields=[
+                        ("job_id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("needed", models.IntegerField(null=True)),
+                        ("on_failure", models.TextField()),
+                        ("arming", models.IntegerField()),
+                        ("armed_at", gristmill.models.MomentField()),
+                        ("settled", models.BooleanField(default=False)),
+                        ("open", models.IntegerField()),
+                        ("successful", models.IntegerField()),
+                        ("failed", models.IntegerField()),
+                    ],
+                    options={
+                        "db_table": "gristmill_gate",
+                        "default_permissions": (),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="EdgeRow",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "precondition_id",
+                                "dependent_id",
+                                blank=True,
+                                editable=False,
+                                primary_key=True,
+                                serialize=False,
+                            ),
+                        ),
+                        ("precondition_id", models.UUIDField()),
+                        ("dependent_id", models.UUIDField()),
+                        ("state", models.TextField(default="open")),
+                        ("arming", models.IntegerField(default=1)),
+                    ],
+                    options={
+                        "db_table": "gristmill_edge",
+                        "default_permissions": (),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="ErrandRow",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("kind", models.TextField()),
+                        ("job_id", models.UUIDField()),
+                        ("other_id", models.UUIDField(null=True)),
+                        ("seen", models.UUIDField(null=True)),
+                        ("checks", models.BooleanField(default=False)),
+                        ("due_at", gristmill.models.MomentField()),
+                    ],
+                    options={
+                        "db_table": "gristmill_errand",
                         "default_permissions": (),
                     },
                 ),

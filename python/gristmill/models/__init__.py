@@ -8,10 +8,14 @@ them; they are not for use.
 
 from gristmill.models.attempts import UNCOUNTED_OUTCOMES, Attempt, AttemptQuerySet
 from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.job_field import JobField, JobState
 from gristmill.models.jobs import Job, Progress
 from gristmill.models.querysets import JobQuerySet, State
 from gristmill.models.rows import (
     ControlRow,
+    EdgeRow,
+    ErrandRow,
+    GateRow,
     JobRow,
     ProgressRow,
     ReadyRow,
@@ -29,10 +33,15 @@ __all__ = [
     "Attempt",
     "AttemptQuerySet",
     "ControlRow",
+    "EdgeRow",
+    "ErrandRow",
+    "GateRow",
     "JSONTextField",
     "Job",
+    "JobField",
     "JobQuerySet",
     "JobRow",
+    "JobState",
     "MomentField",
     "Progress",
     "ProgressRow",

@@ -1,4 +1,4 @@
-"""Columns that engine and Django both read and write."""
+"""Columns that engine and Django both read and write, and how to look for them."""
 
 from __future__ import annotations
 
@@ -60,3 +60,43 @@ class JSONTextField(models.TextField):  # type: ignore[type-arg]
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         """Reads JSON."""
         return None if value is None else json.loads(value)
+
+
+#: Values of a subquery that SQLite is given one by one.
+MOST_VALUES = 1_000
+
+
+class IsAmong(models.Lookup):
+    """
+    Tells whether a value is among those of a subquery, which is carried out first and once.
+
+    `Job` is a view over several tables. A database looks for a list of ids in the index of each of them, but joins a
+    subquery to all of their rows.
+    """
+
+    lookup_name = "is_among"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Leaves it a subquery."""
+        return self._joined(compiler, "{} in {}")
+
+    def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Makes the subquery an array."""
+        return self._joined(compiler, "{} = any(array{})")
+
+    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Asks the subquery now, and names its values unless they are very many: a subquery reads the whole view."""
+        sql, params = compiler.compile(self.rhs)
+        with connection.cursor() as cursor:
+            cursor.execute(f"select * from {sql} limit {MOST_VALUES + 1}", params)
+            found = [row[0] for row in cursor.fetchall()]
+        if len(found) > MOST_VALUES:
+            return self.as_sql(compiler, connection)
+        left, left_params = compiler.compile(self.lhs)
+        return f"{left} in ({', '.join(['%s'] * len(found))})", [*left_params, *found]
+
+    def _joined(self, compiler: Any, template: str) -> Any:
+        left, left_params = compiler.compile(self.lhs)
+        right, right_params = compiler.compile(self.rhs)
+        return template.format(left, right), [*left_params, *right_params]

@@ -8,18 +8,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asgiref.sync import sync_to_async
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.utils.functional import cached_property
 
 from gristmill.compat import TaskResultStatus
 from gristmill.models.attempts import Attempt, AttemptQuerySet
-from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.fields import IsAmong, JSONTextField, MomentField
 from gristmill.models.querysets import OPERATIONS, STATUS_OF_STATE, JobQuerySet, State
-from gristmill.models.rows import ProgressRow
+from gristmill.models.rows import EdgeRow, ProgressRow
 from gristmill.models.workers import Action
+from gristmill.waiting import wait_until_ended, wait_until_ended_async
 
 if TYPE_CHECKING:
+    from gristmill.explaining.answer import Explanation
     from gristmill.operations import Answer
+    from gristmill.preconditions import After
+    from gristmill.waiting import Timeout
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,21 @@ class Job(models.Model):
         return STATUS_OF_STATE[self.state]
 
     @property
+    def is_done(self) -> bool:
+        """Whether it has succeeded."""
+        return self.state == State.SUCCESSFUL
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it has failed, was cancelled or poisoned, or is stranded because a job it needs has."""
+        return self.state in (State.FAILED, State.CANCELLED, State.POISONED, State.STRANDED)
+
+    @property
+    def is_processing(self) -> bool:
+        """Whether it runs, or will run unless someone or something keeps it back."""
+        return not self.is_done and not self.is_error
+
+    @property
     def attempts(self) -> AttemptQuerySet:
         """Its ended attempts, oldest first, those of earlier generations included."""
         return Attempt.objects.using(self._state.db).filter(job_id=self.id).order_by("token")
@@ -113,6 +132,20 @@ class Job(models.Model):
     def actions(self) -> models.QuerySet[Action]:
         """What people did to it, oldest first."""
         return Action.objects.using(self._state.db).filter(job_id=self.id).order_by("acted_at", "id")
+
+    @property
+    def preconditions(self) -> JobQuerySet:
+        """The jobs that it waits for, or has waited for, in order of their ids; those that were pruned are gone."""
+        return self._others("precondition_id", dependent_id=self.id)
+
+    @property
+    def dependents(self) -> JobQuerySet:
+        """The jobs that wait for it, or have waited, in order of their ids."""
+        return self._others("dependent_id", precondition_id=self.id)
+
+    def _others(self, end: str, **of_this: Any) -> JobQuerySet:
+        edges = EdgeRow.objects.using(self._state.db).filter(**of_this).values(end)
+        return Job.objects.using(self._state.db).filter(IsAmong(models.F("pk"), models.Subquery(edges))).order_by("pk")
 
     @cached_property
     def progress(self) -> Progress | None:
@@ -123,10 +156,33 @@ class Job(models.Model):
         metadata = json.loads(row.metadata) if row.metadata else {}
         return Progress(row.done, row.total, row.message, metadata, row.updated_at)
 
+    def explain(self) -> Explanation:
+        """Says why it does not run, or what became of it; see `gristmill.explain`."""
+        from gristmill.explain import explain
+
+        return explain(self)
+
     def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
         """Reads it again, and its progress when it is next asked for."""
         self.__dict__.pop("progress", None)
         super().refresh_from_db(*args, **kwargs)
+
+    def wait(self, timeout: Timeout = None) -> Job:
+        """
+        Waits until it has ended, one way or another, reads it again and returns it.
+
+        As a result's `wait`: raises TimeoutError after so many seconds (or a timedelta), and WaitInTransaction where a
+        transaction is open on its database, unless it has ended.
+        """
+        wait_until_ended(self._state.db or DEFAULT_DB_ALIAS, self.id, timeout)
+        self.refresh_from_db()
+        return self
+
+    async def await_(self, timeout: Timeout = None) -> Job:
+        """See `wait`."""
+        await wait_until_ended_async(self._state.db or DEFAULT_DB_ALIAS, self.id, timeout)
+        await self.arefresh_from_db()
+        return self
 
     def cancel(self, *, actor: str = "") -> Answer:
         """See `gristmill.operations.cancel`. This object stays as it was read; `refresh_from_db()` shows the change."""
@@ -152,6 +208,12 @@ class Job(models.Model):
 
         return operations.retry(self, actor=actor)
 
+    def add_preconditions(self, after: After, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.add_preconditions`."""
+        from gristmill import operations
+
+        return operations.add_preconditions(self, after, actor=actor)
+
     async def acancel(self, *, actor: str = "") -> Answer:
         """See `cancel`."""
         return await sync_to_async(self.cancel)(actor=actor)
@@ -168,6 +230,10 @@ class Job(models.Model):
         """See `retry`."""
         return await sync_to_async(self.retry)(actor=actor)
 
+    async def aadd_preconditions(self, after: After, *, actor: str = "") -> Answer:
+        """See `add_preconditions`."""
+        return await sync_to_async(self.add_preconditions)(after, actor=actor)
 
-for _name in OPERATIONS:
+
+for _name in (*OPERATIONS, "add_preconditions", "aadd_preconditions"):
     getattr(Job, _name).alters_data = True

@@ -20,6 +20,8 @@ class State(models.TextChoices):
     """Where a job is."""
 
     SCHEDULED = "scheduled"
+    WAITING = "waiting"
+    STRANDED = "stranded"
     HELD = "held"
     READY = "ready"
     RUNNING = "running"
@@ -31,6 +33,8 @@ class State(models.TextChoices):
 
 STATUS_OF_STATE = {
     State.SCHEDULED.value: TaskResultStatus.READY,
+    State.WAITING.value: TaskResultStatus.READY,
+    State.STRANDED.value: TaskResultStatus.READY,
     State.HELD.value: TaskResultStatus.READY,
     State.READY.value: TaskResultStatus.READY,
     State.RUNNING.value: TaskResultStatus.RUNNING,
@@ -53,6 +57,14 @@ class JobQuerySet(models.QuerySet["Job"]):
     def scheduled(self) -> Self:
         """Jobs whose date has not come."""
         return self.filter(state=State.SCHEDULED)
+
+    def waiting(self) -> Self:
+        """Jobs that wait for other jobs."""
+        return self.filter(state=State.WAITING)
+
+    def stranded(self) -> Self:
+        """Jobs that need a job which failed, and do not go on without it; they go on when it is retried."""
+        return self.filter(state=State.STRANDED)
 
     def held(self) -> Self:
         """Jobs that someone keeps back."""
@@ -83,7 +95,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self._operate("cancel", actor)
 
     def hold(self, reason: str | None = None, *, actor: str = "") -> Answer:
-        """Keeps back those that are ready or scheduled; see `gristmill.operations.hold`."""
+        """Keeps back those that do not run yet; see `gristmill.operations.hold`."""
         return self._operate("hold", actor, reason)
 
     def release(self, *, actor: str = "") -> Answer:

@@ -23,6 +23,10 @@ class JobRow(models.Model):
     deadline = MomentField(null=True)
     unique_key = models.TextField(null=True)
     unique_until = models.TextField(null=True)
+    # How it started out: behind a gate, kept back, and with jobs of the same enqueue that wait for it.
+    waits = models.BooleanField(default=False)
+    held = models.BooleanField(default=False)
+    awaited = models.BooleanField(default=False)
 
     class Meta:
         db_table = "gristmill_job"
@@ -47,6 +51,8 @@ class Place(models.Model):
     postpones = models.IntegerField()
     interruptions = models.IntegerField()
     started_at = MomentField(null=True)
+    # Others wait for its end.
+    awaited = models.BooleanField(default=False)
 
     class Meta:
         abstract = True
@@ -70,8 +76,10 @@ class ScheduledRow(Place):
 
 
 class WaitingRow(Place):
-    """A job that is kept back."""
+    """A job that is kept back: by its gate, or by someone."""
 
+    # So many of its preconditions have failed that its gate cannot hold.
+    stranded = models.BooleanField(default=False)
     held = models.BooleanField(default=False)
     held_reason = models.TextField(null=True)
 
@@ -112,6 +120,57 @@ class UniqueKeyRow(models.Model):
 
     class Meta:
         db_table = "gristmill_unique_key"
+        default_permissions = ()
+
+
+class GateRow(models.Model):
+    """What a job waits for: so many of its preconditions, all of them where `needed` is null."""
+
+    job_id = models.UUIDField(primary_key=True)
+    needed = models.IntegerField(null=True)
+    on_failure = models.TextField()
+    arming = models.IntegerField()
+    armed_at = MomentField()
+    settled = models.BooleanField(default=False)
+    # Its edges of this arming, by their state.
+    open = models.IntegerField()
+    successful = models.IntegerField()
+    failed = models.IntegerField()
+
+    class Meta:
+        db_table = "gristmill_gate"
+        default_permissions = ()
+
+
+class EdgeRow(models.Model):
+    """One job waits for another."""
+
+    pk = models.CompositePrimaryKey("precondition_id", "dependent_id")
+    precondition_id = models.UUIDField()
+    dependent_id = models.UUIDField()
+    # "open", "successful" or "failed"; as it was when the precondition was forgotten.
+    state = models.TextField(default="open")
+    arming = models.IntegerField(default=1)
+
+    class Meta:
+        db_table = "gristmill_edge"
+        default_permissions = ()
+
+
+class ErrandRow(models.Model):
+    """What workers still have to carry through the graph."""
+
+    id = models.BigAutoField(primary_key=True)
+    # "spread", "settle", "judge" or "hurry".
+    kind = models.TextField()
+    job_id = models.UUIDField()
+    other_id = models.UUIDField(null=True)
+    seen = models.UUIDField(null=True)
+    checks = models.BooleanField(default=False)
+    due_at = MomentField()
+
+    class Meta:
+        db_table = "gristmill_errand"
         default_permissions = ()
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from inspect import Signature, iscoroutinefunction, signature
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
@@ -21,6 +22,7 @@ from gristmill.frame import JOB, MAX_LENGTH
 from gristmill.json_rule import MAX_BYTES
 
 if TYPE_CHECKING:
+    from gristmill.results import JobResult
     from gristmill.running.capture import Record
     from gristmill.running.progress import Reporter
 
@@ -44,6 +46,9 @@ class Call(NamedTuple):
     # Where the queue's tables are.
     database: str
     is_async: bool
+    # What the project has put around every run: around a call, and around an await. None where nothing is.
+    around: Callable[..., Any] | None
+    around_async: Callable[..., Any] | None
     # Of the function itself, not of one that it wraps; None where there is none to be known.
     signature: Signature | None
     # How it has been called: the number of positional arguments, and the names of the others.
@@ -77,6 +82,7 @@ class Attempt:
     # Seconds, and MiB.
     limits: tuple[float | None, float | None] | None = None
     reporter: Reporter | None = None
+    waited_for: list[JobResult[..., Any]] | None = None
     # Why it cannot be run: what was stored makes no sense.
     problem: Exception | None = None
     # Of an async job: what it prints, what is to end it, whether its handler runs, and whether its end has been said.
@@ -118,6 +124,12 @@ class Attempt:
             self.limits = (timeout, megabytes)
 
     @property
+    def deadline(self) -> datetime | None:
+        """The deadline that jobs of its handler inherit; None where the worker did not tell."""
+        text = self.request.get("deadline")
+        return moment(text) if text else None
+
+    @property
     def asks_for_its_past(self) -> bool:
         """Tells whether there have been attempts before: what was only claimed and given back has no past."""
         request = self.request
@@ -130,6 +142,18 @@ class Attempt:
         errors, worker_ids = earlier_attempts(self.request, self.call.task)
         assign(self.result, "errors", errors)
         assign(self.result, "worker_ids", worker_ids)
+
+    def preconditions(self) -> list[JobResult[..., Any]]:
+        """Returns the results of the jobs that this one waited for, asked for once; needs the database."""
+        if self.waited_for is None:
+            # Here, as a runner whose handlers do not ask has no use for models.
+            from gristmill.models import Job
+            from gristmill.results import result_of as read
+
+            job = Job(id=UUID(bytes=self.job))
+            job._state.db = self.call.database
+            self.waited_for = [read(one) for one in job.preconditions]
+        return self.waited_for
 
     def may_be_retried(self, classes: Container[str]) -> bool:
         """Tells whether the engine will try again after an exception of these classes: the rule of its `decide`."""
@@ -160,7 +184,13 @@ def call_of(backend: str, name: str, queue_name: str, priority: int) -> Call | N
     max_bytes = min(getattr(its_backend, "max_json_bytes", MAX_BYTES), MAX_LENGTH - 64)
     database = getattr(its_backend, "database", DEFAULT_DB_ALIAS)
     is_async = iscoroutinefunction(task.func)
-    return Call(task, task.func, type(its_backend), max_bytes, database, is_async, signature_of(task.func), set())
+    through = getattr(its_backend, "run_through", None)
+    around = None if through is None else through(is_async=False)
+    around_async = through(is_async=True) if around is not None and is_async and through is not None else None
+    return Call(
+        *(task, task.func, type(its_backend), max_bytes, database, is_async, around, around_async),
+        *(signature_of(task.func), set()),
+    )
 
 
 def signature_of(function: Callable[..., Any]) -> Signature | None:

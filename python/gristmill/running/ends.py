@@ -7,15 +7,18 @@ from datetime import timedelta
 from json import dumps
 from typing import Any
 
+from django.db import connections
 from django.utils import timezone as django_timezone
 
+from gristmill import gates
 from gristmill.compat import TaskError, TaskResultStatus
-from gristmill.exceptions import TransactionBroken
+from gristmill.exceptions import TransactionBroken, UnknownJob
 from gristmill.failure import MAX_CLASS_PATH, class_path, describe, path_of, storable
 from gristmill.frame import pack_job
 from gristmill.json_rule import encode
 from gristmill.moments import utc_text
 from gristmill.postpone import LONGEST, Postpone
+from gristmill.preconditions import ids_on
 from gristmill.running import capture
 from gristmill.running.attempt import Attempt, assign, decode, new
 
@@ -63,11 +66,25 @@ def succeed(attempt: Attempt, value: Any) -> None:
 def postponement(postpone: Postpone) -> dict[str, Any]:
     """Returns what a handler has asked for, as the wire has it."""
     until = postpone.until
-    return {
+    asked: dict[str, Any] = {
         "after": postpone.delay,
         "until": None if until is None else utc_text(until),
         "why": storable(postpone.reason),
     }
+    if postpone.after:
+        asked["preconditions"] = [one.id for one in postpone.after]
+    return asked
+
+
+def refuse_unknown(attempt: Attempt, postpone: Postpone) -> None:
+    """Raises UnknownJob where a handler wants to wait for a job that is not there; one query, if it names any."""
+    if postpone.after:
+        connection = connections[attempt.call.database]
+        try:
+            gates.refuse_unknown(connection, ids_on(connection.alias, postpone.after))
+        except UnknownJob as error:
+            # It shows where the handler asked for it.
+            raise error from postpone
 
 
 def postponed(attempt: Attempt, postpone: Postpone) -> bytes:

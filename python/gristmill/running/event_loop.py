@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from asgiref.sync import SyncToAsync, sync_to_async
 
 from gristmill.compat import task_finished, task_started
+from gristmill.deadlines import inheriting
 from gristmill.exceptions import Cancelled, TimedOut
 from gristmill.failure import causes
 from gristmill.postpone import Postpone
@@ -170,8 +171,10 @@ class EventLoop:
             end = ends.done(attempt, text)
         except BaseException as error:
             if isinstance(error, Postpone) and not isinstance(attempt.ending, Cancelled):
-                self._say(attempt, ends.postponed(attempt, error))
-                return
+                if (unknown := await self._unknown(attempt, error)) is None:
+                    self._say(attempt, ends.postponed(attempt, error))
+                    return
+                error = unknown
             reason = reason_for(error, attempt) or reason
             if asks_its_task(attempt):
                 end, final = await sync_to_async(ends.fail)(attempt, reason, error)
@@ -187,6 +190,15 @@ class EventLoop:
             ends.succeed(attempt, value)
             await announce_async(task_finished, call.sender, result)
 
+    async def _unknown(self, attempt: Attempt, postpone: Postpone) -> BaseException | None:
+        """Returns what is wrong with the jobs that a handler wants to wait for."""
+        if postpone.after:
+            try:
+                await sync_to_async(ends.refuse_unknown)(attempt, postpone)
+            except Exception as error:
+                return error
+        return None
+
     async def _call(self, attempt: Attempt) -> Any:
         call, result = attempt.call, attempt.result
         first = (self.runner.context_of(attempt),) if call.task.takes_context else ()
@@ -198,7 +210,11 @@ class EventLoop:
             if attempt.ending is not None:
                 raise attempt.ending
             attempt.calling = True
-            return await call.function(*first, *result.args, **result.kwargs)
+            with inheriting(attempt.deadline):
+                if call.around_async is not None:
+                    context = first[0] if first else self.runner.context_of(attempt)
+                    return await call.around_async(context, result.args, result.kwargs)
+                return await call.function(*first, *result.args, **result.kwargs)
         except asyncio.CancelledError as error:
             if attempt.ending is not None:
                 raise attempt.ending from error

@@ -11,12 +11,15 @@ from datetime import datetime, timezone
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
+
 from gristmill.compat import TaskContext
 from gristmill.frame import pack_job
 from gristmill.json_rule import encode
 from gristmill.running import capture
 
 if TYPE_CHECKING:
+    from gristmill.results import JobResult
     from gristmill.running.attempt import Attempt
 
     Base = TaskContext[..., Any]
@@ -128,6 +131,20 @@ class Context(Base):
         if self.reporter.metadata is None:
             self.reporter.metadata = {}
         return self.reporter.metadata
+
+    @property
+    def preconditions(self) -> list[JobResult[..., Any]]:
+        """
+        The results of the jobs that this one waited for, in the order of their ids, read when first asked for.
+
+        All that it was ever given: in its enqueue, by `Postpone(after=…)` and by hand. What was pruned since is left
+        out. Async handlers use `await context.apreconditions()`.
+        """
+        return self.reporter.attempt.preconditions()
+
+    async def apreconditions(self) -> list[JobResult[..., Any]]:
+        """See `preconditions`."""
+        return await sync_to_async(lambda: self.preconditions)()
 
 
 def context_of(attempt: Attempt, send: Callable[[bytes], None]) -> Context:

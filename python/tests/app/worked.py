@@ -17,6 +17,8 @@ from tests.app.models import Order
 
 #: What ran, in the order in which it ran.
 ran: list[Any] = []
+#: What `obey` fails at.
+refused: set[Any] = set()
 
 
 class Sad(Exception):
@@ -33,6 +35,14 @@ def note(what):
 def fail(what="no"):
     Order.objects.create(name="before")
     raise Sad(what)
+
+
+@task
+def obey(what):
+    ran.append(what)
+    if what in refused:
+        raise Sad(what)
+    return what
 
 
 @task
@@ -201,3 +211,43 @@ def report(context):
 def cancel_myself(context):
     operations.cancel(context.task_result)
     raise Sad("cancelled")
+
+
+@task(takes_context=True)
+def look_back(context):
+    ran.append(context.preconditions)
+    return [[one.id, one.status.value, one._return_value] for one in context.preconditions]
+
+
+@task(takes_context=True)
+async def look_back_later(context):
+    return [[one.id, one.status.value, one._return_value] for one in await context.apreconditions()]
+
+
+@task
+def wait_for(*ids):
+    ran.append(ids)
+    raise Postpone(after=ids)
+
+
+@task
+def hurry_on(what):
+    note.enqueue(what)
+
+
+@gristmill.task(takes_context=True)
+def gather(context, seconds=None):
+    """Enqueues what it needs, goes back until that is there, and adds it up."""
+    ran.append("gather")
+    if not context.preconditions:
+        raise Postpone(seconds, after=[obey.enqueue(number) for number in (1, 2)])
+    return sum(one.return_value for one in context.preconditions)
+
+
+@gristmill.task(takes_context=True, transactional=True)
+def gather_and_keep(context):
+    """The same, in one transaction with what it writes."""
+    Order.objects.create(name="kept")
+    if not context.preconditions:
+        raise Postpone(after=obey.enqueue(3))
+    return context.preconditions[0].return_value

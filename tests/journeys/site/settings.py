@@ -8,7 +8,7 @@ import django
 SECRET_KEY = "only in tests"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = ["work", "hostile", "gristmill"]
+INSTALLED_APPS = ["work", "hostile", "goals", "gristmill"]
 if django.VERSION < (6, 0):
     INSTALLED_APPS.append("django_tasks")
 

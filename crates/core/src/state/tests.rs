@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Backoff, Expiry, JobId, Lane, Token};
+use crate::{Backoff, Expiry, JobId, Lane, OnFailure, Token};
 
 fn claimed(counts: Counts) -> Claimed {
     Claimed {
@@ -37,7 +37,7 @@ fn raised(class: &str) -> Outcome {
 }
 
 fn postponed_for(seconds: u64) -> Outcome {
-    Outcome::Postponed { until: Until::After(Duration::from_secs(seconds)), why: String::new() }
+    Outcome::Postponed { until: Until::After(Duration::from_secs(seconds)), after: Vec::new(), why: String::new() }
 }
 
 fn failed(reason: Reason) -> Next {
@@ -99,9 +99,27 @@ fn a_tasks_own_backoff_decides_how_long_and_whether() {
 fn a_postponed_job_is_due_when_it_said_and_no_attempt_is_charged() {
     let (counts, next) = decide(&claimed(Counts::default()), &Options::default(), &postponed_for(3));
     assert_eq!((counts.failures, counts.postpones, next), (0, 1, IN_THREE_SECONDS));
-    let whenever = Outcome::Postponed { until: Until::Default, why: String::new() };
+    let whenever = Outcome::Postponed { until: Until::Default, after: Vec::new(), why: String::new() };
     let (_, next) = decide(&claimed(Counts::default()), &Options::default(), &whenever);
     assert_eq!(next, Next::Scheduled { delay: Duration::from_secs(5) });
+}
+
+#[test]
+fn a_job_that_postpones_itself_for_others_waits_for_them_and_for_its_date() {
+    let waiting = |until| Outcome::Postponed { until, after: vec![JobId::new()], why: String::new() };
+    let next = |until| decide(&claimed(Counts::default()), &Options::default(), &waiting(until)).1;
+    assert_eq!(next(Until::Default), Next::Waiting { delay: Duration::ZERO });
+    let minute = Duration::from_mins(1);
+    assert_eq!(next(Until::After(minute)), Next::Waiting { delay: minute });
+    let moment = Moment("2026-01-03 00:00:00.000000".into());
+    assert_eq!(next(Until::At(moment.clone())), Next::WaitingUntil(moment));
+}
+
+#[test]
+fn waiting_for_others_is_a_postponement_like_any_other() {
+    let spent = Counts { postpones: 100, ..Counts::default() };
+    let outcome = Outcome::Postponed { until: Until::Default, after: vec![JobId::new()], why: String::new() };
+    assert_eq!(next(spent, &Options::default(), &outcome), failed(Reason::PostponedTooOften));
 }
 
 #[test]
@@ -168,11 +186,13 @@ fn a_job_that_has_started_once_does_not_expire_between_its_attempts() {
 #[test]
 fn persisted_options_read_back_as_they_were_meant() {
     let json = r#"{"max_attempts": null, "backoff": {"kind": "linear", "step": 2}, "retry_on": ["app.Busy"],
-        "on_crash": "fail", "expires": "2026-01-01 00:00:00.000000", "unique": {"someone": "else's"}}"#;
+        "on_crash": "fail", "needed": 2, "on_failure": "proceed", "expires": "2026-01-01 00:00:00.000000",
+        "unique": {"someone": "else's"}}"#;
     let options: Options = serde_json::from_str(json).unwrap();
     assert_eq!(options.max_attempts, None);
     assert_eq!(options.backoff, Backoff::Linear { step: 2.0 });
     assert_eq!(options.on_crash, OnCrash::Fail);
+    assert_eq!((options.needed, options.on_failure), (Some(2), OnFailure::Proceed));
     assert_eq!(options.expires, Some(Expiry::At(Moment("2026-01-01 00:00:00.000000".into()))));
     assert_eq!(serde_json::from_str::<Options>("{}").unwrap(), Options::default());
 }
@@ -191,7 +211,7 @@ proptest! {
                 2 => Outcome::Crashed { how: String::new() },
                 3 => Outcome::Lost,
                 4 => Outcome::Interrupted,
-                _ => Outcome::Postponed { until: Until::Default, why: String::new() },
+                _ => Outcome::Postponed { until: Until::Default, after: Vec::new(), why: String::new() },
             };
             let (counts, next) = decide(&job, &options, &outcome);
             let grew = [

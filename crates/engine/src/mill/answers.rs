@@ -1,13 +1,13 @@
 //! What the mill learns from the database: the answers to its orders.
 
 use gristmill_core::{Attempt, Band, Claimed, Outcome, WorkerId};
-use gristmill_store::{Error, Result};
+use gristmill_store::{Error, Finished, Result, Survey, Turned, WorkedOff};
 use tracing::info;
 
 use super::{Key, Mill};
 use crate::link::is_fatal;
 use crate::turn::{Answer, Claim, Done, Order};
-use crate::{Executor, Sessions, clock};
+use crate::{Executor, Sessions, clock, errands};
 
 impl<E: Executor, S: Sessions> Mill<E, S> {
     /// Takes in how an order was carried out.
@@ -15,14 +15,17 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         let Done { link, worker, order, answer } = done;
         self.link = Some(link);
         match (order, answer) {
-            (Order::Turn { claim, .. }, Ok(Answer::Turned { accepted, claimed })) => {
+            (Order::Turn { claim, .. }, Ok(Answer::Turned(turned))) => {
+                let Turned { finished, claimed, asked } = turned;
                 self.asides.turned();
-                self.written(&accepted);
+                self.written(&finished.accepted);
+                self.spread(finished);
                 if let Some(claim) = claim {
                     self.apart = false;
-                    self.start(worker, &claim, claimed);
+                    self.start(worker, &claim, &asked, claimed);
                 }
             }
+            (_, Ok(Answer::WorkedOff(worked_off))) => self.worked_off(worked_off),
             (_, Ok(Answer::Wanted(wanted))) => {
                 for (job, token) in self.held.cancel(wanted) {
                     info!(target: "gristmill::mill", { job.id = %job, token = token.0 }, "cancelling");
@@ -52,9 +55,26 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         }
     }
 
-    fn start(&mut self, worker: WorkerId, claim: &Claim, claimed: Vec<Claimed>) {
+    // Before the claim of the same turn is taken in: it may have drained some of these bands.
+    fn spread(&mut self, Finished { moved, more, .. }: Finished) {
+        errands::tell_moved(&moved);
+        self.errands.turned(!moved.bands.is_empty(), more, clock::now());
+        self.bands.learn(moved.bands, &self.serves);
+    }
+
+    fn worked_off(&mut self, worked_off: WorkedOff) {
+        errands::tell(&worked_off);
+        let were_last = self.errands.worked_off(worked_off.errands, worked_off.more, clock::now());
+        self.bands.learn(worked_off.moved.bands, &self.serves);
+        // Who ends when nothing is left looks once more.
+        if were_last && self.looks_for_the_end() {
+            self.lookout.hint();
+        }
+    }
+
+    fn start(&mut self, worker: WorkerId, claim: &Claim, asked: &[Band], claimed: Vec<Claimed>) {
         let now = clock::now();
-        self.bands.claimed(&claim.bands, claim.limit, &claimed);
+        self.bands.claimed(asked, claim.limit, &claimed);
         if !claimed.is_empty() {
             self.found_nothing = false;
             self.lookout.claimed();
@@ -79,7 +99,10 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         if !starting.is_empty() {
             self.executor.start(starting);
         }
-        if self.bands.is_empty() {
+        if claim.bands.is_empty() {
+            // It asked for what its own ends made ready, which says nothing of what others may have enqueued: the next
+            // poll stays when it is.
+        } else if self.bands.is_empty() {
             self.lookout.drained(now);
         } else if !self.may_ask() {
             self.lookout.at_its_limits(now);
@@ -87,12 +110,15 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         self.tell_running();
     }
 
-    fn surveyed(&mut self, found: Vec<Band>) {
-        self.bands.surveyed(found, &self.serves);
+    fn surveyed(&mut self, found: Survey) {
+        let now = clock::now();
+        self.bands.surveyed(found.bands, &self.serves);
+        self.errands.surveyed(found.errands, now);
         let ready_hint = self.may_ask();
-        self.lookout.surveyed(ready_hint, clock::now());
-        self.found_nothing = !ready_hint && self.holds_nothing();
-        if self.options.once && !ready_hint {
+        self.lookout.surveyed(ready_hint, now);
+        let nothing = !ready_hint && !self.errands.may_ready_more();
+        self.found_nothing = nothing && self.holds_nothing();
+        if self.options.once && nothing {
             self.allowance = Some(0);
         }
         let idle = self.lookout.idle_flag() && !ready_hint;
@@ -134,6 +160,11 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             // What is refused is left alone until the next heartbeat asks again.
             Order::Audit | Order::HandBack(_) => self.in_doubt = !refused,
             Order::Survey { .. } => self.lookout.failed(refused, now),
+            Order::Errands => {
+                if refused {
+                    self.errands.refused();
+                }
+            }
             Order::Progress(said) => self.held.unsaid(said),
             Order::Controls | Order::Idle(_) => {}
         }

@@ -51,6 +51,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         let took = Some(clock::now().saturating_duration_since(since));
         let attempt = Attempt { claimed, started_after, runner_pid, outcome, output };
         if written {
+            self.errands.ended_elsewhere(clock::now());
             self.events.finished(&attempt, took);
         } else {
             self.unwritten.push(attempt, took, said);

@@ -1,5 +1,6 @@
 //! What the mill asks the database, and when.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use gristmill_core::WorkerId;
@@ -34,7 +35,11 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             }
             Step::Survey => {
                 self.lookout.surveying();
-                Order::Survey { promote: self.looks_for_the_end() }
+                Order::Survey { promote: self.looks_for_the_end(), horizon: self.serves.horizon }
+            }
+            Step::Errands => {
+                self.errands.working_off();
+                Order::Errands
             }
             Step::Turn { finish, claim } => {
                 let attempts = self.unwritten.send(finish, now);
@@ -42,7 +47,8 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
                 let claims = claim > 0 && !(self.apart && finish > 0);
                 let claim = claims.then(|| {
                     let (bands, most) = self.bands.next(|queue| self.held.left(queue));
-                    Claim { bands, limit: claim.min(most) }
+                    let limit = if bands.is_empty() { claim } else { claim.min(most) };
+                    Claim { bands, limit, serves: Arc::clone(&self.serves) }
                 });
                 Order::Turn { said, attempts, claim }
             }
@@ -68,6 +74,9 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             ended: self.unwritten.due(now),
             room: self.may_claim(now),
             bands: self.may_ask(),
+            awaited: self.errands.are_expected(now),
+            errands: self.errands.are_due() && !self.fenced && !self.leaving.has_begun(),
+            errands_first: self.errands.come_first(),
             surveyed: self.lookout.since_survey(now),
             hint: self.lookout.has_hint() || unsure,
             idle_flag: self.lookout.idle_flag(),

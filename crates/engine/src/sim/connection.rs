@@ -41,6 +41,16 @@ pub(super) enum Defect {
     PauseIsIgnored,
     /// The failures of a job are not counted.
     FailuresAreNotCounted,
+    /// Who settles a gate does not tell the preconditions that somebody waits for them.
+    SettleMarksNothing,
+    /// A gate counts each change of an edge twice.
+    GateCountsTwice,
+    /// An end is not spread to who waits for it.
+    FinishSpreadsNothing,
+    /// A retry is not.
+    RetrySpreadsNothing,
+    /// Nobody looks whether a job waits for itself.
+    CirclesAreNotSeen,
 }
 
 /// What the connection does to the next statements.
@@ -165,6 +175,21 @@ fn plant(defect: Defect, sql: &'static str) -> &'static str {
         }
         Defect::FailuresAreNotCounted if ends => {
             sql.replace("json_extract(ended.value, '$.failures')", "running.failures")
+        }
+        Defect::SettleMarksNothing if sql.contains("set awaited = 1") => {
+            sql.replace("awaited = 1", "awaited = awaited")
+        }
+        Defect::GateCountsTwice if sql.contains("update gristmill_gate\nset (open, successful, failed)") => {
+            sql.replace("gristmill_gate.open\n            + sum", "gristmill_gate.open\n            + 2 * sum")
+        }
+        Defect::FinishSpreadsNothing if ends => {
+            sql.replace("where (next = 'result' and awaited)", "where (next = 'result' and 0)")
+        }
+        Defect::RetrySpreadsNothing if sql.contains("result.generation + 1") => {
+            sql.replace("    and result.awaited\n", "    and 0\n")
+        }
+        Defect::CirclesAreNotSeen if sql.contains("into temp.gristmill_checked") => {
+            sql.replace("where above.id = picked.job_id", "where 0")
         }
         _ => return sql,
     };

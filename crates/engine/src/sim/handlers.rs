@@ -1,5 +1,7 @@
 //! The handlers of the simulated world that write the end of their attempts in their own transactions.
 
+use std::time::Duration;
+
 use gristmill_core::{Attempt, Outcome, Reason};
 
 use super::world::World;
@@ -9,12 +11,12 @@ impl World {
     pub(super) async fn write_ends(&mut self, n: usize) -> Result<(), String> {
         for (claimed, outcome) in self.fleet[n].runners.to_write() {
             let key = (claimed.id, claimed.token);
-            let attempt = Attempt::unstarted(claimed, outcome);
+            let attempt = Attempt { started_after: Some(Duration::ZERO), ..Attempt::unstarted(claimed, outcome) };
             let stale = self.oracle.stale(&[key]);
             let mut session = self.session().await;
             let answer = self.check(session.finish(std::slice::from_ref(&attempt)).await)?;
-            self.oracle.look(&self.shared, &stale, answer.as_deref().unwrap_or_default()).await?;
-            let (outcome, written) = match answer.as_deref() {
+            self.oracle.look(&self.shared, &stale, answer.as_ref().map_or(&[][..], |done| &done.accepted)).await?;
+            let (outcome, written) = match answer.as_ref().map(|done| done.accepted.as_slice()) {
                 Some([_]) => (attempt.outcome, true),
                 Some(_) => (Outcome::Interrupted, false),
                 None => (Outcome::failed(Reason::Error, "django.db.OperationalError", ""), false),

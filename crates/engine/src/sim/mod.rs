@@ -3,19 +3,23 @@
 //!
 //! `SEED=7 cargo test -p gristmill-engine sim` repeats a run; `SIM_SECONDS=600` makes it long. It simulates what
 //! surrounds those parts: heartbeats, runners, the guard that kills runners past the lease, crashes and pauses, and the
-//! people who ask for jobs, cancel, hold and retry them, and pause queues.
+//! people who ask for jobs, have them wait for each other, cancel, hold and retry them, and pause queues.
 //!
 //! A check that has never failed proves little, so the second half plants defects, each of which the oracle must
 //! find.
 
 mod connection;
+mod gates;
+mod goals;
 mod handlers;
 mod oracle;
 mod people;
+mod rows;
 mod rules;
 mod runners;
 mod supervisor;
 mod tally;
+mod trouble;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,6 +154,31 @@ fn the_oracle_finds_a_claim_from_a_paused_queue() {
 #[test]
 fn the_oracle_finds_a_job_that_is_tried_too_often() {
     assert_found(Defect::FailuresAreNotCounted);
+}
+
+#[test]
+fn the_oracle_finds_a_precondition_that_is_not_told_who_waits_for_it() {
+    assert_found(Defect::SettleMarksNothing);
+}
+
+#[test]
+fn the_oracle_finds_a_gate_that_counts_an_end_twice() {
+    assert_found(Defect::GateCountsTwice);
+}
+
+#[test]
+fn the_oracle_finds_an_end_that_is_not_spread() {
+    assert_found(Defect::FinishSpreadsNothing);
+}
+
+#[test]
+fn the_oracle_finds_a_retry_that_nobody_who_waits_hears_of() {
+    assert_found(Defect::RetrySpreadsNothing);
+}
+
+#[test]
+fn the_oracle_finds_jobs_that_wait_for_each_other_for_ever() {
+    assert_found(Defect::CirclesAreNotSeen);
 }
 
 fn assert_found(defect: Defect) {

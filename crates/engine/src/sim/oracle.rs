@@ -2,72 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use gristmill_core::{JobId, Moment, Token, WorkerId};
-use gristmill_store::{Bind, NewJob, Row, Value};
+use gristmill_core::{JobId, OnFailure, Token, WorkerId};
+use gristmill_store::{Bind, NewJob, Row};
 
 use super::connection::Shared;
-use super::rules::{Asked, Counted};
+use super::gates;
+use super::rows::{LOOK, Seen, id, int, seen, text};
+use super::rules::Asked;
 
 type Key = (JobId, Token);
-
-/// The oracle's own notes of results and attempts, in the order in which they were written.
-pub(super) const NOTES: [&str; 4] = [
-    "create table result_seen
-        (number integer primary key, id text, queue_name text, token integer, generation integer, failures integer,
-         crashes integer, losses integer, postpones integer, interruptions integer, finished_at text, state text)",
-    "create trigger note_result after insert on gristmill_result begin
-        insert into result_seen
-            (id, queue_name, token, generation, failures, crashes, losses, postpones, interruptions, finished_at, state)
-        values (new.id, new.queue_name, new.token, new.generation, new.failures, new.crashes, new.losses,
-            new.postpones, new.interruptions, new.finished_at, new.state);
-    end",
-    "create table attempt_seen (number integer primary key, job_id text, token integer, outcome text)",
-    "create trigger note_attempt after insert on gristmill_attempt begin
-        insert into attempt_seen (job_id, token, outcome) values (new.job_id, new.token, new.outcome);
-    end",
-];
-
-/// Every place row of a job that has not ended, and the ends since the last look: those are read once, by their
-/// number. One statement, as the oracle looks after every step. The columns are those of [`Seen`].
-const LOOK: &str = "
-    select id, 'ready', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        null, null, 0
-    from gristmill_ready
-    union all
-    select id, 'scheduled', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        null, null, 0
-    from gristmill_scheduled
-    union all
-    select id, 'held', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        null, null, 0
-    from gristmill_waiting
-    union all
-    select id, 'running', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        claimed_at, worker_id, 0
-    from gristmill_running
-    union all
-    select id, 'result', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        finished_at, state, number
-    from result_seen
-    where number > ?1
-    union all
-    select job_id, 'attempt', token, outcome, 0, 0, 0, 0, 0, 0, null, null, number
-    from attempt_seen
-    where number > ?2";
-
-/// One place row.
-struct Seen {
-    id: JobId,
-    place: &'static str,
-    token: Token,
-    queue: String,
-    generation: i64,
-    counts: Counted,
-    /// When it was claimed, or ended.
-    at: Option<i64>,
-    /// Who runs it, or in which state it has ended.
-    whose: String,
-}
 
 #[derive(Default)]
 pub(super) struct Oracle {
@@ -75,8 +18,8 @@ pub(super) struct Oracle {
     asked: HashMap<JobId, Asked>,
     /// The newest token that was given out for each job, and to whom.
     newest: HashMap<JobId, (Token, WorkerId)>,
-    /// Jobs with an open attempt after the last step, and when it was claimed.
-    open: HashMap<JobId, (Token, i64)>,
+    /// Jobs with an open attempt after the last step, when it was claimed, and whether it is not the first to start.
+    open: HashMap<JobId, (Token, i64, bool)>,
     /// Where each job that has not ended was after the last step.
     places: HashMap<JobId, &'static str>,
     /// Enqueued and not ended.
@@ -84,10 +27,14 @@ pub(super) struct Oracle {
     /// Ended and not forgotten, and when.
     ended: HashMap<JobId, i64>,
     ends: u64,
+    pub(super) failed_by_gate: u64,
+    pub(super) circles: u64,
     /// Someone wants these to end.
     wishes: HashSet<JobId>,
     /// Someone holds these.
     held: HashSet<JobId>,
+    /// Someone has retried these, once.
+    retried: HashSet<JobId>,
     paused: HashSet<String>,
     written: HashSet<Key>,
     /// Attempts whose handler runs, and in which supervisor's boot.
@@ -107,6 +54,9 @@ impl Oracle {
             self.asked.insert(got, Asked::of(job, now));
             self.alive.insert(got);
             self.places.insert(got, "ready");
+            if job.held {
+                self.held.insert(got);
+            }
             return Ok(());
         }
         let place = self.places.get(&got).copied().unwrap_or("nowhere");
@@ -134,6 +84,7 @@ impl Oracle {
     pub(super) fn retried(&mut self, id: JobId) -> Result<(), String> {
         self.wishes.remove(&id);
         self.alive.insert(id);
+        self.retried.insert(id);
         if let Some(asked) = self.asked.get_mut(&id) {
             asked.retried();
         }
@@ -165,6 +116,29 @@ impl Oracle {
         sorted(self.held.iter())
     }
 
+    /// All jobs there are.
+    pub(super) fn known_ids(&self) -> Vec<JobId> {
+        sorted(self.asked.keys())
+    }
+
+    pub(super) fn stranded_ids(&self) -> Vec<JobId> {
+        sorted(self.places.iter().filter(|(_, place)| **place == "stranded").map(|(id, _)| id))
+    }
+
+    pub(super) fn stranded(&self) -> usize {
+        self.places.values().filter(|place| **place == "stranded").count()
+    }
+
+    /// Who has not ended and could, in words.
+    pub(super) async fn unfinished(&self, database: &Shared) -> String {
+        let left = self.places.iter().filter(|(id, place)| self.alive.contains(id) && **place != "stranded");
+        let mut story = vec![format!("{} errands are left", gates::errands(database).await)];
+        for id in sorted(left.map(|(id, _)| id)).into_iter().take(5) {
+            story.push(format!("job {id} is {}: {}", self.places[&id], gates::story(database, id).await));
+        }
+        story.join("\n")
+    }
+
     pub(super) fn alive(&self) -> usize {
         self.alive.len()
     }
@@ -182,9 +156,11 @@ impl Oracle {
         }
     }
 
-    /// Once every job has ended, nobody holds a key and no wish is open.
+    /// Once every job has ended that can, nobody else holds a key and no wish is open.
     pub(super) async fn nothing_is_left(&self, database: &Shared) -> Result<(), String> {
-        let left = "select (select count(*) from gristmill_unique_key), (select count(*) from gristmill_control)";
+        let left = "select
+            (select count(*) from gristmill_unique_key where job_id not in (select id from gristmill_waiting)),
+            (select count(*) from gristmill_control)";
         let rows = database.ask(left, &[]).await;
         match (int(&rows[0][0]), int(&rows[0][1])) {
             (0, 0) => Ok(()),
@@ -201,8 +177,8 @@ impl Oracle {
         }
         let open = self.open.get(&id);
         match open {
-            Some((open, claimed_at)) if *open == token => {
-                if self.asked[&id].expires_at.is_some_and(|at| *claimed_at >= at) {
+            Some((open, claimed_at, started)) if *open == token => {
+                if !started && self.asked[&id].expires_at.is_some_and(|at| *claimed_at >= at) {
                     return Err(format!("job {id} started though it had expired"));
                 }
                 Ok(())
@@ -232,7 +208,7 @@ impl Oracle {
     }
 
     fn is_open(&self, id: JobId, token: Token) -> bool {
-        self.open.get(&id).is_some_and(|(open, _)| *open == token)
+        self.open.get(&id).is_some_and(|(open, ..)| *open == token)
     }
 
     // --- what it sees ------------------------------------------------------------------------------------
@@ -245,7 +221,8 @@ impl Oracle {
         }
         let rows = database.ask(LOOK, &[Bind::Int(self.last_result), Bind::Int(self.last_attempt)]).await;
         let (attempts, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| text(&row[1]) == "attempt");
-        self.last_result = rows.iter().map(|row| int(&row[12])).fold(self.last_result, i64::max);
+        let results = rows.iter().filter(|row| text(&row[1]) == "result");
+        self.last_result = results.map(|row| int(&row[12])).fold(self.last_result, i64::max);
         let rows: Vec<Seen> = rows.iter().map(seen).collect();
         let mut places: HashMap<JobId, &'static str> = HashMap::with_capacity(rows.len());
         let mut open = HashMap::new();
@@ -259,8 +236,10 @@ impl Oracle {
             return Err(format!("job {id} is lost: it is in no place"));
         }
         for row in rows.iter().filter(|row| row.place == "result") {
-            self.judge_end(row)?;
+            self.judge_end(row, database).await?;
         }
+        let claimed: Vec<JobId> = open.keys().filter(|id| !self.open.contains_key(id)).copied().collect();
+        gates::claimed(database, &claimed, &self.retried).await?;
         // A stale end of a job whose open attempt is gone after the step has closed what was not its own.
         if let Some((id, token)) = stale.iter().find(|(id, _)| self.open.contains_key(id) && !open.contains_key(id)) {
             return Err(format!("a stale end of job {id} with token {token} closed the attempt of another"));
@@ -276,7 +255,7 @@ impl Oracle {
         &mut self,
         row: &Seen,
         stale: &[Key],
-        open: &mut HashMap<JobId, (Token, i64)>,
+        open: &mut HashMap<JobId, (Token, i64, bool)>,
     ) -> Result<(), String> {
         let Seen { id, place, token, .. } = *row;
         if self.ended.contains_key(&id) {
@@ -304,7 +283,7 @@ impl Oracle {
                 return Err(format!("job {id} was claimed though someone holds it"));
             }
             self.newest.insert(id, (token, worker));
-            open.insert(id, (token, row.at.unwrap_or(i64::MAX)));
+            open.insert(id, (token, row.at.unwrap_or(i64::MAX), row.started));
             return Ok(());
         }
         if token != newest {
@@ -315,14 +294,16 @@ impl Oracle {
         {
             return Err(format!("a stale end of job {id} with token {stale} ended the attempt of another"));
         }
-        if self.held.contains(&id) != (place == "held") {
+        // Who is held fails with its preconditions all the same, where it was to.
+        if place != "result" && self.held.contains(&id) != (place == "held") {
             return Err(format!("job {id} is {place}; somebody holds it: {}", self.held.contains(&id)));
         }
         Ok(())
     }
 
-    fn judge_end(&mut self, row: &Seen) -> Result<(), String> {
+    async fn judge_end(&mut self, row: &Seen, database: &Shared) -> Result<(), String> {
         let Seen { id, whose: state, .. } = row;
+        self.held.remove(id);
         if !self.alive.remove(id) {
             return Err(format!("job {id} ended and was not alive"));
         }
@@ -330,8 +311,16 @@ impl Oracle {
             (true, "successful" | "cancelled") => {}
             (true, _) => return Err(format!("job {id} was to be cancelled and ended {state}")),
             (false, "cancelled") => return Err(format!("job {id} ended cancelled, and nobody wanted that")),
+            (false, "precondition failed") if self.asked[id].on_failure != OnFailure::Fail => {
+                return Err(format!("job {id} failed with its preconditions, and was not to"));
+            }
+            (false, "cycle") if !gates::is_on_a_circle(database, *id).await => {
+                return Err(format!("job {id} failed for waiting for itself, and does not"));
+            }
             (false, _) => {}
         }
+        self.failed_by_gate += u64::from(state == "precondition failed");
+        self.circles += u64::from(state == "cycle");
         self.ends += 1;
         self.ended.insert(*id, row.at.expect("a moment"));
         Ok(())
@@ -381,7 +370,8 @@ impl Oracle {
         if rows != known || jobs != known {
             return Err(format!("{known} jobs were enqueued; the view has {rows} rows of {jobs} jobs"));
         }
-        Ok(())
+        let asked = self.asked.iter().flat_map(|(job, asked)| asked.after.iter().map(|above| (*above, *job)));
+        gates::sweep(database, asked).await
     }
 
     /// Takes note of the jobs that were forgotten: their time must have been over. Says how many there were.
@@ -392,6 +382,7 @@ impl Oracle {
             return Err(format!("job {id} was forgotten before it had ended"));
         }
         let gone: Vec<JobId> = self.ended.keys().filter(|id| !there.contains(id)).copied().collect();
+        gates::forgotten(database, &gone).await?;
         for id in &gone {
             let age = now - self.ended[id];
             if age < self.asked[id].kept {
@@ -412,47 +403,4 @@ fn sorted<'a>(ids: impl Iterator<Item = &'a JobId>) -> Vec<JobId> {
     let mut ids: Vec<JobId> = ids.copied().collect();
     ids.sort();
     ids
-}
-
-fn seen(row: &Row) -> Seen {
-    Seen {
-        id: id(&row[0]),
-        place: match text(&row[1]) {
-            "ready" => "ready",
-            "scheduled" => "scheduled",
-            "held" => "held",
-            "running" => "running",
-            _ => "result",
-        },
-        token: Token(int(&row[2])),
-        queue: text(&row[3]).to_owned(),
-        generation: int(&row[4]),
-        counts: Counted {
-            failures: int(&row[5]),
-            crashes: int(&row[6]),
-            losses: int(&row[7]),
-            postpones: int(&row[8]),
-            interruptions: int(&row[9]),
-        },
-        at: if row[10] == Value::Null { None } else { Moment(text(&row[10]).to_owned()).unix_micros() },
-        whose: if row[11] == Value::Null { String::new() } else { text(&row[11]).to_owned() },
-    }
-}
-
-fn id(value: &Value) -> JobId {
-    text(value).parse().expect("an id")
-}
-
-fn text(value: &Value) -> &str {
-    match value {
-        Value::Text(text) => text,
-        other => panic!("not text: {other:?}"),
-    }
-}
-
-fn int(value: &Value) -> i64 {
-    match value {
-        Value::Int(int) => *int,
-        other => panic!("not a number: {other:?}"),
-    }
 }

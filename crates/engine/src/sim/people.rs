@@ -23,6 +23,8 @@ impl World {
             102..114 => self.retry().await?,
             114 => self.pause_a_queue().await,
             115..118 => self.resume_queues().await,
+            118..124 => self.add_preconditions().await?,
+            124..132 => self.look_after_stranded().await?,
             _ => {}
         }
         self.shared.set_weather(self.weather_now());
@@ -41,7 +43,8 @@ impl World {
             return Ok(());
         }
         let count = self.rng.usize(1..8);
-        let jobs: Vec<NewJob> = (0..count).map(|_| self.new_job()).collect();
+        let mut jobs: Vec<NewJob> = (0..count).map(|_| self.new_job()).collect();
+        self.let_them_wait(&mut jobs);
         let enqueued = self.session().await.enqueue(&jobs).await.expect("enqueues");
         for (job, (got, existing)) in jobs.iter().zip(enqueued.jobs) {
             self.oracle.enqueued(job, got, existing, self.now)?;
@@ -68,6 +71,7 @@ impl World {
             unique_key,
             unique_until,
             options_json: self.options(),
+            held: self.rng.u32(0..20) == 0,
             ..NewJob::new(lane, "[]")
         }
     }
@@ -109,7 +113,11 @@ impl World {
     async fn cancel(&mut self) -> Result<(), String> {
         let ids = if self.rng.bool() { self.oracle.alive_ids() } else { self.oracle.open_ids() };
         let ids = self.some_of(ids);
-        for Acted { id, done, .. } in self.session().await.cancel(&ids, "someone").await.expect("cancels") {
+        self.cancel_these(&ids).await
+    }
+
+    pub(super) async fn cancel_these(&mut self, ids: &[JobId]) -> Result<(), String> {
+        for Acted { id, done, .. } in self.session().await.cancel(ids, "someone").await.expect("cancels") {
             assert!(done == "cancelled" || done == "asked", "{done}");
             self.oracle.cancelled(id);
         }
@@ -141,7 +149,11 @@ impl World {
             return Ok(());
         }
         let ids = self.some_of(self.oracle.ended_ids());
-        for Acted { id, done, .. } in self.session().await.retry(&ids, "someone").await.expect("retries") {
+        self.retry_these(&ids).await
+    }
+
+    pub(super) async fn retry_these(&mut self, ids: &[JobId]) -> Result<(), String> {
+        for Acted { id, done, .. } in self.session().await.retry(ids, "someone").await.expect("retries") {
             if done == "retried" {
                 self.tally.retried += 1;
                 self.oracle.retried(id)?;
@@ -164,11 +176,11 @@ impl World {
         }
     }
 
-    async fn look(&mut self) -> Result<(), String> {
+    pub(super) async fn look(&mut self) -> Result<(), String> {
         self.oracle.look(&self.shared, &[], &[]).await
     }
 
-    fn some_of(&mut self, mut ids: Vec<JobId>) -> Vec<JobId> {
+    pub(super) fn some_of(&mut self, mut ids: Vec<JobId>) -> Vec<JobId> {
         self.rng.shuffle(&mut ids);
         ids.truncate(self.rng.usize(1..4));
         ids

@@ -1,6 +1,6 @@
 //! What was asked of a simulated job, and what follows from it.
 
-use gristmill_core::{Expiry, OnCrash, Token, state};
+use gristmill_core::{Expiry, JobId, OnCrash, OnFailure, Token, state};
 use gristmill_store::{NewJob, UniqueUntil};
 
 /// How long simulated workers keep jobs that have no retention of their own.
@@ -19,6 +19,8 @@ pub(super) struct Asked {
     /// How long after its end it must not be forgotten, in microseconds.
     pub(super) kept: i64,
     pub(super) generation: i64,
+    pub(super) after: Vec<JobId>,
+    pub(super) on_failure: OnFailure,
     /// Attempts that have failed in this generation, as the oracle counts them.
     failed: u32,
 }
@@ -53,6 +55,8 @@ impl Asked {
                 .map_or(RETENTION_SECONDS * 1_000_000, micros)
                 .max(SHORTEST_RETENTION_SECONDS * 1_000_000),
             generation: 1,
+            after: job.after.clone(),
+            on_failure: job.on_failure,
             failed: 0,
         }
     }
@@ -78,7 +82,7 @@ impl Asked {
 
     /// Whether it may keep another job with its key from being made, where it is.
     pub(super) fn holds_its_key(&self, place: &str) -> bool {
-        let waits = ["ready", "scheduled", "held"].contains(&place);
+        let waits = ["ready", "scheduled", "held", "waiting", "stranded"].contains(&place);
         match self.until {
             UniqueUntil::Started => waits,
             UniqueUntil::Finished => waits || place == "running",

@@ -35,6 +35,8 @@ struct Inner {
     /// What started and what stopped since the oracle was last told, in order.
     journal: Vec<Entry>,
     now: i64,
+    /// Jobs that a handler may wait for.
+    known: Vec<JobId>,
     crashes: u64,
     killed: u64,
     cancels: u64,
@@ -67,6 +69,7 @@ impl Runners {
             events: Vec::new(),
             journal: Vec::new(),
             now: 0,
+            known: Vec::new(),
             crashes: 0,
             killed: 0,
             cancels: 0,
@@ -113,8 +116,14 @@ impl Runners {
 
     /// What became of such a transaction: `written`, or undone.
     pub(super) fn wrote(&self, claimed: Claimed, outcome: Outcome, written: bool) {
-        let ended = Ended { claimed, started_after: None, runner_pid: None, outcome, output: None, written };
+        let ended =
+            Ended { claimed, started_after: Some(Duration::ZERO), runner_pid: None, outcome, output: None, written };
         self.0.lock().expect("no panic").events.push(Event::Ended(ended));
+    }
+
+    /// Which jobs there are.
+    pub(super) fn know(&self, jobs: &[JobId]) {
+        self.0.lock().expect("no panic").known = jobs.to_vec();
     }
 
     /// Runners that are free take what waits, also while their supervisor is paused.
@@ -199,13 +208,17 @@ impl Inner {
 
     fn stop(&mut self, run: Run, outcome: Outcome) {
         self.journal.push(Entry::Stopped(run.claimed.id, run.claimed.token));
-        self.end(run.claimed, outcome);
+        self.end_after(Some(Duration::ZERO), run.claimed, outcome);
     }
 
     fn end(&mut self, claimed: Claimed, outcome: Outcome) {
+        self.end_after(None, claimed, outcome);
+    }
+
+    fn end_after(&mut self, started_after: Option<Duration>, claimed: Claimed, outcome: Outcome) {
         self.events.push(Event::Ended(Ended {
             claimed,
-            started_after: None,
+            started_after,
             runner_pid: None,
             outcome,
             output: None,
@@ -255,9 +268,18 @@ impl Inner {
             0 => Until::Default,
             1 => Until::After(Duration::from_millis(self.rng.u64(0..30_000))),
             2 => Until::At(Moment::from_unix_micros(self.now + self.rng.i64(-1_000_000..30_000_000))),
+            3..5 => return self.waiting_for_others(),
             _ => return Outcome::Successful { return_value: "null".into() },
         };
-        Outcome::Postponed { until, why: "not yet".into() }
+        Outcome::Postponed { until, after: Vec::new(), why: "not yet".into() }
+    }
+
+    // Itself perhaps, or what waits for it.
+    fn waiting_for_others(&mut self) -> Outcome {
+        let until = if self.rng.bool() { Until::Default } else { Until::After(Duration::from_secs(3)) };
+        let count = self.rng.usize(1..4).min(self.known.len());
+        let after = (0..count).map(|_| self.known[self.rng.usize(..self.known.len())]).collect();
+        Outcome::Postponed { until, after, why: "others first".into() }
     }
 
     // It was asked to stop, or was killed for it; or it ended by itself at that moment.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use gristmill_store::{Moved, Turned, WorkedOff};
+
 use super::supervisor::Supervisor;
+use crate::turn::Order;
 
 /// The counts of one run, or of many.
 #[derive(Clone, Default)]
@@ -33,11 +36,21 @@ pub(super) struct Tally {
     pub(super) retried: u64,
     pub(super) pauses_of_queues: u64,
     pub(super) kept_by_key: u64,
+    pub(super) waited: u64,
+    pub(super) added: u64,
+    pub(super) errands: u64,
+    pub(super) readied: u64,
+    pub(super) taken_back: u64,
+    pub(super) stranded: u64,
+    pub(super) healed: u64,
+    pub(super) failed_by_gate: u64,
+    pub(super) circles: u64,
+    pub(super) claimed_with_their_end: u64,
 }
 
 impl Tally {
     /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 20] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 30] {
         [
             ("runner crash", self.runner_crashes),
             ("runner killed at the fence", self.guard_kills),
@@ -59,6 +72,16 @@ impl Tally {
             ("job retried", self.retried),
             ("queue paused", self.pauses_of_queues),
             ("job kept by its key", self.kept_by_key),
+            ("job asked to wait", self.waited),
+            ("precondition added", self.added),
+            ("errand worked off", self.errands),
+            ("gate opened", self.readied),
+            ("job taken back", self.taken_back),
+            ("job stranded", self.stranded),
+            ("job healed", self.healed),
+            ("job failed by its gate", self.failed_by_gate),
+            ("circle", self.circles),
+            ("job claimed with the end it waited for", self.claimed_with_their_end),
         ]
     }
 
@@ -89,6 +112,36 @@ impl Tally {
         self.retried += other.retried;
         self.pauses_of_queues += other.pauses_of_queues;
         self.kept_by_key += other.kept_by_key;
+        self.waited += other.waited;
+        self.added += other.added;
+        self.errands += other.errands;
+        self.readied += other.readied;
+        self.taken_back += other.taken_back;
+        self.stranded += other.stranded;
+        self.healed += other.healed;
+        self.failed_by_gate += other.failed_by_gate;
+        self.circles += other.circles;
+        self.claimed_with_their_end += other.claimed_with_their_end;
+    }
+
+    pub(super) fn worked_off(&mut self, worked_off: &WorkedOff) {
+        self.errands += worked_off.errands;
+        self.moved(&worked_off.moved);
+    }
+
+    pub(super) fn turned(&mut self, turned: &Turned, order: &Order) {
+        self.moved(&turned.finished.moved);
+        let Order::Turn { claim: Some(claim), .. } = order else { return };
+        if claim.bands.is_empty() {
+            self.claimed_with_their_end += turned.claimed.len() as u64;
+        }
+    }
+
+    fn moved(&mut self, moved: &Moved) {
+        self.readied += moved.readied + moved.scheduled;
+        self.taken_back += moved.taken_back;
+        self.stranded += moved.stranded;
+        self.healed += moved.healed;
     }
 
     pub(super) fn count_runners(&mut self, supervisor: &Supervisor) {

@@ -9,13 +9,15 @@ use gristmill_core::{JobId, Token, WorkerId};
 use gristmill_store::{Error, Session, Settings, Store};
 
 use super::connection::{Defect, Shared, SimSessions, Weather};
-use super::oracle::{self, Oracle};
+use super::gates;
+use super::oracle::Oracle;
+use super::rows::NOTES;
 use super::rules::RETENTION_SECONDS;
 use super::supervisor::Supervisor;
 use super::tally::Tally;
 use crate::link::Link;
 use crate::turn::{Answer, Done, Order, carry_out};
-use crate::{Sessions, Stage, clock, promoter, pruner, rescuer, settler};
+use crate::{Sessions, clock, errands, promoter, pruner, rescuer, settler};
 
 /// When the simulated world begins: 2026-01-01.
 const GENESIS: i64 = 1_767_225_600_000_000;
@@ -34,8 +36,8 @@ pub(super) struct World {
     sessions: SimSessions,
     pub(super) oracle: Oracle,
     pub(super) fleet: Vec<Supervisor>,
-    weather: Weather,
-    healthy: bool,
+    pub(super) weather: Weather,
+    pub(super) healthy: bool,
     /// Orders that their mill has given up, and that the database carries out all the same, later.
     late: Vec<(i64, WorkerId, Order)>,
     story: VecDeque<String>,
@@ -55,7 +57,7 @@ impl World {
         store.migrate().await.expect("the schema");
         let connection = store.open().await.expect("the database").into_connection();
         let shared = Shared::new(connection, defect, rng.fork());
-        for statement in oracle::NOTES {
+        for statement in NOTES {
             shared.ask(statement, &[]).await;
         }
         let sessions = SimSessions(Arc::clone(&shared));
@@ -97,6 +99,7 @@ impl World {
         let seconds = (self.now - GENESIS) as f64 / 1e6;
         self.tally.virtual_seconds = seconds;
         self.tally.ends = self.oracle.ends();
+        (self.tally.failed_by_gate, self.tally.circles) = (self.oracle.failed_by_gate, self.oracle.circles);
 
         verdict
     }
@@ -110,9 +113,10 @@ impl World {
         }
         self.heal();
         self.people_let_go().await?;
-        while self.oracle.alive() > 0 {
+        while self.oracle.alive() > self.oracle.stranded() || gates::errands(&self.shared).await > 0 {
             if self.tally.steps > steps + HEALING_STEPS {
-                return Err(format!("{} jobs have not ended, though all is well", self.oracle.alive()));
+                let left = self.oracle.unfinished(&self.shared).await;
+                return Err(format!("jobs have not ended, though all is well: {left}"));
             }
             self.step().await?;
         }
@@ -155,7 +159,9 @@ impl World {
             supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
             self.write_ends(n).await?;
         }
+        let known = self.oracle.known_ids();
         for supervisor in &self.fleet {
+            supervisor.runners.know(&known);
             supervisor.runners.start_waiting();
             supervisor.runners.report(supervisor.worker(), &mut self.oracle)?;
         }
@@ -213,6 +219,7 @@ impl World {
         if self.check(promoted)?.is_none_or(|promoted| promoted.moved > 0) {
             self.oracle.look(&self.shared, &[], &[]).await?;
         }
+        self.work_off_errands(n).await?;
         let supervisor = &mut self.fleet[n];
         let asking = supervisor.worker();
         let rescued = rescuer::rescue(&mut supervisor.keeper, asking).await;
@@ -237,6 +244,18 @@ impl World {
             None => self.oracle.look(&self.shared, &[], &[]).await?,
         }
         self.prune(n).await
+    }
+
+    // As the keeper does: while there are more, its other chores come between.
+    async fn work_off_errands(&mut self, n: usize) -> Result<(), String> {
+        let worked_off = errands::work_off(&mut self.fleet[n].keeper).await;
+        if let Some(worked_off) = self.check(worked_off)? {
+            self.tally.worked_off(&worked_off);
+            if worked_off.more {
+                self.fleet[n].next_keep = self.now;
+            }
+        }
+        self.oracle.look(&self.shared, &[], &[]).await
     }
 
     async fn prune(&mut self, n: usize) -> Result<(), String> {
@@ -302,11 +321,16 @@ impl World {
             return Err(error.to_string());
         }
         let accepted = match &done.answer {
-            Ok(Answer::Turned { accepted, claimed }) => {
-                if !claimed.is_empty() {
-                    self.tell(n, &format!("claims {}", claimed.len()));
+            Ok(Answer::WorkedOff(worked_off)) => {
+                self.tally.worked_off(worked_off);
+                Vec::new()
+            }
+            Ok(Answer::Turned(turned)) => {
+                self.tally.turned(turned, &done.order);
+                if !turned.claimed.is_empty() {
+                    self.tell(n, &format!("claims {}", turned.claimed.len()));
                 }
-                accepted.clone()
+                turned.finished.accepted.clone()
             }
             Ok(Answer::HandedBack(handed_back)) => {
                 self.tally.handed_back_unheld += handed_back.len() as u64;
@@ -342,7 +366,7 @@ impl World {
             let stale = self.oracle.stale(&asked(&order));
             let done = carry_out(Link::new(self.sessions.clone(), "late"), worker, order).await;
             let accepted = match &done.answer {
-                Ok(Answer::Turned { accepted, .. }) => accepted.clone(),
+                Ok(Answer::Turned(turned)) => turned.finished.accepted.clone(),
                 _ => Vec::new(),
             };
             if done.answer.is_ok() {
@@ -368,65 +392,9 @@ impl World {
         Ok(())
     }
 
-    fn reboot(&mut self, n: usize) {
+    pub(super) fn reboot(&mut self, n: usize) {
         self.tally.count_runners(&self.fleet[n]);
         self.fleet[n] = Supervisor::boot(&self.sessions, &mut self.rng, self.now);
-    }
-
-    // --- what happens to them ----------------------------------------------------------------------------
-
-    fn go_wrong(&mut self) {
-        let n = self.rng.usize(..self.fleet.len());
-        match self.rng.u32(0..1000) {
-            0..6 => {
-                self.pause(n);
-            }
-            6..10 => {
-                self.tally.supervisor_crashes += 1;
-                self.tell(n, "crashes");
-                self.fleet[n].runners.vanish(&mut self.oracle);
-                self.reboot(n);
-                self.fleet[n].paused_until = self.now + self.rng.i64(0..60_000_000);
-            }
-            10..13 => {
-                self.tally.stops += 1;
-                self.tell(n, "is asked to stop");
-                let stage = if self.rng.bool() { Stage::Draining } else { Stage::Stopping };
-                self.fleet[n].stopper.advance(stage);
-            }
-            13..20 => {
-                self.weather = match self.rng.u32(0..10) {
-                    0..2 => Weather { fail_before: 1000, lose_answer: 0 },
-                    2..5 => Weather { fail_before: 100, lose_answer: 200 },
-                    _ => Weather { fail_before: 5, lose_answer: 10 },
-                };
-            }
-            _ => {}
-        }
-        self.shared.set_weather(self.weather_now());
-    }
-
-    fn pause(&mut self, n: usize) {
-        self.tally.pauses += 1;
-        let seconds = self.rng.i64(1..200);
-        self.tell(n, &format!("is paused for {seconds} s"));
-        self.fleet[n].paused_until = self.now + seconds * 1_000_000;
-    }
-
-    fn heal(&mut self) {
-        self.healthy = true;
-        self.shared.set_weather(Weather::default());
-        for supervisor in &mut self.fleet {
-            supervisor.paused_until = self.now;
-        }
-    }
-
-    fn is_troubled(&self) -> bool {
-        !self.healthy
-    }
-
-    pub(super) fn weather_now(&self) -> Weather {
-        if self.healthy { Weather::default() } else { self.weather }
     }
 
     // An outage is part of the game; a refusal is a finding.
@@ -439,7 +407,7 @@ impl World {
         }
     }
 
-    fn tell(&mut self, n: usize, what: &str) {
+    pub(super) fn tell(&mut self, n: usize, what: &str) {
         if self.story.len() >= 40 {
             self.story.pop_front();
         }
@@ -465,7 +433,7 @@ fn asked(order: &Order) -> Vec<(JobId, Token)> {
 }
 
 fn changes_jobs(order: &Order) -> bool {
-    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true })
+    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true, .. } | Order::Errands)
 }
 
 fn micros(instant: Instant, origin: Instant) -> i64 {

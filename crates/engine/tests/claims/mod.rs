@@ -1,5 +1,6 @@
 //! What a worker promises on every database, with an executor that does what each test says.
 
+mod goals;
 mod options;
 mod wishes;
 

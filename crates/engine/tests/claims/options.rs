@@ -54,7 +54,7 @@ async fn an_end_that_the_handlers_own_transaction_has_written_is_not_written_aga
     worker.until_started(1).await;
     let claimed = worker.control.claimed(id);
     let attempt = Attempt::unstarted(claimed, success());
-    assert_eq!(database.store.open().await.unwrap().finish(&[attempt]).await.unwrap().len(), 1);
+    assert_eq!(database.store.open().await.unwrap().finish(&[attempt]).await.unwrap().accepted.len(), 1);
     worker.control.end_written(id, success());
     let figures = worker.until(|figures| figures.running == 0).await;
     assert_eq!((figures.done, figures.stale), (1, 0));

@@ -1,9 +1,10 @@
 //! What a runner says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gristmill_core::backoff::bounded;
-use gristmill_core::{Advice, Moment, Outcome, Reason, Until};
+use gristmill_core::{Advice, JobId, Moment, Outcome, Reason, Until};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -13,6 +14,8 @@ use super::codec::{BadFrame, Key, parse_json, text};
 const MAX_FAILURE: usize = 256 * 1024;
 /// Most classes that an exception may be said to be.
 const MAX_CLASSES: usize = 100;
+/// Most jobs that a handler may wait for when it postpones itself.
+const MAX_PRECONDITIONS: usize = 10_000;
 /// Longest output: a runner keeps 64 KiB of it, and says what it left out.
 const MAX_OUTPUT: usize = 96 * 1024;
 /// Longest metadata and message of a progress report.
@@ -176,6 +179,8 @@ struct Postponed {
     #[serde(default)]
     until: Option<String>,
     #[serde(default)]
+    preconditions: Option<Vec<String>>,
+    #[serde(default)]
     why: Option<String>,
 }
 
@@ -186,7 +191,19 @@ fn postponed(said: Postponed) -> Result<Outcome, BadFrame> {
         (None, Some(until)) => Until::At(moment(&until)?),
         (Some(_), Some(_)) => return Err(BadFrame("a job postponed both for a while and until a date".into())),
     };
-    Ok(Outcome::Postponed { until, why: storable(cut(said.why.unwrap_or_default())) })
+    let after = preconditions(&said.preconditions.unwrap_or_default())?;
+    Ok(Outcome::Postponed { until, after, why: storable(cut(said.why.unwrap_or_default())) })
+}
+
+/// The jobs to wait for, each once.
+fn preconditions(said: &[String]) -> Result<Vec<JobId>, BadFrame> {
+    if said.len() > MAX_PRECONDITIONS {
+        return Err(BadFrame("a job postponed until more jobs have ended than it may wait for".into()));
+    }
+    let id = |text: &String| (text.len() == 32).then(|| text.parse().ok()).flatten();
+    let ids: Option<BTreeSet<JobId>> = said.iter().map(id).collect();
+    let ids = ids.ok_or_else(|| BadFrame("a job postponed until what is no job has ended".into()))?;
+    Ok(ids.into_iter().collect())
 }
 
 /// A moment as both databases take it, whatever way of writing it came in.
@@ -292,7 +309,7 @@ mod tests {
         assert_eq!(output, "a\u{fffd}b");
         let FromRunner::Progress(_, report) = parse(b'G', br#"{"message": "a\u0000b"}"#).unwrap() else { panic!() };
         assert_eq!(report.message.as_deref(), Some("a\u{fffd}b"));
-        let why = Outcome::Postponed { until: Until::Default, why: "\u{fffd}".into() };
+        let why = Outcome::Postponed { until: Until::Default, after: Vec::new(), why: "\u{fffd}".into() };
         assert_eq!(ended(b'P', r#"{"after": null, "until": null, "why": "\u0000"}"#), why);
     }
 
@@ -355,9 +372,29 @@ mod tests {
     }
 
     #[test]
+    fn a_postponed_job_names_the_jobs_that_it_waits_for_each_once() {
+        let (one, two) = ("0198a7c4f0e87aa0b5d3000000000001", "0198a7c4f0e87aa0b5d3000000000002");
+        let after = |kind: u8, json: &str| match ended(kind, json) {
+            Outcome::Postponed { after, .. } => after.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        let said = format!(r#"{{"after": 90, "preconditions": [{two:?}, {one:?}, {two:?}]}}"#);
+        assert_eq!(after(b'P', &said), [one, two]);
+        assert_eq!(after(b'T', &said.replace('{', r#"{"kind": "P", "#)), [one, two]);
+        for none in ["{}", r#"{"preconditions": null}"#, r#"{"preconditions": []}"#] {
+            assert!(after(b'P', none).is_empty(), "{none}");
+        }
+        let dashed = "0198a7c4-f0e8-7aa0-b5d3-000000000001";
+        for lie in [format!("[{dashed:?}]"), format!("[{one:?}, 7]"), "[\"\"]".into(), format!("{one:?}")] {
+            assert!(parse(b'P', format!(r#"{{"preconditions": {lie}}}"#).as_bytes()).is_err(), "{lie}");
+        }
+    }
+
+    #[test]
     fn an_end_to_write_is_a_result_or_a_postponement() {
         assert_eq!(ended(b'T', r#"{"kind": "D", "value": "[1]"}"#), Outcome::Successful { return_value: "[1]".into() });
-        let postponed = Outcome::Postponed { until: Until::After(Duration::from_secs(3)), why: "soon".into() };
+        let postponed =
+            Outcome::Postponed { until: Until::After(Duration::from_secs(3)), after: Vec::new(), why: "soon".into() };
         assert_eq!(ended(b'T', r#"{"kind": "P", "after": 3, "until": null, "why": "soon"}"#), postponed);
         for lie in [r#"{"kind": "D"}"#, r#"{"kind": "D", "value": "["}"#, r#"{"kind": "F"}"#, r#"{"value": "1"}"#] {
             assert!(parse(b'T', lie.as_bytes()).is_err(), "{lie}");
@@ -399,6 +436,9 @@ mod tests {
         let classes = |count: usize| failed(&format!(", \"classes\": {:?}", vec!["a.B"; count]));
         assert!(parse(b'F', classes(MAX_CLASSES).as_bytes()).is_ok());
         assert!(parse(b'F', classes(MAX_CLASSES + 1).as_bytes()).is_err());
+        let waits = |count: usize| format!("{{\"preconditions\": {:?}}}", vec!["0".repeat(32); count]);
+        assert!(parse(b'P', waits(MAX_PRECONDITIONS).as_bytes()).is_ok());
+        assert!(parse(b'P', waits(MAX_PRECONDITIONS + 1).as_bytes()).is_err());
         let names = failed(&format!(", \"classes\": [{:?}]", long(MAX_FAILURE)));
         assert!(parse(b'F', names.as_bytes()).is_err());
     }

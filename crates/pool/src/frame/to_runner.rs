@@ -20,6 +20,7 @@ pub fn run(claimed: &Claimed, worker_id: &str) -> Result<Vec<u8>, TooLong> {
     text_member(&mut json, "backend", Some(&claimed.lane.backend));
     text_member(&mut json, "queue_name", Some(&claimed.lane.queue_name));
     text_member(&mut json, "run_after", claimed.run_after.as_ref().map(|moment| moment.0.as_str()));
+    text_member(&mut json, "deadline", Some(&claimed.deadline.0));
     text_member(&mut json, "enqueued_at", Some(&claimed.enqueued_at.0));
     text_member(&mut json, "claimed_at", Some(&claimed.claimed_at.0));
     text_member(&mut json, "started_at", claimed.started_at.as_ref().map(|moment| moment.0.as_str()));

@@ -13,6 +13,7 @@ create table gristmill_schema (
 
 -- What was asked. Written once; a unique job that replaces another is the one exception. args, kwargs and options are JSON as
 -- text: the engine passes the first two on unread. deadline orders work of one priority; null is seven days after it is due.
+-- waits: it has a gate. held: it starts out kept back. awaited: something that was asked for together with it waits for it.
 create table gristmill_job (
     id char(32) primary key,
     backend text not null,
@@ -26,10 +27,14 @@ create table gristmill_job (
     options text,
     deadline datetime,
     unique_key text,
-    unique_until text check (unique_until in ('started', 'finished', 'pruned'))
+    unique_until text check (unique_until in ('started', 'finished', 'pruned')),
+    waits bool not null default 0,
+    held bool not null default 0,
+    awaited bool not null default 0
 );
 
--- Due now. Read by lane (backend, queue, task), then priority, deadline, id.
+-- Due now. awaited, here and in every place: its end and its retry have to be spread to jobs that wait for it.
+-- Read by lane (backend, queue, task), then priority, deadline, id.
 create table gristmill_ready (
     id char(32) primary key,
     backend text not null,
@@ -45,7 +50,8 @@ create table gristmill_ready (
     losses integer not null,
     postpones integer not null,
     interruptions integer not null,
-    started_at datetime
+    started_at datetime,
+    awaited bool not null default 0
 ) without rowid;
 
 create index gristmill_ready_claim
@@ -67,13 +73,15 @@ create table gristmill_scheduled (
     losses integer not null,
     postpones integer not null,
     interruptions integer not null,
-    started_at datetime
+    started_at datetime,
+    awaited bool not null default 0
 ) without rowid;
 
 create index gristmill_scheduled_promote
     on gristmill_scheduled (run_after, id);
 
--- Kept back: held by someone until they release it.
+-- Kept back: by its gate, or by someone until they release it. stranded: so many preconditions have failed that the gate
+-- cannot hold any more; it heals when enough of them are retried.
 create table gristmill_waiting (
     id char(32) primary key,
     backend text not null,
@@ -90,6 +98,8 @@ create table gristmill_waiting (
     postpones integer not null,
     interruptions integer not null,
     started_at datetime,
+    awaited bool not null default 0,
+    stranded bool not null default 0,
     held bool not null default 0,
     held_reason text
 ) without rowid;
@@ -111,6 +121,7 @@ create table gristmill_running (
     postpones integer not null,
     interruptions integer not null,
     started_at datetime,
+    awaited bool not null default 0,
     worker_id char(32) not null,
     claimed_at datetime not null
 ) without rowid;
@@ -155,6 +166,7 @@ create table gristmill_result (
     postpones integer not null,
     interruptions integer not null,
     started_at datetime,
+    awaited bool not null default 0,
     finished_at datetime not null,
     state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
     reason text,
@@ -179,6 +191,52 @@ create table gristmill_unique_key (
 
 create index gristmill_unique_key_job
     on gristmill_unique_key (job_id);
+
+-- What a job waits for: so many of its preconditions (all of them when needed is null). The counts are those of its edges of
+-- this arming; they change in the statement that changes an edge, under this row's lock. A job that postpones itself for
+-- more preconditions arms its gate anew. Not settled: there are edges that nobody has held against their preconditions yet.
+create table gristmill_gate (
+    job_id char(32) primary key,
+    needed integer check (needed > 0),
+    on_failure text not null check (on_failure in ('strand', 'proceed', 'fail')),
+    arming integer not null,
+    armed_at datetime not null,
+    settled bool not null default 0,
+    open integer not null,
+    successful integer not null,
+    failed integer not null
+) without rowid;
+
+-- One job waits for another. The state is the precondition's as the gate counts it: cancelled, poisoned and stranded are
+-- failed. It stays as it was when the precondition is forgotten.
+create table gristmill_edge (
+    precondition_id char(32) not null,
+    dependent_id char(32) not null,
+    state text not null default 'open' check (state in ('open', 'successful', 'failed')),
+    arming integer not null default 1,
+    primary key (precondition_id, dependent_id)
+) without rowid;
+
+create index gristmill_edge_dependent
+    on gristmill_edge (dependent_id, precondition_id);
+
+-- What the engine still has to carry through the graph, in short transactions of its own. spread: tell the jobs that wait for
+-- job_id (or other_id alone) what became of it. settle: hold the edges of job_id (or the one to other_id) against their
+-- preconditions, then judge its gate. judge: that alone. hurry: pass the deadline of job_id on to its preconditions (or
+-- to other_id). seen: how far it has come, the last other end. checks: look for a circle through job_id first. Rows are only added and
+-- taken away, so several may ask for the same, which does no harm: each goes by what is true when it is worked off.
+create table gristmill_errand (
+    id integer primary key,
+    kind text not null check (kind in ('spread', 'settle', 'judge', 'hurry')),
+    job_id char(32) not null,
+    other_id char(32),
+    seen char(32),
+    checks bool not null default 0,
+    due_at datetime not null
+);
+
+create index gristmill_errand_due
+    on gristmill_errand (kind, due_at, id);
 
 -- Someone wants this running job to end: the attempt of this token and any later one, until it has ended or is retried.
 create table gristmill_control (
@@ -254,15 +312,21 @@ create index gristmill_worker_live
 create trigger gristmill_job_place after insert on gristmill_job
 begin
     insert into gristmill_ready
-        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited)
     select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
-        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0
-    where new.run_after is null or new.run_after <= new.enqueued_at;
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0, new.awaited
+    where (new.run_after is null or new.run_after <= new.enqueued_at) and not new.waits and not new.held;
     insert into gristmill_scheduled
-        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions)
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited)
     select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
-        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0
-    where new.run_after > new.enqueued_at;
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', new.run_after, '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0, new.awaited
+    where new.run_after > new.enqueued_at and not new.waits and not new.held;
+    insert into gristmill_waiting
+        (id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, awaited, held)
+    select new.id, new.backend, new.queue_name, new.task_name, new.priority, new.run_after,
+        coalesce(new.deadline, strftime('%Y-%m-%d %H:%M:%f', coalesce(new.run_after, new.enqueued_at), '+7 days') || '000'), 0, 1, 0, 0, 0, 0, 0,
+        new.awaited, new.held
+    where new.waits or new.held;
 end;
 
 -- What people read: every job once, with its state. The state is constant in each branch, so a filter on it reads one table.
@@ -288,6 +352,24 @@ select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'held', p.held_re
 from gristmill_waiting p cross join gristmill_job j
 where j.id = p.id
     and p.held
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'stranded', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_waiting p cross join gristmill_job j
+where j.id = p.id
+    and p.stranded
+    and not p.held
+union all
+select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'waiting', null,
+    j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,
+    p.failures, p.crashes, p.losses, p.postpones, p.interruptions,
+    p.started_at, null, null, null, null
+from gristmill_waiting p cross join gristmill_job j
+where j.id = p.id
+    and not p.stranded
+    and not p.held
 union all
 select p.id, p.backend, p.queue_name, p.task_name, p.priority, 'running', null,
     j.args, j.kwargs, j.options, j.enqueued_at, j.run_after, p.run_after, p.deadline, p.token, p.generation,

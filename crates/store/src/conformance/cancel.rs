@@ -208,7 +208,7 @@ async fn a_wish_about_a_job_that_waits_is_carried_out(fixture: &dyn Fixture) {
     let worker = worker(&mut session).await;
     let jobs = [unique("a", UniqueUntil::Started), job(), job()];
     session.enqueue(&jobs).await.expect("enqueues");
-    let claimed = session.claim(worker, &[band()], 3).await.expect("claims");
+    let claimed = session.claim(worker, &[band()], 3, None).await.expect("claims");
     let attempts: Vec<_> = claimed.iter().map(|claimed| (claimed.id, claimed.token)).collect();
     session.hand_back(&attempts).await.expect("hands back");
     session.hold(&[jobs[2].id], "ann", None).await.expect("holds");
@@ -277,7 +277,7 @@ async fn cancelling_waits_for_no_claim(fixture: &dyn Fixture) {
     let mut second = session(fixture).await;
 
     first.begin().await.expect("begins");
-    first.claim_within(worker, &[band()], 1).await.expect("claims");
+    first.claim_within(worker, &[band()], 1, None).await.expect("claims");
     let meanwhile = second.cancel(&ids(&jobs), "ann").await.expect("does not wait");
     first.end(Ok(())).await.expect("commits");
 
@@ -301,7 +301,8 @@ async fn a_long_transaction_that_cancels_does_not_hold_up_the_end(fixture: &dyn 
     let ids = crate::verbs::json(&[claimed.id, known.id]);
     let binds = [ids, "ann".into(), second.now()];
     let asked = second.run(&crate::verbs::operate::CANCEL, &binds).await.expect("asks");
-    let ended = first.finish(&[ended(&claimed, error()), ended(&known, error())]).await.expect("does not wait");
+    let ended =
+        first.finish(&[ended(&claimed, error()), ended(&known, error())]).await.expect("does not wait").accepted;
     second.end(Ok(())).await.expect("commits");
 
     assert_eq!((asked.len(), ended.len()), (2, 2));

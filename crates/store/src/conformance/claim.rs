@@ -42,7 +42,7 @@ async fn claim_takes_jobs_in_order_of_deadline_then_id(fixture: &dyn Fixture) {
     session.set_now(Some(at(0)));
     session.enqueue(&early).await.expect("enqueues");
 
-    let claimed = session.claim(worker, &[band()], 10).await.expect("claims");
+    let claimed = session.claim(worker, &[band()], 10, None).await.expect("claims");
 
     assert_eq!(claimed_ids(&claimed), [ids(&early), ids(&late)].concat());
 }
@@ -55,7 +55,7 @@ async fn claim_takes_the_earliest_of_several_bands(fixture: &dyn Fixture) {
     session.enqueue(&jobs).await.expect("enqueues");
 
     let bands = ["app.c", "app.b", "app.a"].map(|task| band_of(task, 0));
-    let claimed = session.claim(worker, &bands, 4).await.expect("claims");
+    let claimed = session.claim(worker, &bands, 4, None).await.expect("claims");
 
     assert_eq!(claimed_ids(&claimed), ids(&jobs[..4]));
 }
@@ -71,7 +71,7 @@ async fn claim_takes_nothing_from_other_lanes_or_priorities(fixture: &dyn Fixtur
     others[4].priority = -1;
     session.enqueue(&others).await.expect("enqueues");
 
-    assert_eq!(session.claim(worker, &[band()], 10).await.expect("claims"), []);
+    assert_eq!(session.claim(worker, &[band()], 10, None).await.expect("claims"), []);
 }
 
 async fn claim_takes_at_most_the_limit(fixture: &dyn Fixture) {
@@ -80,9 +80,9 @@ async fn claim_takes_at_most_the_limit(fixture: &dyn Fixture) {
     let jobs = jobs(5);
     session.enqueue(&jobs).await.expect("enqueues");
 
-    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 0).await.expect("claims")), []);
-    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 2).await.expect("claims")), ids(&jobs[..2]));
-    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 9).await.expect("claims")), ids(&jobs[2..]));
+    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 0, None).await.expect("claims")), []);
+    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 2, None).await.expect("claims")), ids(&jobs[..2]));
+    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 9, None).await.expect("claims")), ids(&jobs[2..]));
 }
 
 async fn claim_sees_only_what_is_behind_the_mark(fixture: &dyn Fixture) {
@@ -90,10 +90,10 @@ async fn claim_sees_only_what_is_behind_the_mark(fixture: &dyn Fixture) {
     let worker = worker(&mut session).await;
     let jobs = jobs(3);
     session.enqueue(&jobs).await.expect("enqueues");
-    let deadline = session.survey().await.expect("surveys").remove(0).deadline;
+    let deadline = session.survey(None).await.expect("surveys").bands.remove(0).deadline;
 
     let mark = Band { deadline, id: Some(jobs[0].id), ..band() };
-    let claimed = session.claim(worker, &[mark], 10).await.expect("claims");
+    let claimed = session.claim(worker, &[mark], 10, None).await.expect("claims");
 
     assert_eq!(claimed_ids(&claimed), ids(&jobs[1..]));
 }
@@ -104,9 +104,9 @@ async fn a_mark_without_an_id_includes_the_job_at_it(fixture: &dyn Fixture) {
     let jobs = jobs(2);
     session.enqueue(&jobs).await.expect("enqueues");
 
-    let bands = session.survey().await.expect("surveys");
+    let bands = session.survey(None).await.expect("surveys").bands;
     assert_eq!(bands[0].id, None);
-    let claimed = session.claim(worker, &bands, 10).await.expect("claims");
+    let claimed = session.claim(worker, &bands, 10, None).await.expect("claims");
 
     assert_eq!(claimed_ids(&claimed), ids(&jobs));
 }
@@ -115,7 +115,7 @@ async fn more_bands_than_the_bound_are_refused(fixture: &dyn Fixture) {
     let mut session = session(fixture).await;
     let worker = worker(&mut session).await;
     let bands = vec![band(); Session::BANDS_PER_CLAIM + 1];
-    assert!(matches!(session.claim(worker, &bands, 1).await, Err(Error::Refused(_))));
+    assert!(matches!(session.claim(worker, &bands, 1, None).await, Err(Error::Refused(_))));
 }
 
 async fn a_claimed_job_is_handed_over_whole(fixture: &dyn Fixture) {
@@ -132,7 +132,7 @@ async fn a_claimed_job_is_handed_over_whole(fixture: &dyn Fixture) {
     session.enqueue(std::slice::from_ref(&asked)).await.expect("enqueues");
     session.set_now(Some(at(5)));
 
-    let claimed = session.claim(worker, &[Band { priority: -7, ..band() }], 1).await.expect("claims").remove(0);
+    let claimed = session.claim(worker, &[Band { priority: -7, ..band() }], 1, None).await.expect("claims").remove(0);
 
     assert_eq!(claimed.id, asked.id);
     assert_eq!(claimed.token, Token(1));
@@ -161,7 +161,7 @@ async fn eight_concurrent_claimers_never_share_a_job(fixture: &dyn Fixture) {
         claimers.spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let claimed = session.claim(worker, &[band()], 7).await.expect("claims");
+                let claimed = session.claim(worker, &[band()], 7, None).await.expect("claims");
                 if claimed.is_empty() {
                     // Others may hold what is left; only an empty table is the end.
                     if number(&mut session, "select count(*) from gristmill_ready").await == 0 {
@@ -191,8 +191,8 @@ async fn claimers_do_not_wait_for_each_other(fixture: &dyn Fixture) {
     let mut second = session(fixture).await;
 
     first.begin().await.expect("begins");
-    let held = first.claim_within(one, &[band()], 2).await.expect("claims");
-    let meanwhile = second.claim(other, &[band()], 4).await.expect("does not wait");
+    let held = first.claim_within(one, &[band()], 2, None).await.expect("claims");
+    let meanwhile = second.claim(other, &[band()], 4, None).await.expect("does not wait");
     first.end(Ok(())).await.expect("commits");
 
     assert_eq!(claimed_ids(&held), ids(&jobs[..2]));
@@ -228,7 +228,7 @@ async fn an_unknown_worker_claims_nothing(fixture: &dyn Fixture) {
     session.enqueue(&[job()]).await.expect("enqueues");
     let before = dump(&mut session).await;
 
-    assert_eq!(session.claim(WorkerId::new(), &[band()], 1).await.expect("answers"), []);
+    assert_eq!(session.claim(WorkerId::new(), &[band()], 1, None).await.expect("answers"), []);
 
     assert_eq!(dump(&mut session).await, before);
 }
@@ -240,7 +240,7 @@ async fn a_lost_worker_claims_nothing(fixture: &dyn Fixture) {
     super::rescue::declare_lost(&mut session).await;
     let before = dump(&mut session).await;
 
-    assert_eq!(session.claim(lost, &[band()], 1).await.expect("answers"), []);
+    assert_eq!(session.claim(lost, &[band()], 1, None).await.expect("answers"), []);
 
     assert_eq!(dump(&mut session).await, before);
 }
@@ -252,7 +252,7 @@ async fn a_worker_that_signed_off_claims_nothing(fixture: &dyn Fixture) {
     session.sign_off(worker, 0, None).await.expect("signs off");
     let before = dump(&mut session).await;
 
-    assert_eq!(session.claim(worker, &[band()], 1).await.expect("answers"), []);
+    assert_eq!(session.claim(worker, &[band()], 1, None).await.expect("answers"), []);
 
     assert_eq!(dump(&mut session).await, before);
 }
@@ -273,7 +273,7 @@ async fn a_worker_is_not_declared_lost_in_the_middle_of_its_claim(fixture: &dyn 
     second.begin().await.expect("begins");
     let lost = second.declare_lost_within(WorkerId::new()).await.expect("declares");
     assert_eq!(lost, [slow]);
-    let claim = tokio::spawn(async move { first.claim(slow, &[band()], 1).await });
+    let claim = tokio::spawn(async move { first.claim(slow, &[band()], 1, None).await });
     // Until the claim waits for the worker's row; or, if it does not wait, until it had its time.
     let mut third = session(fixture).await;
     for _ in 0..1_000 {
@@ -299,7 +299,7 @@ async fn a_job_that_is_replaced_under_a_claim_is_never_handed_over_as_it_was(fix
     second.begin().await.expect("begins");
     meddle(&mut second, "select id::text from gristmill_worker for update").await;
     let claim = tokio::spawn(async move {
-        let claimed = first.claim(worker, &[band()], 2).await.expect("claims");
+        let claimed = first.claim(worker, &[band()], 2, None).await.expect("claims");
         (first, claimed)
     });
     let waiting = "select count(*) from pg_locks where not granted";
@@ -322,7 +322,7 @@ async fn a_job_that_is_replaced_under_a_claim_is_never_handed_over_as_it_was(fix
     let (mut first, claimed) = claim.await.expect("joins");
 
     assert_eq!(claimed.iter().map(|job| job.args.as_str()).collect::<Vec<_>>(), ["[1]"]);
-    let next = first.claim(worker, &[band()], 2).await.expect("claims");
+    let next = first.claim(worker, &[band()], 2, None).await.expect("claims");
     assert_eq!(next.iter().map(|job| job.args.as_str()).collect::<Vec<_>>(), ["[2]"]);
 }
 

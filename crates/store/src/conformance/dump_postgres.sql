@@ -14,6 +14,12 @@ select 'result', row(t.*)::text from gristmill_result t
 union all
 select 'unique_key', row(t.*)::text from gristmill_unique_key t
 union all
+select 'gate', row(t.*)::text from gristmill_gate t
+union all
+select 'edge', row(t.*)::text from gristmill_edge t
+union all
+select 'errand', row(t.kind, t.job_id, t.other_id, t.seen, t.checks, t.due_at)::text from gristmill_errand t
+union all
 select 'control', row(t.*)::text from gristmill_control t
 union all
 select 'progress', row(t.*)::text from gristmill_progress t

@@ -1,18 +1,24 @@
-select 'job' as name, json_array(id, backend, queue_name, task_name, priority, run_after, enqueued_at, args, kwargs, options, deadline, unique_key, unique_until) as line from gristmill_job
+select 'job' as name, json_array(id, backend, queue_name, task_name, priority, run_after, enqueued_at, args, kwargs, options, deadline, unique_key, unique_until, waits, held, awaited) as line from gristmill_job
 union all
-select 'ready', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at) from gristmill_ready
+select 'ready', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, awaited) from gristmill_ready
 union all
-select 'scheduled', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at) from gristmill_scheduled
+select 'scheduled', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, awaited) from gristmill_scheduled
 union all
-select 'waiting', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, held, held_reason) from gristmill_waiting
+select 'waiting', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, awaited, stranded, held, held_reason) from gristmill_waiting
 union all
-select 'running', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, worker_id, claimed_at) from gristmill_running
+select 'running', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, awaited, worker_id, claimed_at) from gristmill_running
 union all
 select 'attempt', json_array(job_id, token, generation, worker_id, runner_pid, claimed_at, started_at, ended_at, outcome, reason, return_value, exception_class_path, traceback, output) from gristmill_attempt
 union all
-select 'result', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason, prune_at) from gristmill_result
+select 'result', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, reason, prune_at) from gristmill_result
 union all
 select 'unique_key', json_array(key, job_id, until, expires_at) from gristmill_unique_key
+union all
+select 'gate', json_array(job_id, needed, on_failure, arming, armed_at, settled, open, successful, failed) from gristmill_gate
+union all
+select 'edge', json_array(precondition_id, dependent_id, state, arming) from gristmill_edge
+union all
+select 'errand', json_array(kind, job_id, other_id, seen, checks, due_at) from gristmill_errand
 union all
 select 'control', json_array(job_id, token, asked_at) from gristmill_control
 union all

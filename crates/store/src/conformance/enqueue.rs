@@ -49,7 +49,7 @@ async fn a_scheduled_job_becomes_ready_by_the_databases_clock(fixture: &dyn Fixt
     session.set_now(Some(at(0)));
     assert_eq!(session.promote(10).await.expect("promotes").moved, 1);
 
-    let claimed = session.claim(worker, &[band()], 1).await.expect("claims");
+    let claimed = session.claim(worker, &[band()], 1, None).await.expect("claims");
     assert_eq!(claimed_ids(&claimed), [asked.id]);
     assert_eq!(claimed[0].run_after, Some(at(0)));
 }
@@ -63,7 +63,7 @@ async fn due_jobs_are_promoted_in_order_of_their_date(fixture: &dyn Fixture) {
 
     let mut order = Vec::new();
     while session.promote(1).await.expect("promotes").moved == 1 {
-        order.extend(claimed_ids(&session.claim(worker, &[band()], 10).await.expect("claims")));
+        order.extend(claimed_ids(&session.claim(worker, &[band()], 10, None).await.expect("claims")));
     }
 
     assert_eq!(order, [asked[1].id, asked[2].id, asked[0].id]);
@@ -149,14 +149,14 @@ async fn a_thousand_jobs_are_enqueued_at_once(fixture: &dyn Fixture) {
     let jobs = jobs(1_000);
     session.enqueue(&jobs).await.expect("enqueues");
 
-    let claimed = session.claim(worker, &[band()], 2_000).await.expect("claims");
+    let claimed = session.claim(worker, &[band()], 2_000, None).await.expect("claims");
 
     assert_eq!(claimed_ids(&claimed), ids(&jobs));
 }
 
 async fn survey_finds_every_band_with_its_first_deadline(fixture: &dyn Fixture) {
     let mut session = session(fixture).await;
-    assert_eq!(session.survey().await.expect("surveys"), []);
+    assert_eq!(session.survey(None).await.expect("surveys").bands, []);
     for (seconds, count) in [(20, 3), (10, 2), (30, 4)] {
         session.set_now(Some(at(seconds)));
         for priority in [-100, 0, 100] {
@@ -167,7 +167,7 @@ async fn survey_finds_every_band_with_its_first_deadline(fixture: &dyn Fixture) 
         }
     }
 
-    let bands = session.survey().await.expect("surveys");
+    let bands = session.survey(None).await.expect("surveys").bands;
 
     let found: Vec<_> = bands.iter().map(|band| (band.lane.task_name.as_str(), band.priority)).collect();
     let expected = ["app.a", "app.b"].map(|task| [-100, 0, 100].map(|priority| (task, priority))).concat();
@@ -185,7 +185,7 @@ async fn survey_goes_on_after_a_full_page(fixture: &dyn Fixture) {
     let jobs: Vec<_> = (0..2_010).map(|n| NewJob { lane: lane(&format!("app.task{n:05}")), ..job() }).collect();
     session.enqueue(&jobs).await.expect("enqueues");
 
-    let bands = session.survey().await.expect("surveys");
+    let bands = session.survey(None).await.expect("surveys").bands;
 
     let found: Vec<_> = bands.iter().map(|band| &band.lane).collect();
     let expected: Vec<_> = jobs.iter().map(|job| &job.lane).collect();

@@ -6,7 +6,7 @@ use gristmill_core::{Attempt, Counts, Moment, Outcome, Reason, Token, Until};
 
 use super::scene::{
     at, band, claim_one, claimed_ids, claimed_job, crash, dump, ended, error, ids, job, jobs, number, session, success,
-    worker,
+    wanted, worker,
 };
 use super::{Fixture, asks};
 use crate::verbs::finish::FINISH;
@@ -45,7 +45,7 @@ async fn a_successful_job_keeps_its_return_value(fixture: &dyn Fixture) {
     let claimed = claimed_job(&mut session, worker).await;
     session.set_now(Some(at(3)));
 
-    let accepted = session.finish(&[ended(&claimed, success())]).await.expect("finishes");
+    let accepted = session.finish(&[ended(&claimed, success())]).await.expect("finishes").accepted;
 
     assert_eq!(accepted, [(claimed.id, claimed.token)]);
     let job = session.get(claimed.id).await.expect("reads").expect("exists");
@@ -99,7 +99,7 @@ async fn a_crashed_job_is_ready_again_and_poisoned_at_the_third(fixture: &dyn Fi
     assert_eq!(attempts.len(), 3);
     assert!(attempts.iter().all(|attempt| attempt.outcome == "crashed"));
     assert_eq!(attempts[2].reason.as_deref(), Some("signal 9 (SIGKILL)"));
-    assert_eq!(session.claim(worker, &[band()], 1).await.expect("answers"), []);
+    assert_eq!(session.claim(worker, &[band()], 1, None).await.expect("answers"), []);
 }
 
 async fn a_job_lost_five_times_is_poisoned(fixture: &dyn Fixture) {
@@ -133,7 +133,7 @@ async fn a_job_handed_back_is_charged_nothing(fixture: &dyn Fixture) {
     let claimed = claimed_job(&mut session, worker).await;
     let handed_back = Attempt { started_after: None, ..ended(&claimed, Outcome::HandedBack) };
 
-    let accepted = session.finish(&[handed_back]).await.expect("finishes");
+    let accepted = session.finish(&[handed_back]).await.expect("finishes").accepted;
 
     assert_eq!(accepted, [(claimed.id, claimed.token)]);
     assert_eq!(session.attempts(claimed.id).await.expect("reads"), []);
@@ -166,7 +166,7 @@ async fn a_stale_finish_changes_nothing(fixture: &dyn Fixture) {
     let before = dump(&mut session).await;
 
     for outcome in [success(), error(), crash(), Outcome::Lost, Outcome::Interrupted, Outcome::HandedBack] {
-        assert_eq!(session.finish(&[ended(&stale, outcome)]).await.expect("answers"), []);
+        assert_eq!(session.finish(&[ended(&stale, outcome)]).await.expect("answers").accepted, []);
         assert_eq!(dump(&mut session).await, before);
     }
 }
@@ -191,7 +191,7 @@ async fn a_finished_attempt_is_not_finished_again(fixture: &dyn Fixture) {
     session.finish(&[ended(&claimed, success())]).await.expect("finishes");
     let before = dump(&mut session).await;
 
-    assert_eq!(session.finish(&[ended(&claimed, error())]).await.expect("answers"), []);
+    assert_eq!(session.finish(&[ended(&claimed, error())]).await.expect("answers").accepted, []);
 
     assert_eq!(dump(&mut session).await, before);
 }
@@ -201,7 +201,8 @@ async fn an_attempt_given_twice_ends_once(fixture: &dyn Fixture) {
     let worker = worker(&mut session).await;
     let claimed = claimed_job(&mut session, worker).await;
 
-    let accepted = session.finish(&[ended(&claimed, success()), ended(&claimed, crash())]).await.expect("finishes");
+    let accepted =
+        session.finish(&[ended(&claimed, success()), ended(&claimed, crash())]).await.expect("finishes").accepted;
 
     assert_eq!(accepted, [(claimed.id, claimed.token)]);
     assert_eq!(session.get(claimed.id).await.expect("reads").expect("exists").state, "successful");
@@ -214,13 +215,13 @@ async fn finishers_lock_in_one_order(fixture: &dyn Fixture) {
     }
     let worker = worker(&mut first).await;
     first.enqueue(&jobs(2)).await.expect("enqueues");
-    let claimed = first.claim(worker, &[band()], 2).await.expect("claims");
+    let claimed = first.claim(worker, &[band()], 2, None).await.expect("claims");
     let attempts: Vec<_> = claimed.iter().map(|claimed| ended(claimed, success())).collect();
     let mut second = session(fixture).await;
 
     // The first holds one row; the second is given both, the other one first.
     first.begin().await.expect("begins");
-    first.turn(&attempts[..1], worker, &[], 0).await.expect("finishes");
+    first.turn(&attempts[..1], wanted(worker, &[], 0)).await.expect("finishes");
     let backwards: Vec<_> = attempts.iter().rev().cloned().collect();
     let waiting = tokio::spawn(async move { second.finish(&backwards).await });
     let mut third = session(fixture).await;
@@ -229,10 +230,10 @@ async fn finishers_lock_in_one_order(fixture: &dyn Fixture) {
             break;
         }
     }
-    let turn = first.turn(&attempts[1..], worker, &[], 0).await;
-    first.end(turn).await.expect("is not locked out by the second");
+    let turn = first.turn(&attempts[1..], wanted(worker, &[], 0)).await;
+    first.end(turn).await.map(drop).expect("is not locked out by the second");
 
-    assert_eq!(waiting.await.expect("joins").expect("is not locked out by the first"), []);
+    assert_eq!(waiting.await.expect("joins").expect("is not locked out by the first").accepted, []);
 }
 
 async fn the_next_run_keeps_priority_deadline_and_date(fixture: &dyn Fixture) {
@@ -346,12 +347,12 @@ async fn a_batch_of_mixed_outcomes_ends_each_its_own_way(fixture: &dyn Fixture) 
     let mut session = session(fixture).await;
     let worker = worker(&mut session).await;
     session.enqueue(&jobs(7)).await.expect("enqueues");
-    let claimed = session.claim(worker, &[band()], 7).await.expect("claims");
+    let claimed = session.claim(worker, &[band()], 7, None).await.expect("claims");
     session.hand_back(&[(claimed[6].id, claimed[6].token)]).await.expect("hands back");
     let outcomes = [success(), error(), crash(), Outcome::Lost, Outcome::Interrupted, Outcome::HandedBack, success()];
     let attempts: Vec<_> = claimed.iter().zip(outcomes).map(|(claimed, outcome)| ended(claimed, outcome)).collect();
 
-    let mut accepted = session.finish(&attempts).await.expect("finishes");
+    let mut accepted = session.finish(&attempts).await.expect("finishes").accepted;
 
     accepted.sort();
     assert_eq!(accepted, claimed[..6].iter().map(|claimed| (claimed.id, claimed.token)).collect::<Vec<_>>());
@@ -371,7 +372,7 @@ async fn a_postponed_job_waits_for_its_date(fixture: &dyn Fixture) {
         [at(90), at(-5), Moment("2030-03-03 00:00:00.500000".into()), Moment("9999-12-31 23:59:59.000000".into())];
     for (date, due) in dates.into_iter().zip(normal) {
         let claimed = claimed_job(&mut session, worker).await;
-        let postponed = Outcome::Postponed { until: Until::At(date), why: "not yet".into() };
+        let postponed = Outcome::Postponed { until: Until::At(date), after: Vec::new(), why: "not yet".into() };
 
         session.finish(&[ended(&claimed, postponed)]).await.expect("finishes");
 
@@ -389,7 +390,8 @@ async fn a_date_that_is_none_is_the_default_delay(fixture: &dyn Fixture) {
         ["", "soon", "2030-13-01 00:00:00", "12030-01-01 00:00:00", "999999999999999-1-1 0:0:0", "ü030-01-01 00:00:00"]
     {
         let claimed = claimed_job(&mut session, worker).await;
-        let postponed = Outcome::Postponed { until: Until::At(Moment(odd.into())), why: String::new() };
+        let postponed =
+            Outcome::Postponed { until: Until::At(Moment(odd.into())), after: Vec::new(), why: String::new() };
 
         session.finish(&[ended(&claimed, postponed)]).await.expect("finishes");
 
@@ -429,7 +431,7 @@ async fn nul_in_errors_is_storable(fixture: &dyn Fixture) {
     let claimed = claimed_job(&mut session, worker).await;
     let failed = Outcome::failed(Reason::Error, "app.Odd\0Error", "\0 in the middle \0 and at the end\0");
 
-    assert_eq!(session.finish(&[ended(&claimed, failed)]).await.expect("finishes").len(), 1);
+    assert_eq!(session.finish(&[ended(&claimed, failed)]).await.expect("finishes").accepted.len(), 1);
 
     let job = session.get(claimed.id).await.expect("reads").expect("exists");
     assert_eq!(job.exception_class_path.as_deref(), Some("app.Odd\\0Error"));
@@ -437,7 +439,7 @@ async fn nul_in_errors_is_storable(fixture: &dyn Fixture) {
 
     let claimed = claimed_job(&mut session, worker).await;
     let crashed = Outcome::Crashed { how: "\0".into() };
-    assert_eq!(session.finish(&[ended(&claimed, crashed)]).await.expect("finishes").len(), 1);
+    assert_eq!(session.finish(&[ended(&claimed, crashed)]).await.expect("finishes").accepted.len(), 1);
 }
 
 async fn text_is_stored_as_it_is(fixture: &dyn Fixture) {

@@ -29,7 +29,7 @@ async fn a_held_job_is_neither_claimed_nor_promoted(fixture: &dyn Fixture) {
     assert_eq!(done(&acted), [(jobs[0].id, "held"), (jobs[1].id, "held")]);
     session.set_now(Some(at(10)));
     assert_eq!(session.promote(10).await.expect("promotes").moved, 0);
-    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 10).await.expect("claims")), [jobs[2].id]);
+    assert_eq!(claimed_ids(&session.claim(worker, &[band()], 10, None).await.expect("claims")), [jobs[2].id]);
     let held = session.get(jobs[0].id).await.expect("reads").expect("exists");
     assert_eq!((held.state.as_str(), held.reason.as_deref()), ("held", Some("the printer burns")));
     assert_eq!(actions(&mut session).await, vec![("hold".to_owned(), "ann".to_owned()); 2]);
@@ -117,7 +117,7 @@ async fn holding_waits_for_no_claim(fixture: &dyn Fixture) {
     let mut second = session(fixture).await;
 
     first.begin().await.expect("begins");
-    first.claim_within(worker, &[band()], 1).await.expect("claims");
+    first.claim_within(worker, &[band()], 1, None).await.expect("claims");
     let meanwhile = second.hold(&ids(&jobs), "ann", None).await.expect("does not wait");
     first.end(Ok(())).await.expect("commits");
 

@@ -5,7 +5,7 @@ use gristmill_core::{Attempt, Outcome};
 
 use super::scene::{
     at, band, claim_one, claimed_job, dump, ended, error, incompatible, job, keys, meddle, number, state, success,
-    unique, worker,
+    unique, wanted, worker,
 };
 use super::{Databases, Fixture, Pending, asks};
 use crate::connection::Answer;
@@ -178,7 +178,8 @@ async fn what_a_hosted_session_writes_is_undone_with_the_hosts_transaction(fixtu
     hosted.set_now(Some(at(0)));
     hosted.enqueue(&[job(), unique("k", UniqueUntil::Started)]).await.expect("enqueues");
     let attempts = [ended(&claimed, Outcome::Lost)];
-    let (accepted, again) = hosted.finish_and_claim(&attempts, worker, &[band()], 9).await.expect("turns");
+    let turned = hosted.finish_and_claim(&attempts, wanted(worker, &[band()], 9)).await.expect("turns");
+    let (accepted, again) = (turned.finished.accepted, turned.claimed);
     assert_eq!((accepted.len(), again.len()), (1, 3));
     hosted.cancel(&[claimed.id], "ann").await.expect("asks");
     assert_ne!(dump(&mut hosted).await, before);
@@ -195,11 +196,11 @@ async fn a_hosted_session_goes_on_after_an_undone_verb(fixture: &dyn Fixture) {
 
     // Its first verb makes what `finish` needs, and is undone with it.
     hosted.begin().await.expect("begins");
-    hosted.claim_within(worker, &[], 1).await.expect("claims nothing");
+    hosted.claim_within(worker, &[], 1, None).await.expect("claims nothing");
     let undone: crate::Result<()> = hosted.end(Err(crate::Error::Refused("as the question asks".into()))).await;
     undone.expect_err("was undone");
 
-    assert_eq!(hosted.finish(&[ended(&claimed, success())]).await.expect("finishes").len(), 1);
+    assert_eq!(hosted.finish(&[ended(&claimed, success())]).await.expect("finishes").accepted.len(), 1);
     assert_eq!(state(&mut session, claimed.id).await, "successful");
 }
 

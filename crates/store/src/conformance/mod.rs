@@ -7,11 +7,15 @@
 mod cancel;
 mod claim;
 mod enqueue;
+mod errands;
 mod finish;
+mod gates;
+mod graph;
 mod hold;
 mod hosted;
 mod life;
 mod pause;
+mod postponing;
 mod progress;
 mod prune;
 mod python;
@@ -68,6 +72,9 @@ pub fn questions() -> Vec<Question> {
         claim::questions(),
         finish::questions(),
         turn::questions(),
+        gates::questions(),
+        postponing::questions(),
+        errands::questions(),
         rescue::questions(),
         life::questions(),
         cancel::questions(),

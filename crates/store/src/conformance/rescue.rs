@@ -205,7 +205,7 @@ async fn orphans_come_in_pages(fixture: &dyn Fixture) {
     let mut session = session(fixture).await;
     let lost = worker(&mut session).await;
     session.enqueue(&jobs(5)).await.expect("enqueues");
-    let claimed = session.claim(lost, &[band()], 5).await.expect("claims");
+    let claimed = session.claim(lost, &[band()], 5, None).await.expect("claims");
     declare_lost(&mut session).await;
 
     let mut rescued = Vec::new();
@@ -215,7 +215,7 @@ async fn orphans_come_in_pages(fixture: &dyn Fixture) {
             break;
         }
         assert!(orphans.len() <= 2);
-        rescued.extend(session.finish(&orphans).await.expect("finishes"));
+        rescued.extend(session.finish(&orphans).await.expect("finishes").accepted);
     }
 
     rescued.sort();
@@ -226,7 +226,7 @@ async fn orphans_are_finished_once_by_two_rescuers(fixture: &dyn Fixture) {
     let mut first = session(fixture).await;
     let lost = worker(&mut first).await;
     first.enqueue(&jobs(60)).await.expect("enqueues");
-    first.claim(lost, &[band()], 60).await.expect("claims");
+    first.claim(lost, &[band()], 60, None).await.expect("claims");
     declare_lost(&mut first).await;
     let mut ready = Vec::new();
     for backwards in [false, true] {
@@ -242,7 +242,7 @@ async fn orphans_are_finished_once_by_two_rescuers(fixture: &dyn Fixture) {
 
     let mut rescuers = tokio::task::JoinSet::new();
     for (mut session, orphans) in ready {
-        rescuers.spawn(async move { session.finish(&orphans).await.expect("finishes").len() });
+        rescuers.spawn(async move { session.finish(&orphans).await.expect("finishes").accepted.len() });
     }
 
     assert_eq!(rescuers.join_all().await.into_iter().sum::<usize>(), 60);
@@ -262,8 +262,8 @@ async fn the_late_owner_of_a_rescued_job_is_refused(fixture: &dyn Fixture) {
     assert_eq!(again.id, stale.id);
     let before = dump(&mut session).await;
 
-    assert_eq!(session.finish(&[ended(&stale, success())]).await.expect("answers"), []);
+    assert_eq!(session.finish(&[ended(&stale, success())]).await.expect("answers").accepted, []);
 
     assert_eq!(dump(&mut session).await, before);
-    assert_eq!(session.finish(&[ended(&again, success())]).await.expect("finishes").len(), 1);
+    assert_eq!(session.finish(&[ended(&again, success())]).await.expect("finishes").accepted.len(), 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gristmill_core::{Attempt, Band, Claimed, JobId, Lane, Lease, Moment, Outcome, Reason, WorkerId};
 
 use super::Fixture;
-use crate::{Acted, Dialect, NewJob, NewWorker, Row, Session, UniqueUntil, Value};
+use crate::{Acted, Dialect, NewJob, NewWorker, Row, Session, UniqueUntil, Value, Wanted};
 
 /// `seconds` after the instant at which every question begins.
 pub(super) fn at(seconds: i64) -> Moment {
@@ -82,7 +82,7 @@ pub(super) async fn claimed_job(session: &mut Session, worker: WorkerId) -> Clai
 
 /// The next job of the usual task.
 pub(super) async fn claim_one(session: &mut Session, worker: WorkerId) -> Claimed {
-    session.claim(worker, &[band()], 1).await.expect("claims").pop().expect("a job was ready")
+    session.claim(worker, &[band()], 1, None).await.expect("claims").pop().expect("a job was ready")
 }
 
 pub(super) fn ended(claimed: &Claimed, outcome: Outcome) -> Attempt {
@@ -163,4 +163,9 @@ pub(super) async fn dump(session: &mut Session) -> Vec<Row> {
         Dialect::Sqlite => include_str!("dump_sqlite.sql"),
     };
     session.connection.run(sql, &[]).await.expect("dumps")
+}
+
+/// What a turn of this worker claims from these bands.
+pub(super) fn wanted(worker: WorkerId, bands: &[Band], limit: u32) -> Wanted<'_> {
+    Wanted { worker, bands, limit, horizon: None, serves: &|_| true }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use gristmill_core::Token;
 
-use super::scene::{band, claimed_ids, claimed_job, dump, ended, ids, jobs, session, success, worker};
+use super::scene::{band, claimed_ids, claimed_job, dump, ended, ids, jobs, session, success, wanted, worker};
 use super::{Fixture, asks};
 use crate::connection::Answer;
 use crate::{Bind, Connection, Dialect, Error, Row};
@@ -22,10 +22,11 @@ async fn a_turn_finishes_and_claims(fixture: &dyn Fixture) {
     let worker = worker(&mut session).await;
     let jobs = jobs(3);
     session.enqueue(&jobs).await.expect("enqueues");
-    let first = session.claim(worker, &[band()], 2).await.expect("claims");
+    let first = session.claim(worker, &[band()], 2, None).await.expect("claims");
     let attempts: Vec<_> = first.iter().map(|claimed| ended(claimed, success())).collect();
 
-    let (mut accepted, claimed) = session.finish_and_claim(&attempts, worker, &[band()], 5).await.expect("turns");
+    let turned = session.finish_and_claim(&attempts, wanted(worker, &[band()], 5)).await.expect("turns");
+    let (mut accepted, claimed) = (turned.finished.accepted, turned.claimed);
 
     accepted.sort();
     assert_eq!(accepted, [(jobs[0].id, Token(1)), (jobs[1].id, Token(1))]);
@@ -36,21 +37,21 @@ async fn a_turn_is_one_commit(fixture: &dyn Fixture) {
     let mut first = session(fixture).await;
     let worker = worker(&mut first).await;
     first.enqueue(&jobs(2)).await.expect("enqueues");
-    let claimed = first.claim(worker, &[band()], 1).await.expect("claims").remove(0);
+    let claimed = first.claim(worker, &[band()], 1, None).await.expect("claims").remove(0);
     let before = dump(&mut first).await;
     let log = Log::default();
     let mut watched = session(fixture).await;
     watched.connection = Box::new(Watched { connection: watched.connection, log: log.clone(), trouble: None });
     watched.begin().await.expect("begins");
-    let turn = watched.turn(&[ended(&claimed, success())], worker, &[band()], 1).await;
+    let turn = watched.turn(&[ended(&claimed, success())], wanted(worker, &[band()], 1)).await;
 
     assert_eq!(dump(&mut first).await, before, "nothing shows before the commit");
     watched.end(turn).await.expect("commits");
     assert_ne!(dump(&mut first).await, before);
     log.clear();
 
-    let (_, claimed) = watched.finish_and_claim(&[], worker, &[band()], 1).await.expect("turns");
-    assert_eq!(claimed, []);
+    let turned = watched.finish_and_claim(&[], wanted(worker, &[band()], 1)).await.expect("turns");
+    assert_eq!(turned.claimed, []);
     let calls = log.calls();
     assert_eq!((calls.first(), calls.last()), (Some(&"begin"), Some(&"commit")));
     assert!(calls[1..calls.len() - 1].iter().all(|call| *call == "run"));
@@ -60,7 +61,7 @@ async fn a_turn_that_fails_halfway_changes_nothing(fixture: &dyn Fixture) {
     let mut first = session(fixture).await;
     let worker = worker(&mut first).await;
     first.enqueue(&jobs(2)).await.expect("enqueues");
-    let claimed = first.claim(worker, &[band()], 1).await.expect("claims").remove(0);
+    let claimed = first.claim(worker, &[band()], 1, None).await.expect("claims").remove(0);
     let before = dump(&mut first).await;
     // Whichever statement fails: the turn has `finish`'s and then `claim`'s.
     for call in 1.. {
@@ -68,7 +69,7 @@ async fn a_turn_that_fails_halfway_changes_nothing(fixture: &dyn Fixture) {
         let trouble = Some(Trouble { at: call, kind: Kind::Fails });
         failing.connection = Box::new(Watched { connection: failing.connection, log: Log::default(), trouble });
 
-        let turn = failing.finish_and_claim(&[ended(&claimed, success())], worker, &[band()], 1).await;
+        let turn = failing.finish_and_claim(&[ended(&claimed, success())], wanted(worker, &[band()], 1)).await;
 
         if turn.is_ok() {
             assert!(call > 2, "a turn is two statements at least");
@@ -82,12 +83,13 @@ async fn a_turn_of_a_lost_worker_finishes_and_claims_nothing(fixture: &dyn Fixtu
     let mut session = session(fixture).await;
     let lost = worker(&mut session).await;
     session.enqueue(&jobs(2)).await.expect("enqueues");
-    let claimed = session.claim(lost, &[band()], 1).await.expect("claims").remove(0);
+    let claimed = session.claim(lost, &[band()], 1, None).await.expect("claims").remove(0);
     super::rescue::declare_lost(&mut session).await;
 
     // Nobody has taken the job over yet, so its token is still the job's: the result is worth keeping.
     let attempts = [ended(&claimed, success())];
-    let (accepted, claimed) = session.finish_and_claim(&attempts, lost, &[band()], 1).await.expect("turns");
+    let turned = session.finish_and_claim(&attempts, wanted(lost, &[band()], 1)).await.expect("turns");
+    let (accepted, claimed) = (turned.finished.accepted, turned.claimed);
 
     assert_eq!((accepted.len(), claimed.len()), (1, 0));
 }
@@ -101,11 +103,11 @@ async fn a_session_left_in_the_middle_is_spent(fixture: &dyn Fixture) {
     let trouble = Some(Trouble { at: 2, kind: Kind::Hangs });
     hanging.connection = Box::new(Watched { connection: hanging.connection, log: Log::default(), trouble });
     let (attempts, bands) = ([ended(&claimed, success())], [band()]);
-    let turn = hanging.finish_and_claim(&attempts, worker, &bands, 1);
+    let turn = hanging.finish_and_claim(&attempts, wanted(worker, &bands, 1));
     assert!(tokio::time::timeout(std::time::Duration::from_millis(300), turn).await.is_err());
 
     assert!(matches!(hanging.heartbeat(worker).await, Err(Error::Unavailable(_))));
-    assert!(matches!(hanging.finish_and_claim(&attempts, worker, &bands, 1).await, Err(Error::Unavailable(_))));
+    assert!(matches!(hanging.finish_and_claim(&attempts, wanted(worker, &bands, 1)).await, Err(Error::Unavailable(_))));
 
     drop(hanging);
     assert_eq!(dump(&mut first).await, before);

@@ -82,7 +82,7 @@ async fn until_started_the_key_is_free_once_the_job_is_claimed(fixture: &dyn Fix
     let jobs = [unique("a", UniqueUntil::Started), unique("b", UniqueUntil::Finished)];
     session.enqueue(&jobs).await.expect("enqueues");
 
-    let claimed = session.claim(worker, &[band()], 2).await.expect("claims");
+    let claimed = session.claim(worker, &[band()], 2, None).await.expect("claims");
 
     assert_eq!((claimed.len(), keys(&mut session).await), (2, one_key("b", jobs[1].id)));
     let next = unique("a", UniqueUntil::Started);
@@ -273,7 +273,7 @@ async fn the_end_of_a_job_waits_for_nobody_who_wants_its_key(fixture: &dyn Fixtu
     let jobs = ["a", "b", "c"].map(|key| unique(key, UniqueUntil::Started));
     let kept = unique("d", UniqueUntil::Finished);
     first.enqueue(&[&jobs[..], std::slice::from_ref(&kept)].concat()).await.expect("enqueues");
-    let claimed = first.claim(worker, &[band()], 4).await.expect("claims");
+    let claimed = first.claim(worker, &[band()], 4, None).await.expect("claims");
     let mut second = session(fixture).await;
 
     // A web process asks for the same again, and its transaction stays open.
@@ -287,7 +287,7 @@ async fn the_end_of_a_job_waits_for_nobody_who_wants_its_key(fixture: &dyn Fixtu
         ended(&claimed[2], Outcome::HandedBack),
         ended(&claimed[3], success()),
     ];
-    let accepted = first.finish(&ends).await.expect("does not wait");
+    let accepted = first.finish(&ends).await.expect("does not wait").accepted;
     second.end(Ok(())).await.expect("commits");
 
     assert_eq!((back.len(), accepted.len()), (1, 3));
@@ -319,7 +319,7 @@ async fn neither_claim_nor_end_waits_for_who_takes_an_expired_key_over(fixture: 
 
         match &running {
             Some(claimed) => {
-                let accepted = first.finish(&[ended(claimed, success())]).await.expect("does not wait");
+                let accepted = first.finish(&[ended(claimed, success())]).await.expect("does not wait").accepted;
                 assert_eq!(accepted, [(old.id, claimed.token)]);
             }
             None => assert_eq!(claim_one(&mut first, worker).await.id, old.id),

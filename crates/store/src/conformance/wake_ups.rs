@@ -45,7 +45,7 @@ async fn nothing_wakes_when_nothing_is_committed(fixture: &dyn Fixture) {
     let mut wake_ups = store.wake_ups().await.expect("watches");
 
     session.begin().await.expect("begins");
-    session.claim_within(gristmill_core::WorkerId::new(), &[], 1).await.expect("claims nothing");
+    session.claim_within(gristmill_core::WorkerId::new(), &[], 1, None).await.expect("claims nothing");
     session.end::<()>(Err(Error::Refused("to roll back".into()))).await.expect_err("as given");
 
     assert!(!wakes(&mut wake_ups, Duration::from_millis(100)).await);

@@ -4,6 +4,7 @@
 -- $2 actor
 -- $3 now, or null for the server's clock
 -- Gives (id, token, cancelled or asked). A job that is missing has ended, or someone was moving it: ask again.
+-- The end of a job that others wait for is spread to them later.
 -- Index: primary keys, one probe a job and place.
 -- It may be part of someone's long transaction, so it locks nothing of a job that runs: its end must not wait for this.
 with clock as materialized (
@@ -55,28 +56,28 @@ left_waiting as (
 gone as materialized (
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_ready
     union all
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_scheduled
     union all
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_waiting
 ),
 resulted as (
     insert into gristmill_result (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, prune_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, prune_at
     )
     select
         gone.id, gone.backend, gone.queue_name, gone.task_name, gone.priority, gone.run_after, gone.deadline,
         gone.token, gone.generation, gone.failures, gone.crashes, gone.losses, gone.postpones, gone.interruptions,
-        gone.started_at, clock.now, 'cancelled',
+        gone.started_at, gone.awaited, clock.now, 'cancelled',
         case
             when job.options like '%"retention"%'
             then clock.now + interval '1 second' * greatest(60, least(3162240000, substring(
@@ -86,6 +87,13 @@ resulted as (
     from gone
     cross join clock
     join gristmill_job as job on job.id = gone.id
+),
+spread as (
+    insert into gristmill_errand (kind, job_id, due_at)
+    select 'spread', gone.id, clock.now
+    from gone
+    cross join clock
+    where gone.awaited
 ),
 unlocked as (
     delete from gristmill_unique_key as held

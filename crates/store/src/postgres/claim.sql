@@ -3,6 +3,7 @@
 -- $2 now, or null for the server's clock
 -- $3 bands of one priority: [{backend, queue_name, task_name, priority, deadline, id or null}]
 -- $4 limit
+-- $5 seconds: only jobs whose deadline is no later than that from now; null for any
 -- Index: gristmill_ready_claim, a range scan from each band's mark; then primary keys.
 -- The worker's row is locked against being declared lost until this commits, so a lost worker never gets a job.
 -- Each band locks at most the limit; what another claim holds is skipped, so claims neither wait nor share.
@@ -11,7 +12,12 @@
 -- when this began.
 -- A null id means that the job at the deadline itself is still to be claimed: no id is the nil one.
 with clock as materialized (
-    select coalesce($2::timestamp at time zone 'utc', clock_timestamp()) as now
+    select
+        coalesce($2::timestamp at time zone 'utc', clock_timestamp()) as now,
+        coalesce(
+            coalesce($2::timestamp at time zone 'utc', clock_timestamp()) + interval '1 second' * $5::double precision,
+            'infinity'
+        ) as latest
 ),
 alive as materialized (
     select id
@@ -48,6 +54,7 @@ picked as materialized (
                 band.deadline at time zone 'utc',
                 coalesce(band.id, '00000000-0000-0000-0000-000000000000')
             )
+            and ready.deadline <= (select latest from clock)
         order by ready.deadline, ready.id
         limit $4::bigint
         for update skip locked
@@ -65,12 +72,13 @@ taken as (
 claimed as (
     insert into gristmill_running (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at, worker_id, claimed_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited, worker_id, claimed_at
     )
     select
         taken.id, taken.backend, taken.queue_name, taken.task_name, taken.priority, taken.run_after, taken.deadline,
         taken.token + 1, taken.generation,
         taken.failures, taken.crashes, taken.losses, taken.postpones, taken.interruptions, taken.started_at,
+        taken.awaited,
         $1::uuid, clock.now
     from taken
     cross join clock

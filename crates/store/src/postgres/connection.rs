@@ -15,7 +15,9 @@ use crate::{Bind, Connection, Dialect, Error, Result, Row, Settings, Value};
 /// when a statement is first planned; left alone, the planner then picks a sequential scan and keeps it while dead
 /// rows pile up under someone's long transaction. One generic plan a statement makes that choice once and for all,
 /// and the cost that a switched-off scan is given must not call the just-in-time compiler.
-const PARAMETERS: [(&str, &str); 13] = [
+const PARAMETERS: [(&str, &str); 14] = [
+    // Each statement sees what was committed before it, also what it has just waited for; locks rely on that.
+    ("default_transaction_isolation", "read committed"),
     ("timezone", "UTC"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),

@@ -1,4 +1,4 @@
--- Keeps back jobs that are ready or scheduled, until someone releases them.
+-- Keeps back jobs that have not started, until someone releases them; their gates go on counting.
 -- $1 job ids, as a list
 -- $2 actor
 -- $3 reason, or null
@@ -41,30 +41,53 @@ left_scheduled as (
 gone as materialized (
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_ready
     union all
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_scheduled
 ),
 kept as (
     insert into gristmill_waiting (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at, held, held_reason
+        failures, crashes, losses, postpones, interruptions, started_at, awaited, held, held_reason
     )
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at, true, $3
+        failures, crashes, losses, postpones, interruptions, started_at, awaited, true, $3
     from gone
+),
+free_waiting as materialized (
+    select place.id
+    from wanted
+    join gristmill_waiting as place on place.id = wanted.id
+        and not place.held
+    order by place.id
+    for update of place skip locked
+),
+kept_waiting as (
+    update gristmill_waiting as place
+    set held = true,
+        held_reason = $3
+    from free_waiting as free
+    where place.id = free.id
+    returning place.id, place.token
+),
+found as materialized (
+    select id, token
+    from gone
+    union all
+    select id, token
+    from kept_waiting
 ),
 acted as (
     insert into gristmill_action (id, job_id, verb, token, actor, acted_at)
-    select gen_random_uuid(), gone.id, 'hold', gone.token, $2, clock.now
-    from gone
+    select gen_random_uuid(), found.id, 'hold', found.token, $2, clock.now
+    from found
     cross join clock
 )
 select id::text, token, 'held'
-from gone
+from found
 order by id

@@ -24,11 +24,11 @@ moved as (
 readied as (
     insert into gristmill_ready (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     )
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from moved
 )
 select

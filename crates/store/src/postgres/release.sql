@@ -1,4 +1,5 @@
--- Lets held jobs go: ready, or scheduled when their date is still to come.
+-- Lets held jobs go: ready, or scheduled when their date is still to come. One with a gate waits until the engine has
+-- judged that, which only it can do without waiting for anyone.
 -- $1 job ids, as a list
 -- $2 actor
 -- $3 now, or null for the server's clock
@@ -19,20 +20,47 @@ free_waiting as materialized (
     order by place.id
     for update of place skip locked
 ),
+gated as (
+    update gristmill_waiting as place
+    set held = false,
+        held_reason = null
+    from free_waiting as free
+    join gristmill_gate as gate on gate.job_id = free.id
+    where place.id = free.id
+    returning place.id, place.token
+),
+judged as (
+    insert into gristmill_errand (kind, job_id, due_at)
+    select 'judge', gated.id, clock.now
+    from gated
+    cross join clock
+),
 left_waiting as (
     delete from gristmill_waiting as place
     using free_waiting as free
     where place.id = free.id
+        and not exists (
+            select
+            from gristmill_gate as gate
+            where gate.job_id = free.id
+        )
     returning place.*
+),
+found as materialized (
+    select id, token
+    from left_waiting
+    union all
+    select id, token
+    from gated
 ),
 readied as (
     insert into gristmill_ready (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     )
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_waiting
     where run_after is null
         or run_after <= (select now from clock)
@@ -40,20 +68,20 @@ readied as (
 scheduled as (
     insert into gristmill_scheduled (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     )
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_waiting
     where run_after > (select now from clock)
 ),
 acted as (
     insert into gristmill_action (id, job_id, verb, token, actor, acted_at)
-    select gen_random_uuid(), left_waiting.id, 'release', left_waiting.token, $2, clock.now
-    from left_waiting
+    select gen_random_uuid(), found.id, 'release', found.token, $2, clock.now
+    from found
     cross join clock
 )
 select id::text, token, 'released'
-from left_waiting
+from found
 order by id

@@ -1,5 +1,6 @@
--- Begins a new generation of jobs that have ended: ready at once, with fresh counts. The token stays, so that the next claim's
--- is greater. A wish to cancel goes with the old generation.
+-- Begins a new generation of jobs that have ended: ready at once, with fresh counts, or waiting until its gate has been judged
+-- anew. The token stays, so that the next claim's is greater. A wish to cancel goes with the old generation. What waits for
+-- the job is told that it is open again.
 -- $1 job ids, as a list
 -- $2 actor
 -- $3 now, or null for the server's clock
@@ -64,15 +65,44 @@ left_result as (
         and place.id = judged.id
     returning place.*
 ),
+gated as materialized (
+    select left_result.id
+    from left_result
+    join gristmill_gate as gate on gate.job_id = left_result.id
+),
+-- Without its date: a retry runs as soon as it may.
 readied as (
     insert into gristmill_ready (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions
+        failures, crashes, losses, postpones, interruptions, awaited
     )
     select
-        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation + 1,
-        0, 0, 0, 0, 0
+        id, backend, queue_name, task_name, priority, null, deadline, token, generation + 1,
+        0, 0, 0, 0, 0, awaited
     from left_result
+    where id not in (select id from gated)
+),
+kept as (
+    insert into gristmill_waiting (
+        id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+        failures, crashes, losses, postpones, interruptions, awaited
+    )
+    select
+        id, backend, queue_name, task_name, priority, null, deadline, token, generation + 1,
+        0, 0, 0, 0, 0, awaited
+    from left_result
+    where id in (select id from gated)
+),
+errands as (
+    insert into gristmill_errand (kind, job_id, checks, due_at)
+    select 'judge', gated.id, true, clock.now
+    from gated
+    cross join clock
+    union all
+    select 'spread', left_result.id, false, clock.now
+    from left_result
+    cross join clock
+    where left_result.awaited
 ),
 dropped as (
     delete from gristmill_control as wish

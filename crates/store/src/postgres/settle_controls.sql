@@ -3,6 +3,7 @@
 -- $1 now, or null for the server's clock
 -- $2 limit
 -- Gives how many it settled. What someone is moving stays for the next time.
+-- The end of a job that others wait for is spread to them later.
 -- Index: primary keys, one probe a wish and place; there are as many wishes as people have asked for.
 with clock as materialized (
     select coalesce($1::timestamp at time zone 'utc', clock_timestamp()) as now
@@ -62,28 +63,28 @@ left_waiting as (
 gone as materialized (
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_ready
     union all
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_scheduled
     union all
     select
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited
     from left_waiting
 ),
 resulted as (
     insert into gristmill_result (
         id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-        failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, prune_at
+        failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, prune_at
     )
     select
         gone.id, gone.backend, gone.queue_name, gone.task_name, gone.priority, gone.run_after, gone.deadline,
         gone.token, gone.generation, gone.failures, gone.crashes, gone.losses, gone.postpones, gone.interruptions,
-        gone.started_at, clock.now, 'cancelled',
+        gone.started_at, gone.awaited, clock.now, 'cancelled',
         case
             when job.options like '%"retention"%'
             then clock.now + interval '1 second' * greatest(60, least(3162240000, substring(
@@ -93,6 +94,13 @@ resulted as (
     from gone
     cross join clock
     join gristmill_job as job on job.id = gone.id
+),
+spread as (
+    insert into gristmill_errand (kind, job_id, due_at)
+    select 'spread', gone.id, clock.now
+    from gone
+    cross join clock
+    where gone.awaited
 ),
 unlocked as (
     delete from gristmill_unique_key as held

@@ -4,6 +4,7 @@
 -- ?2 actor
 -- ?3 now, or null for this machine's clock
 -- Gives (id, token, cancelled or asked). A job that is missing has ended.
+-- The end of a job that others wait for is spread to them later.
 -- Index: primary keys, one probe a job and place.
 -- Between the statements a job that ends is in both places, which is how the later ones know it.
 insert into gristmill_control (job_id, token, asked_at)
@@ -15,12 +16,12 @@ on conflict do nothing;
 
 insert into gristmill_result (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, prune_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, prune_at
 )
 select
     place.id, place.backend, place.queue_name, place.task_name, place.priority, place.run_after, place.deadline,
     place.token, place.generation, place.failures, place.crashes, place.losses, place.postpones, place.interruptions,
-    place.started_at, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), 'cancelled',
+    place.started_at, place.awaited, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), 'cancelled',
     case
         when json_valid(job.options) and json_extract(job.options, '$.retention') is not null
         then strftime('%Y-%m-%d %H:%M:%f', coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), printf('+%.6f seconds',
@@ -34,12 +35,12 @@ where place.id in (select replace(lower(value), '-', '') from json_each(?1))
 
 insert into gristmill_result (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, prune_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, prune_at
 )
 select
     place.id, place.backend, place.queue_name, place.task_name, place.priority, place.run_after, place.deadline,
     place.token, place.generation, place.failures, place.crashes, place.losses, place.postpones, place.interruptions,
-    place.started_at, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), 'cancelled',
+    place.started_at, place.awaited, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), 'cancelled',
     case
         when json_valid(job.options) and json_extract(job.options, '$.retention') is not null
         then strftime('%Y-%m-%d %H:%M:%f', coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), printf('+%.6f seconds',
@@ -53,12 +54,12 @@ where place.id in (select replace(lower(value), '-', '') from json_each(?1))
 
 insert into gristmill_result (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, prune_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, prune_at
 )
 select
     place.id, place.backend, place.queue_name, place.task_name, place.priority, place.run_after, place.deadline,
     place.token, place.generation, place.failures, place.crashes, place.losses, place.postpones, place.interruptions,
-    place.started_at, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), 'cancelled',
+    place.started_at, place.awaited, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), 'cancelled',
     case
         when json_valid(job.options) and json_extract(job.options, '$.retention') is not null
         then strftime('%Y-%m-%d %H:%M:%f', coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'), printf('+%.6f seconds',
@@ -84,6 +85,18 @@ where job_id in (
     )
     and until <> 'pruned'
     and (expires_at is null or expires_at > coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'));
+
+insert into gristmill_errand (kind, job_id, due_at)
+select 'spread', result.id, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')
+from gristmill_result as result
+where result.id in (select replace(lower(value), '-', '') from json_each(?1))
+    and ?2 is not null
+    and result.awaited
+    and (
+        exists (select 1 from gristmill_ready as ready where ready.id = result.id)
+        or exists (select 1 from gristmill_scheduled as scheduled where scheduled.id = result.id)
+        or exists (select 1 from gristmill_waiting as waiting where waiting.id = result.id)
+    );
 
 delete from gristmill_control
 where job_id in (

@@ -3,6 +3,7 @@
 -- ?2 now
 -- ?3 bands of one priority: [{backend, queue_name, task_name, priority, deadline, id or null}]
 -- ?4 limit
+-- ?5 seconds: only jobs whose deadline is no later than that from now; null for any
 -- Index: gristmill_ready_claim, a range scan from each band's mark; then primary keys.
 -- SQLite has no lateral join: each band's next ids are gathered into a list by a scalar subquery and spread again.
 -- A paused queue gives nothing, asked once a band. A claimed job gives up the key that it had until it starts.
@@ -10,12 +11,13 @@
 -- the later ones know it. The jobs are answered as one packed row, in no order. A null id means that the job at the deadline itself is still to be claimed.
 insert into gristmill_running (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, worker_id, claimed_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, worker_id, claimed_at
 )
 select
     ready.id, ready.backend, ready.queue_name, ready.task_name, ready.priority, ready.run_after, ready.deadline,
     ready.token + 1, ready.generation,
     ready.failures, ready.crashes, ready.losses, ready.postpones, ready.interruptions, ready.started_at,
+    ready.awaited,
     ?1, ?2
 from json_each(?3) as band
 cross join json_each((
@@ -30,6 +32,11 @@ cross join json_each((
             and (head.deadline, head.id) > (
                 json_extract(band.value, '$.deadline'),
                 coalesce(json_extract(band.value, '$.id'), '')
+            )
+            and head.deadline <= iif(
+                ?5 is null,
+                'a',
+                strftime('%Y-%m-%d %H:%M:%f', ?2, printf('+%.6f seconds', ?5)) || '000'
             )
         order by head.deadline, head.id
         limit ?4

@@ -15,6 +15,7 @@ create temp table if not exists gristmill_ended (
     postpones integer not null,
     interruptions integer not null,
     first_started_at text,
+    awaited integer not null,
     worker_id text not null,
     claimed_at text not null,
     outcome text,
@@ -30,5 +31,8 @@ create temp table if not exists gristmill_ended (
     state_reason text,
     due_at text,
     prune_at text,
+    preconditions text,
+    needed integer,
+    on_failure text,
     now text not null
 )

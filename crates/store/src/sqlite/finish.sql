@@ -1,13 +1,16 @@
 -- Ends open attempts: each job leaves gristmill_running for where it goes next, and its attempt is written down.
 -- ?1 attempts:
 --    [{id, token, outcome or null (it never started: no attempt is written), runner_pid, started_after_us, reason,
---      return_value, exception_class_path, traceback, output, next: result | ready | scheduled, state, state_reason,
---      delay_us or due_at, retention_us or null, failures, crashes, losses, postpones, interruptions}]
+--      return_value, exception_class_path, traceback, output, next: result | ready | scheduled | waiting, state,
+--      state_reason, delay_us or due_at, retention_us or null, preconditions: [ids], needed or null and on_failure (of
+--      what goes on waiting), failures, crashes, losses, postpones, interruptions}]
 -- ?2 now
--- Gives the accepted (id, token), packed into one row. A token that is not the running row's gets no row in
+-- Gives the accepted (id, token, whether its end is to be spread), packed into one row. A token that is not the running row's gets no row in
 -- gristmill_ended, and every statement after that reads there alone, so a stale one changes nothing anywhere.
 -- Someone's wish to cancel wins over every end but success. The end of a job frees its unique key and settles the wish;
 -- a job that goes back without having started takes its key again, if nobody else has. An expired key is nobody's.
+-- A job that waits for more preconditions has its gate armed anew: only what the engine finds open, or ended after this
+-- moment, will count. The edges of another arming than the gate's do not.
 -- The attempts are read out of their JSON once: reading them in each statement is what a turn would spend its time on.
 -- Index: primary keys and gristmill_unique_key_job, one probe an attempt. A cross join keeps the attempts outermost.
 -- The runner measured how long after the claim the run started; the present bounds it, and the claim does, because
@@ -16,9 +19,9 @@ delete from temp.gristmill_ended;
 
 insert into temp.gristmill_ended (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, first_started_at, worker_id, claimed_at,
+    failures, crashes, losses, postpones, interruptions, first_started_at, awaited, worker_id, claimed_at,
     outcome, runner_pid, started_at, reason, return_value, exception_class_path, traceback, output,
-    next, state, state_reason, due_at, prune_at, now
+    next, state, state_reason, due_at, prune_at, preconditions, needed, on_failure, now
 )
 select
     running.id, running.backend, running.queue_name, running.task_name, running.priority, running.run_after,
@@ -29,6 +32,7 @@ select
     json_extract(ended.value, '$.postpones'),
     json_extract(ended.value, '$.interruptions'),
     running.started_at,
+    running.awaited,
     running.worker_id,
     running.claimed_at,
     json_extract(ended.value, '$.outcome'),
@@ -55,6 +59,9 @@ select
         then strftime('%Y-%m-%d %H:%M:%f', ?2,
             printf('+%.6f seconds', json_extract(ended.value, '$.retention_us') / 1000000.0)) || '000'
     end,
+    json_extract(ended.value, '$.preconditions'),
+    json_extract(ended.value, '$.needed'),
+    json_extract(ended.value, '$.on_failure'),
     ?2
 from json_each(?1) as ended
 cross join gristmill_running as running
@@ -79,34 +86,82 @@ where outcome is not null;
 
 insert into gristmill_result (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, reason, prune_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, reason, prune_at
 )
 select
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
     failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at),
-    now, state, state_reason, prune_at
+    awaited, now, state, state_reason, prune_at
 from temp.gristmill_ended
 where next = 'result';
 
 insert into gristmill_ready (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
 )
 select
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at)
+    failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at),
+    awaited
 from temp.gristmill_ended
 where next = 'ready';
 
 insert into gristmill_scheduled (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
 )
 select
     id, backend, queue_name, task_name, priority, due_at, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at)
+    failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at),
+    awaited
 from temp.gristmill_ended
 where next = 'scheduled';
+
+insert into gristmill_waiting (
+    id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
+)
+select
+    id, backend, queue_name, task_name, priority, due_at, deadline, token, generation,
+    failures, crashes, losses, postpones, interruptions, coalesce(first_started_at, started_at),
+    awaited
+from temp.gristmill_ended
+where next = 'waiting';
+
+insert into gristmill_gate (job_id, needed, on_failure, arming, armed_at, settled, open, successful, failed)
+select id, needed, on_failure, 2, now, 0, 0, 0, 0
+from temp.gristmill_ended
+where next = 'waiting'
+on conflict (job_id) do update
+set arming = gristmill_gate.arming + 1,
+    armed_at = excluded.armed_at,
+    settled = 0,
+    open = 0,
+    successful = 0,
+    failed = 0;
+
+insert into gristmill_edge (precondition_id, dependent_id, arming)
+select precondition.value, ended.id, 0
+from temp.gristmill_ended as ended
+cross join json_each(ended.preconditions) as precondition
+where ended.next = 'waiting'
+on conflict do nothing;
+
+insert into gristmill_errand (kind, job_id, checks, due_at)
+select iif(next = 'result', 'spread', 'settle'), id, next = 'waiting', now
+from temp.gristmill_ended
+where (next = 'result' and awaited)
+    or next = 'waiting';
+
+-- While it was claimed, nobody took it back where its gate does not hold any more.
+insert into gristmill_errand (kind, job_id, due_at)
+select 'judge', ended.id, ended.now
+from temp.gristmill_ended as ended
+cross join gristmill_gate as gate
+where ended.first_started_at is null
+    and ended.started_at is null
+    and ended.next in ('ready', 'scheduled')
+    and gate.job_id = ended.id;
 
 delete from gristmill_unique_key
 where job_id in (select id from temp.gristmill_ended where next = 'result')
@@ -126,5 +181,5 @@ on conflict do nothing;
 delete from gristmill_control
 where job_id in (select id from temp.gristmill_ended where next = 'result');
 
-select json_group_array(json_array(id, token)) as packed
+select json_group_array(json_array(id, token, next = 'result' and awaited)) as packed
 from temp.gristmill_ended;

@@ -1,4 +1,4 @@
--- Keeps back jobs that are ready or scheduled, until someone releases them.
+-- Keeps back jobs that have not started, until someone releases them; their gates go on counting.
 -- ?1 job ids, as a list
 -- ?2 actor
 -- ?3 reason, or null
@@ -7,24 +7,41 @@
 -- Index: primary keys, one probe a job and place.
 -- A statement names every bind below its highest one, because the driver miscounts otherwise.
 -- Between the statements a held job is in both places, which is how the later ones know it.
+create temp table if not exists gristmill_holding (id text primary key) without rowid;
+
+delete from temp.gristmill_holding;
+
+insert into temp.gristmill_holding (id)
+select id
+from gristmill_waiting
+where id in (select replace(lower(value), '-', '') from json_each(?1))
+    and not held;
+
+update gristmill_waiting
+set held = 1,
+    held_reason = ?3
+where id in (select id from temp.gristmill_holding)
+    and ?1 is not null
+    and ?2 is not null;
+
 insert into gristmill_waiting (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, held, held_reason
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, held, held_reason
 )
 select
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, 1, ?3
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, 1, ?3
 from gristmill_ready
 where id in (select replace(lower(value), '-', '') from json_each(?1))
     and ?2 is not null;
 
 insert into gristmill_waiting (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, held, held_reason
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, held, held_reason
 )
 select
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, 1, ?3
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, 1, ?3
 from gristmill_scheduled
 where id in (select replace(lower(value), '-', '') from json_each(?1))
     and ?2 is not null;
@@ -36,6 +53,7 @@ where waiting.id in (select replace(lower(value), '-', '') from json_each(?1))
     and (
         exists (select 1 from gristmill_ready as ready where ready.id = waiting.id)
         or exists (select 1 from gristmill_scheduled as scheduled where scheduled.id = waiting.id)
+        or exists (select 1 from temp.gristmill_holding as holding where holding.id = waiting.id)
     )
     and ?3 is ?3;
 
@@ -45,6 +63,7 @@ where waiting.id in (select replace(lower(value), '-', '') from json_each(?1))
     and (
         exists (select 1 from gristmill_ready as ready where ready.id = waiting.id)
         or exists (select 1 from gristmill_scheduled as scheduled where scheduled.id = waiting.id)
+        or exists (select 1 from temp.gristmill_holding as holding where holding.id = waiting.id)
     )
 order by waiting.id;
 

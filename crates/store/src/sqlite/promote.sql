@@ -6,11 +6,11 @@
 -- Index: gristmill_scheduled_promote, from its start. One writer at a time: all three statements see the same due jobs.
 insert into gristmill_ready (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
 )
 select
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
 from gristmill_scheduled
 where run_after <= ?1
 order by run_after, id

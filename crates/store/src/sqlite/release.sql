@@ -1,4 +1,5 @@
--- Lets held jobs go: ready, or scheduled when their date is still to come.
+-- Lets held jobs go: ready, or scheduled when their date is still to come. One with a gate waits until the engine has
+-- judged that.
 -- ?1 job ids, as a list
 -- ?2 actor
 -- ?3 now, or null for this machine's clock
@@ -8,27 +9,29 @@
 -- them, so who is not ready is scheduled.
 insert into gristmill_ready (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
 )
 select
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
 from gristmill_waiting
 where id in (select replace(lower(value), '-', '') from json_each(?1))
     and held
+    and not exists (select 1 from gristmill_gate as gate where gate.job_id = gristmill_waiting.id)
     and ?2 is not null
     and (run_after is null or run_after <= coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'));
 
 insert into gristmill_scheduled (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
 )
 select
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited
 from gristmill_waiting as waiting
 where waiting.id in (select replace(lower(value), '-', '') from json_each(?1))
     and waiting.held
+    and not exists (select 1 from gristmill_gate as gate where gate.job_id = waiting.id)
     and not exists (select 1 from gristmill_ready as ready where ready.id = waiting.id);
 
 insert into gristmill_action (id, job_id, verb, token, actor, acted_at)
@@ -42,6 +45,21 @@ from gristmill_waiting
 where id in (select replace(lower(value), '-', '') from json_each(?1))
     and held
 order by id;
+
+insert into gristmill_errand (kind, job_id, due_at)
+select 'judge', waiting.id, coalesce(?3, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')
+from gristmill_waiting as waiting
+cross join gristmill_gate as gate
+where waiting.id in (select replace(lower(value), '-', '') from json_each(?1))
+    and waiting.held
+    and ?2 is not null
+    and gate.job_id = waiting.id;
+
+update gristmill_waiting
+set held = 0,
+    held_reason = null
+where id in (select replace(lower(value), '-', '') from json_each(?1))
+    and exists (select 1 from gristmill_gate as gate where gate.job_id = gristmill_waiting.id);
 
 delete from gristmill_waiting
 where id in (select replace(lower(value), '-', '') from json_each(?1))

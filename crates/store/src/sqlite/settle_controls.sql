@@ -3,6 +3,7 @@
 -- ?1 now
 -- ?2 limit
 -- Gives how many it settled.
+-- The end of a job that others wait for is spread to them later.
 -- Index: primary keys, one probe a wish and place; there are as many wishes as people have asked for.
 -- Chosen once, into a temporary table of this connection: all statements see the same wishes.
 create temp table if not exists gristmill_stray (job_id text primary key, now text not null) without rowid;
@@ -23,12 +24,12 @@ limit ?2;
 
 insert into gristmill_result (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, prune_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, prune_at
 )
 select
     place.id, place.backend, place.queue_name, place.task_name, place.priority, place.run_after, place.deadline,
     place.token, place.generation, place.failures, place.crashes, place.losses, place.postpones, place.interruptions,
-    place.started_at, stray.now, 'cancelled',
+    place.started_at, place.awaited, stray.now, 'cancelled',
     case
         when json_valid(job.options) and json_extract(job.options, '$.retention') is not null
         then strftime('%Y-%m-%d %H:%M:%f', stray.now, printf('+%.6f seconds',
@@ -45,12 +46,12 @@ where id in (select job_id from temp.gristmill_stray);
 
 insert into gristmill_result (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, prune_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, prune_at
 )
 select
     place.id, place.backend, place.queue_name, place.task_name, place.priority, place.run_after, place.deadline,
     place.token, place.generation, place.failures, place.crashes, place.losses, place.postpones, place.interruptions,
-    place.started_at, stray.now, 'cancelled',
+    place.started_at, place.awaited, stray.now, 'cancelled',
     case
         when json_valid(job.options) and json_extract(job.options, '$.retention') is not null
         then strftime('%Y-%m-%d %H:%M:%f', stray.now, printf('+%.6f seconds',
@@ -67,12 +68,12 @@ where id in (select job_id from temp.gristmill_stray);
 
 insert into gristmill_result (
     id, backend, queue_name, task_name, priority, run_after, deadline, token, generation,
-    failures, crashes, losses, postpones, interruptions, started_at, finished_at, state, prune_at
+    failures, crashes, losses, postpones, interruptions, started_at, awaited, finished_at, state, prune_at
 )
 select
     place.id, place.backend, place.queue_name, place.task_name, place.priority, place.run_after, place.deadline,
     place.token, place.generation, place.failures, place.crashes, place.losses, place.postpones, place.interruptions,
-    place.started_at, stray.now, 'cancelled',
+    place.started_at, place.awaited, stray.now, 'cancelled',
     case
         when json_valid(job.options) and json_extract(job.options, '$.retention') is not null
         then strftime('%Y-%m-%d %H:%M:%f', stray.now, printf('+%.6f seconds',
@@ -86,6 +87,14 @@ where place.id = stray.job_id
 
 delete from gristmill_waiting
 where id in (select job_id from temp.gristmill_stray);
+
+insert into gristmill_errand (kind, job_id, due_at)
+select 'spread', result.id, stray.now
+from temp.gristmill_stray as stray
+cross join gristmill_result as result
+where result.id = stray.job_id
+    and result.finished_at = stray.now
+    and result.awaited;
 
 delete from gristmill_unique_key
 where job_id in (select job_id from temp.gristmill_stray)

@@ -1,8 +1,12 @@
--- Every band that has a ready job, after a given one and in order of the index, with its first job's deadline.
--- A band of a paused queue is named too, so that a full page shows, and says so.
+-- Every band that has a ready job, after a given one and in order of the index, with its first job's deadline; and whether an
+-- errand is due. A band of a paused queue is named too, so that a full page shows, and says so.
 -- ?1 backend, ?2 queue_name, ?3 task_name, ?4 priority of the last band already known
 -- ?5 limit
--- Index: gristmill_ready_claim, one probe a band: each step asks for the first row behind the whole band before it.
+-- ?6 now
+-- ?7 seconds: a band whose first job has a later deadline than that from now is as good as paused; null for any
+-- Gives at least one row; one without a band when there is none.
+-- Index: gristmill_ready_claim, one probe a band: each step asks for the first row behind the whole band before it;
+-- gristmill_errand_due, one probe a kind.
 -- Without lateral joins a step can carry one value, so it carries the first row's id; a null one ends it.
 -- A plus takes the columns' affinity away: SQLite compares whole rows by the index only with values of none.
 with recursive head (id) as (
@@ -26,19 +30,33 @@ with recursive head (id) as (
     cross join gristmill_ready as last
     where last.id = head.id
     limit ?5
+),
+page as (
+    select band.*
+    from head
+    cross join gristmill_ready as band
+    where band.id = head.id
+),
+errands as (
+    select
+        exists (select 1 from gristmill_errand where kind = 'spread' and due_at <= ?6)
+        or exists (select 1 from gristmill_errand where kind = 'settle' and due_at <= ?6)
+        or exists (select 1 from gristmill_errand where kind = 'judge' and due_at <= ?6)
+        or exists (select 1 from gristmill_errand where kind = 'hurry' and due_at <= ?6) as are_due
 )
 select
-    band.backend,
-    band.queue_name,
-    band.task_name,
-    band.priority,
-    +band.deadline,
+    errands.are_due,
+    page.backend,
+    page.queue_name,
+    page.task_name,
+    page.priority,
+    +page.deadline,
     exists (
         select 1
         from gristmill_queue as paused
-        where paused.backend = band.backend
-            and paused.queue_name = band.queue_name
+        where paused.backend = page.backend
+            and paused.queue_name = page.queue_name
     )
-from head
-cross join gristmill_ready as band
-where band.id = head.id
+    or (?7 is not null and page.deadline > strftime('%Y-%m-%d %H:%M:%f', ?6, printf('+%.6f seconds', ?7)) || '000')
+from errands
+left join page

@@ -1,9 +1,12 @@
 //! Makes ready jobs running: their open attempts are committed before any handler starts.
 
+use std::time::Duration;
+
 use gristmill_core::{Band, Claimed, Counts, JobId, Lane, Token, WorkerId};
 
 use crate::row::Fields;
 use crate::statement::{Sql, sql};
+use crate::verbs::finish::LONGEST_DELAY;
 use crate::verbs::json;
 use crate::{Bind, Error, Result, Row, Session};
 
@@ -15,24 +18,42 @@ impl Session {
     pub const BANDS_PER_CLAIM: usize = 8;
 
     /// Claims up to `limit` jobs behind the marks of `bands` (at most [`Session::BANDS_PER_CLAIM`], all of one
-    /// priority), in order of (deadline, id), skipping what others are claiming. Nothing when the worker's row
-    /// is lost or closed.
-    pub async fn claim(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
-        let given = self.claim_binds(worker, bands, limit)?;
+    /// priority), in order of (deadline, id), skipping what others are claiming; only jobs whose deadline is no later
+    /// than `horizon` from now. Nothing when the worker's row is lost or closed.
+    pub async fn claim(
+        &mut self,
+        worker: WorkerId,
+        bands: &[Band],
+        limit: u32,
+        horizon: Option<Duration>,
+    ) -> Result<Vec<Claimed>> {
+        let given = self.claim_binds(worker, bands, limit, horizon)?;
         in_order(self.carry_out(&CLAIM, &given).await?)
     }
 
     /// The same in the transaction that is open.
-    pub(crate) async fn claim_within(&mut self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<Vec<Claimed>> {
-        let given = self.claim_binds(worker, bands, limit)?;
+    pub(crate) async fn claim_within(
+        &mut self,
+        worker: WorkerId,
+        bands: &[Band],
+        limit: u32,
+        horizon: Option<Duration>,
+    ) -> Result<Vec<Claimed>> {
+        let given = self.claim_binds(worker, bands, limit, horizon)?;
         in_order(self.run(&CLAIM, &given).await?)
     }
 
-    fn claim_binds(&self, worker: WorkerId, bands: &[Band], limit: u32) -> Result<[Bind<'static>; 4]> {
+    fn claim_binds(
+        &self,
+        worker: WorkerId,
+        bands: &[Band],
+        limit: u32,
+        horizon: Option<Duration>,
+    ) -> Result<[Bind<'static>; 5]> {
         if bands.len() > Self::BANDS_PER_CLAIM {
             return Err(Error::Refused(format!("a claim was asked for {} bands at once", bands.len())));
         }
-        Ok([worker.to_string().into(), self.now(), json(&bands), Bind::Int(limit.into())])
+        Ok([worker.to_string().into(), self.now(), json(&bands), Bind::Int(limit.into()), latest(horizon)])
     }
 
     /// The open attempts of a worker, as the database has them: to find what an unanswered claim left behind.
@@ -40,6 +61,11 @@ impl Session {
         let rows = self.carry_out(&OWNED, &[worker.to_string().into()]).await?;
         rows.into_iter().map(super::id_and_token).collect()
     }
+}
+
+/// How many seconds from now a deadline may be.
+pub(super) fn latest(horizon: Option<Duration>) -> Bind<'static> {
+    horizon.map_or(Bind::Null, |horizon| Bind::Float(horizon.min(LONGEST_DELAY).as_secs_f64()))
 }
 
 fn in_order(rows: Vec<Row>) -> Result<Vec<Claimed>> {

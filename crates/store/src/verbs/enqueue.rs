@@ -1,12 +1,12 @@
 //! Puts jobs in place.
 
-use gristmill_core::{JobId, Lane, Moment};
+use gristmill_core::{JobId, Lane, Moment, OnFailure, cycle};
 use serde::Serialize;
 
 use crate::row::Fields;
 use crate::statement::{Sql, sql};
 use crate::verbs::json;
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Row, Session};
 
 /// A job to be asked for.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +33,15 @@ pub struct NewJob {
     pub unique_key: Option<String>,
     /// Until when it holds the key.
     pub unique_until: UniqueUntil,
+    /// Jobs that it waits for; each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<JobId>,
+    /// How many of them have to be done; `None` is all.
+    pub needed: Option<u32>,
+    /// What it means when too many of them fail.
+    pub on_failure: OnFailure,
+    /// Kept back until someone releases it.
+    pub held: bool,
 }
 
 impl NewJob {
@@ -49,6 +58,10 @@ impl NewJob {
             deadline: None,
             unique_key: None,
             unique_until: UniqueUntil::Started,
+            after: Vec::new(),
+            needed: None,
+            on_failure: OnFailure::Strand,
+            held: false,
         }
     }
 }
@@ -82,8 +95,14 @@ const LOOKS: usize = 10;
 pub(crate) static ENQUEUE: Sql = sql!("enqueue");
 
 impl Session {
-    /// Enqueues all of them in one transaction; those whose unique key was being taken meanwhile, in the next.
+    /// Enqueues all of them in one transaction; those whose unique key was being taken meanwhile, in the next. They may
+    /// wait for each other, but not in a circle. Refused as a whole where one waits for a job that is not there.
     pub async fn enqueue(&mut self, jobs: &[NewJob]) -> Result<Enqueued> {
+        let edges = jobs.iter().flat_map(|job| job.after.iter().map(|&precondition| (job.id, precondition)));
+        if let Some(circle) = cycle(edges) {
+            let circle: Vec<String> = circle.iter().map(ToString::to_string).collect();
+            return Err(Error::Cycle(circle.join(" waits for ")));
+        }
         let (at, mut got) = self.enqueue_once(jobs).await?;
         for _ in 1..LOOKS {
             let open: Vec<usize> = (0..got.len()).filter(|&at| got[at].is_none()).collect();
@@ -102,22 +121,38 @@ impl Session {
         Ok(Enqueued { at, jobs })
     }
 
-    async fn enqueue_once(&mut self, jobs: &[NewJob]) -> Result<(Moment, Vec<Option<(JobId, bool)>>)> {
-        let binds = [json(&jobs), self.now()];
-        let rows = self.carry_out(&ENQUEUE, &binds).await?;
-        let (mut at, mut got) = (None, Vec::with_capacity(rows.len()));
-        for row in rows {
-            let mut fields = Fields::of(row);
-            at = Some(fields.moment()?);
-            let id: Option<JobId> = fields.optional_id()?;
-            let existing = fields.bool()?;
-            got.push(id.map(|id| (id, existing)));
+    async fn enqueue_once(&mut self, jobs: &[NewJob]) -> Result<Got> {
+        // Only what waits can be refused after something was written.
+        if jobs.iter().all(|job| job.after.is_empty()) {
+            let rows = self.carry_out(&ENQUEUE, &[json(&jobs), self.now()]).await?;
+            return enqueued(rows, jobs.len());
         }
-        // No job gives the moment alone.
-        got.truncate(jobs.len());
-        if got.len() < jobs.len() {
-            return Err(Error::Refused("enqueue gave too few jobs".into()));
-        }
-        Ok((at.ok_or_else(|| Error::Refused("enqueue gave no moment".into()))?, got))
+        self.begin().await?;
+        let answer = self.run(&ENQUEUE, &[json(&jobs), self.now()]).await;
+        let answer = answer.and_then(|rows| enqueued(rows, jobs.len()));
+        self.end(answer).await
     }
+}
+
+/// The moment, and the job that each request got, if any.
+type Got = (Moment, Vec<Option<(JobId, bool)>>);
+
+fn enqueued(rows: Vec<Row>, asked: usize) -> Result<Got> {
+    let (mut at, mut got) = (None, Vec::with_capacity(rows.len()));
+    for row in rows {
+        let mut fields = Fields::of(row);
+        at = Some(fields.moment()?);
+        let id: Option<JobId> = fields.optional_id()?;
+        let existing = fields.bool()?;
+        if let Some(unknown) = fields.optional_id()? {
+            return Err(Error::UnknownJob(unknown));
+        }
+        got.push(id.map(|id| (id, existing)));
+    }
+    // No job gives the moment alone.
+    got.truncate(asked);
+    if got.len() < asked {
+        return Err(Error::Refused("enqueue gave too few jobs".into()));
+    }
+    Ok((at.ok_or_else(|| Error::Refused("enqueue gave no moment".into()))?, got))
 }

@@ -3,15 +3,19 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use gristmill_core::{Attempt, Band, Claimed, Counts, JobId, Moment, Next, Outcome, Reason, Token, WorkerId, decide};
+use gristmill_core::{
+    Attempt, Band, Claimed, Counts, JobId, Lane, Moment, Next, Options, Outcome, Reason, Token, WorkerId, decide,
+};
 use serde::Serialize;
 
+use crate::row::Fields;
 use crate::statement::{Sql, sql};
+use crate::verbs::errands::Moved;
 use crate::verbs::{id_and_token, json};
-use crate::{Bind, Result, Session};
+use crate::{Bind, Result, Row, Session};
 
 /// Longer delays are cut to this, so that a date stays one that both databases can hold.
-const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// A result is kept for that long at least, so that who waits for it finds it.
 pub(crate) const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
@@ -19,37 +23,80 @@ pub(crate) const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 pub(crate) static FINISH: Sql = sql!("finish");
 pub(crate) static HAND_BACK: Sql = sql!("hand_back");
 
+/// Dependents of ended jobs that are told in the commit of the end; the others are told soon after.
+const TOLD_AT_ONCE: u32 = 1_000;
+
+/// What became of attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// Those that were accepted. One that is missing was superseded: its token is not the job's any more, and nothing
+    /// was changed.
+    pub accepted: Vec<(JobId, Token)>,
+    /// What the ends did to jobs that wait for these.
+    pub moved: Moved,
+    /// There may be errands left; see [`Session::work_off`].
+    pub more: bool,
+}
+
+/// What a turn did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turned {
+    /// What became of the attempts.
+    pub finished: Finished,
+    /// The jobs that it claimed.
+    pub claimed: Vec<Claimed>,
+    /// The bands that it claimed from.
+    pub asked: Vec<Band>,
+}
+
+/// What a turn claims.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Who claims.
+    pub worker: WorkerId,
+    /// From where: of one priority, [`Session::BANDS_PER_CLAIM`] at most. Without any, from what the ends of the same
+    /// turn make ready.
+    pub bands: &'a [Band],
+    /// How many jobs at most.
+    pub limit: u32,
+    /// Only jobs whose deadline is no later than that from now.
+    pub horizon: Option<Duration>,
+    /// What the worker takes of what is made ready.
+    pub serves: &'a (dyn Fn(&Lane) -> bool + Sync),
+}
+
 impl Session {
-    /// Ends these attempts and says which of them it accepted. One that is missing from the answer was
-    /// superseded: its token is not the job's any more, and nothing was changed.
-    pub async fn finish(&mut self, attempts: &[Attempt]) -> Result<Vec<(JobId, Token)>> {
+    /// Ends these attempts. What waits for their jobs is told by the errands that this leaves.
+    pub async fn finish(&mut self, attempts: &[Attempt]) -> Result<Finished> {
         let binds = self.finish_binds(attempts);
-        self.carry_out(&FINISH, &binds).await?.into_iter().map(id_and_token).collect()
+        finished(self.carry_out(&FINISH, &binds).await?)
     }
 
     /// [`Session::finish`] and [`Session::claim`] in one commit: the turn of a busy worker.
-    pub async fn finish_and_claim(
-        &mut self,
-        attempts: &[Attempt],
-        worker: WorkerId,
-        bands: &[Band],
-        limit: u32,
-    ) -> Result<(Vec<(JobId, Token)>, Vec<Claimed>)> {
+    pub async fn finish_and_claim(&mut self, attempts: &[Attempt], wanted: Wanted<'_>) -> Result<Turned> {
         self.begin().await?;
-        let turn = self.turn(attempts, worker, bands, limit).await;
+        let turn = self.turn(attempts, wanted).await;
         self.end(turn).await
     }
 
-    pub(crate) async fn turn(
-        &mut self,
-        attempts: &[Attempt],
-        worker: WorkerId,
-        bands: &[Band],
-        limit: u32,
-    ) -> Result<(Vec<(JobId, Token)>, Vec<Claimed>)> {
+    pub(crate) async fn turn(&mut self, attempts: &[Attempt], wanted: Wanted<'_>) -> Result<Turned> {
+        let finished = self.finish_within(attempts).await?;
+        let Wanted { worker, bands, limit, horizon, serves } = wanted;
+        let asked = if bands.is_empty() { served(&finished.moved.bands, serves) } else { bands.to_vec() };
+        let claimed =
+            if asked.is_empty() { Vec::new() } else { self.claim_within(worker, &asked, limit, horizon).await? };
+        Ok(Turned { finished, claimed, asked })
+    }
+
+    async fn finish_within(&mut self, attempts: &[Attempt]) -> Result<Finished> {
         let given = self.finish_binds(attempts);
-        let accepted: Result<_> = self.run(&FINISH, &given).await?.into_iter().map(id_and_token).collect();
-        Ok((accepted?, self.claim_within(worker, bands, limit).await?))
+        let mut finished = finished(self.run(&FINISH, &given).await?)?;
+        if finished.more {
+            let spread = self.spread_within(TOLD_AT_ONCE).await?;
+            finished.more = spread.leaves_more(TOLD_AT_ONCE);
+            finished.moved = spread.moved;
+        }
+        Ok(finished)
     }
 
     fn finish_binds(&self, attempts: &[Attempt]) -> [Bind<'static>; 2] {
@@ -65,6 +112,25 @@ impl Session {
         let rows = self.carry_out(&HAND_BACK, &[json(&returned)]).await?;
         rows.into_iter().map(id_and_token).collect()
     }
+}
+
+fn finished(rows: Vec<Row>) -> Result<Finished> {
+    let mut finished = Finished::default();
+    for row in rows {
+        let mut fields = Fields::of(row);
+        finished.accepted.push((fields.id()?, Token(fields.int()?)));
+        finished.more |= fields.bool()?;
+    }
+    Ok(finished)
+}
+
+/// Those of the highest priority that are served, as many as one claim may ask.
+fn served(bands: &[Band], serves: &(dyn Fn(&Lane) -> bool + Sync)) -> Vec<Band> {
+    let mut wanted: Vec<&Band> = bands.iter().filter(|band| serves(&band.lane)).collect();
+    wanted.sort_by(|one, other| other.priority.cmp(&one.priority).then_with(|| one.deadline.cmp(&other.deadline)));
+    let highest = wanted.first().map(|band| band.priority);
+    let wanted = wanted.into_iter().filter(|band| Some(band.priority) == highest);
+    wanted.take(Session::BANDS_PER_CLAIM).cloned().collect()
 }
 
 /// What `finish.sql` reads of these attempts.
@@ -114,6 +180,12 @@ struct Ended<'a> {
     due_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preconditions: Option<&'a [JobId]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_failure: Option<&'static str>,
     #[serde(flatten)]
     counts: Counts,
 }
@@ -139,6 +211,9 @@ impl<'a> Ended<'a> {
             state_reason: None,
             delay_us: None,
             due_at: None,
+            preconditions: None,
+            needed: None,
+            on_failure: None,
             retention_us: options.retention.map(|kept| micros(seconds(kept).max(SHORTEST_RETENTION))),
             counts,
         };
@@ -167,13 +242,32 @@ impl<'a> Ended<'a> {
                 ended.next = "scheduled";
                 ended.delay_us = Some(micros(delay));
             }
-            Next::ScheduledAt(moment) => {
-                ended.next = "scheduled";
-                ended.due_at = storable_moment(&moment);
-                ended.delay_us = ended.due_at.is_none().then(|| micros(seconds(options.postpone_delay)));
+            Next::ScheduledAt(moment) => ended.next_at("scheduled", &moment, options.postpone_delay),
+            Next::Waiting { delay } => {
+                ended.wait_for(&attempt.outcome, &options);
+                ended.delay_us = Some(micros(delay));
+            }
+            Next::WaitingUntil(moment) => {
+                ended.wait_for(&attempt.outcome, &options);
+                ended.next_at("waiting", &moment, options.postpone_delay);
             }
         }
         ended
+    }
+
+    fn next_at(&mut self, next: &'static str, moment: &Moment, otherwise: f64) {
+        self.next = next;
+        self.due_at = storable_moment(moment);
+        self.delay_us = self.due_at.is_none().then(|| micros(seconds(otherwise)));
+    }
+
+    fn wait_for(&mut self, outcome: &'a Outcome, options: &Options) {
+        self.next = "waiting";
+        self.needed = options.needed;
+        self.on_failure = Some(options.on_failure.word());
+        if let Outcome::Postponed { after, .. } = outcome {
+            self.preconditions = Some(after);
+        }
     }
 }
 

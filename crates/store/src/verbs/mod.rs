@@ -3,6 +3,7 @@
 mod claim;
 mod control;
 pub(crate) mod enqueue;
+pub(crate) mod errands;
 pub(crate) mod finish;
 pub(crate) mod operate;
 mod progress;
@@ -10,7 +11,7 @@ pub(crate) mod promote;
 pub(crate) mod prune;
 pub(crate) mod register;
 mod rescue;
-mod survey;
+pub(crate) mod survey;
 
 use gristmill_core::{JobId, Token};
 use serde::Serialize;

@@ -16,7 +16,7 @@ pub struct Acted {
     pub id: JobId,
     /// Its token then.
     pub token: Token,
-    /// `cancelled`, `asked`, `held`, `released`, `retried`, or `refused: …` in words.
+    /// `added`, `cancelled`, `asked`, `held`, `released`, `retried`, or `refused: …` in words.
     pub done: String,
 }
 
@@ -24,11 +24,13 @@ pub(crate) static CANCEL: Sql = sql!("cancel");
 static HOLD: Sql = sql!("hold");
 static RELEASE: Sql = sql!("release");
 static RETRY: Sql = sql!("retry");
+static ADD_PRECONDITIONS: Sql = sql!("add_preconditions");
 static PAUSE: Sql = sql!("pause");
 static RESUME: Sql = sql!("resume");
 
 /// The verbs that other programs carry out on a connection of their own. Each file says what its binds are.
-static OPERATIONS: [(&str, &Sql); 8] = [
+static OPERATIONS: [(&str, &Sql); 9] = [
+    ("add_preconditions", &ADD_PRECONDITIONS),
     ("cancel", &CANCEL),
     ("hand_back", &HAND_BACK),
     ("hold", &HOLD),
@@ -75,6 +77,13 @@ impl Session {
     pub async fn retry(&mut self, jobs: &[JobId], actor: &str) -> Result<Vec<Acted>> {
         let binds = [json(&jobs), text(actor), self.now()];
         self.act(&RETRY, &binds).await
+    }
+
+    /// Has a job that has not started wait for more: `added`, or `refused: …`. Nothing when it has started or ended, or
+    /// someone is moving it. Whether that closes a circle turns out later: then the job fails.
+    pub async fn add_preconditions(&mut self, job: JobId, after: &[JobId], actor: &str) -> Result<Vec<Acted>> {
+        let binds = [job.to_string().into(), json(&after), text(actor), self.now()];
+        self.act(&ADD_PRECONDITIONS, &binds).await
     }
 
     /// Pauses a queue: its jobs are not claimed any more. What runs goes on.

@@ -273,7 +273,7 @@ impl Case {
 
     async fn claim(&mut self, worker: WorkerId, limit: u32) -> Result<(), String> {
         let bands = [0, 1].map(|queue| Band { lane: lane(queue), priority: 0, deadline: Moment::earliest(), id: None });
-        let claimed = self.session.claim(worker, &bands, limit).await.map_err(|error| error.to_string())?;
+        let claimed = self.session.claim(worker, &bands, limit, None).await.map_err(|error| error.to_string())?;
         let found: Vec<_> =
             claimed.iter().map(|job| (job.id, job.token.0, i64::from(job.generation), job.counts)).collect();
         same!(found, self.plain.claim(limit as usize), "claim");
@@ -282,7 +282,7 @@ impl Case {
     }
 
     async fn finish(&mut self, attempts: Vec<Attempt>) -> Result<(), String> {
-        let mut found = self.session.finish(&attempts).await.map_err(|error| error.to_string())?;
+        let mut found = self.session.finish(&attempts).await.map_err(|error| error.to_string())?.accepted;
         found.sort();
         let mut expected = Vec::new();
         for attempt in &attempts {
@@ -310,10 +310,10 @@ impl Case {
             Ending::Cancelled => Outcome::Cancelled { how: "asked".into() },
             Ending::Expired => Outcome::Expired,
             Ending::Incompatible => Outcome::Incompatible { why: "odd".into() },
-            Ending::Postponed => Outcome::Postponed { until: Until::Default, why: "later".into() },
+            Ending::Postponed => Outcome::Postponed { until: Until::Default, after: Vec::new(), why: "later".into() },
             Ending::PostponedTo(seconds) => {
                 let date = Moment::from_unix_micros(self.plain.now + seconds * SECOND);
-                Outcome::Postponed { until: Until::At(date), why: "later".into() }
+                Outcome::Postponed { until: Until::At(date), after: Vec::new(), why: "later".into() }
             }
             Ending::HandedBack => Outcome::HandedBack,
         };

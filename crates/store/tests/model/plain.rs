@@ -186,6 +186,7 @@ impl Plain {
                 job.place = Place::Scheduled;
                 job.run_after = Moment(date).unix_micros();
             }
+            Next::Waiting { .. } | Next::WaitingUntil(_) => unreachable!("no job of this model waits for another"),
         }
         if returns_unstarted {
             self.take_key_again(claimed.id);
@@ -284,6 +285,7 @@ impl Plain {
             }
             job.place = Place::Ready;
             job.generation += 1;
+            job.run_after = None;
             job.counts = Counts::default();
             job.started = false;
             job.acts += 1;

@@ -145,5 +145,5 @@ fn a_job_may_postpone_itself() {
     fake.runners[0].runs(key);
     fake.runners[0].say(b'P', &[&key.bytes(), br#"{"after": 2, "until": null, "why": "not yet"}"#]);
     let until = gristmill_core::Until::After(Duration::from_secs(2));
-    assert_eq!(fake.end_of(key), Outcome::Postponed { until, why: "not yet".into() });
+    assert_eq!(fake.end_of(key), Outcome::Postponed { until, after: Vec::new(), why: "not yet".into() });
 }

@@ -62,7 +62,10 @@ fn a_postponement_is_written_in_the_transaction_too() {
     fake.runners[0].say(b'K', &[&key.bytes()]);
     let ended = fake.ended();
     assert!(ended.written);
-    assert_eq!(ended.outcome, Outcome::Postponed { until: gristmill_core::Until::Default, why: "busy".into() });
+    assert_eq!(
+        ended.outcome,
+        Outcome::Postponed { until: gristmill_core::Until::Default, after: Vec::new(), why: "busy".into() }
+    );
 }
 
 #[test]

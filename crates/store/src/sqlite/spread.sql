@@ -1,0 +1,71 @@
+-- Takes up errands that tell what waits for a job what became of it, and notes how far it has come. What sync.sql then changes is
+-- committed with it.
+-- ?1 now
+-- ?2 errands at most
+-- ?3 dependents, shared out among the errands
+-- Gives, with how many errands it took up, each (precondition, dependent), packed into one row; one of nulls for none.
+-- Index: gristmill_errand_due from the kind's start; gristmill_edge's primary key, a range an errand.
+-- One writer at a time: nothing is locked, and nothing is left for later.
+create temp table if not exists gristmill_picked (
+    id integer primary key,
+    kind text not null,
+    job_id text not null,
+    other_id text,
+    seen text,
+    edges integer
+);
+
+create temp table if not exists gristmill_next (
+    errand_id integer not null,
+    precondition_id text not null,
+    dependent_id text not null,
+    primary key (errand_id, precondition_id, dependent_id)
+) without rowid;
+
+delete from temp.gristmill_picked;
+
+delete from temp.gristmill_next;
+
+insert into temp.gristmill_picked (id, kind, job_id, other_id, seen)
+select id, kind, job_id, other_id, seen
+from gristmill_errand
+where kind = 'spread'
+    and due_at <= ?1
+order by due_at, id
+limit ?2;
+
+update temp.gristmill_picked
+set edges = max(?3 / (select count(*) from temp.gristmill_picked), 1)
+where ?1 is not null
+    and ?2 is not null;
+
+insert into temp.gristmill_next (errand_id, precondition_id, dependent_id)
+select picked.id, picked.job_id, found.value
+from temp.gristmill_picked as picked
+cross join json_each((
+    select json_group_array(edge.dependent_id)
+    from (
+        select dependent_id
+        from gristmill_edge
+        where precondition_id = picked.job_id
+            and dependent_id > coalesce(picked.seen, '')
+            and dependent_id between coalesce(picked.other_id, '') and coalesce(picked.other_id, 'g')
+        order by dependent_id
+        limit (select max(edges) from temp.gristmill_picked)
+    ) as edge
+)) as found;
+
+delete from gristmill_errand
+where id in (
+    select picked.id
+    from temp.gristmill_picked as picked
+    where (select count(*) from temp.gristmill_next as next where next.errand_id = picked.id) < picked.edges
+);
+
+update gristmill_errand
+set seen = (select max(next.dependent_id) from temp.gristmill_next as next where next.errand_id = gristmill_errand.id)
+where id in (select id from temp.gristmill_picked);
+
+select json_group_array(json_array(picked.errands, next.precondition_id, next.dependent_id)) as packed
+from (select count(*) as errands from temp.gristmill_picked) as picked
+left join temp.gristmill_next as next;

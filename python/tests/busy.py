@@ -1,0 +1,105 @@
+"""A database on which everything goes on at once, and nothing is wrong."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from gristmill import __version__, operations
+from gristmill.models import Job, JobRow, ProgressRow, RunningRow, UniqueKeyRow, Worker
+from tests import goals, rows
+from tests.app.tasks import add
+
+
+@dataclass
+class Busy:
+    """Its worker, its jobs by what they do, and those of them that wait."""
+
+    worker: Worker
+    jobs: dict[str, Any]
+    waiting: dict[str, Job]
+
+    def id(self, name: str) -> uuid.UUID:
+        """The id of a job."""
+        return goals.id_of(self.jobs.get(name) or self.waiting[name])
+
+
+def a_busy_healthy_database() -> Busy:
+    """Jobs in every place, with what lies beside them, some of it on its way."""
+    worker = rows.worker(processes=8, version=__version__)
+    names = (
+        *("ready", "running", "done", "failed", "cancelled", "held", "retried", "asked", "crashed", "poisoned"),
+        *("started key", "finished key", "pruned key"),
+    )
+    jobs = {name: add.enqueue(name) for name in names}
+    jobs["dated"] = add.using(run_after=timedelta(hours=1)).enqueue("dated")
+    runs(jobs["running"], worker)
+    rows.succeed(jobs["done"].id)
+    rows.fail(jobs["failed"].id)
+    operations.cancel(jobs["cancelled"])
+    operations.hold(jobs["held"], "out of paper")
+    rows.fail(jobs["retried"].id)
+    operations.retry(jobs["retried"])
+    runs(jobs["asked"], worker)
+    operations.cancel(jobs["asked"])
+    crashes(jobs["crashed"], 1)
+    crashes(jobs["poisoned"], 3)
+    keys(jobs, worker)
+    # What workers did lies in the past, as elsewhere.
+    JobRow.objects.update(enqueued_at=timezone.now() - timedelta(minutes=10))
+    return Busy(worker, jobs, goals_of(jobs))
+
+
+def goals_of(jobs: dict[str, Any]) -> dict[str, Job]:
+    """Jobs that wait in every way, for jobs in every place."""
+    one = {name: add.enqueue(name) for name in ("all", "stranded", "any", "proceed", "unsettled", "judged", "told")}
+    made = {
+        "all": goals.wait(one["all"], jobs["ready"], jobs["running"], jobs["done"], jobs["dated"], jobs["held"]),
+        "stranded": goals.wait(one["stranded"], jobs["ready"], jobs["failed"], jobs["cancelled"]),
+        "any": goals.wait(one["any"], jobs["failed"], jobs["ready"], needed=1),
+        "proceed": goals.wait(one["proceed"], jobs["failed"], jobs["ready"], on_failure="proceed"),
+        "unsettled": goals.wait(one["unsettled"], jobs["done"], settled=False, open=1, successful=0),
+        "judged": goals.wait(one["judged"], jobs["done"]),
+        "told": goals.wait(one["told"], jobs["started key"]),
+    }
+    made["stranded too"] = goals.wait(add.enqueue("stranded too"), made["stranded"])
+    made["chain"] = goals.wait(add.enqueue("chain"), made["all"], made["any"])
+    goals.errand("settle", made["unsettled"])
+    goals.errand("judge", made["judged"])
+    # Its end is about to be told.
+    UniqueKeyRow.objects.filter(key="started").delete()
+    rows.succeed(jobs["started key"].id)
+    goals.errand("spread", jobs["started key"])
+    return made
+
+
+def runs(job: Any, worker: Worker) -> RunningRow:
+    """A worker runs it, and it says how far it is."""
+    running = rows.claim(job.id, worker.id)
+    ProgressRow.objects.create(job_id=running.id, token=running.token, done=1, updated_at=timezone.now())
+    return running
+
+
+def crashes(job: Any, times: int) -> None:
+    """It killed its runner so often, and is poisoned if that was too often."""
+    running = rows.claim(job.id)
+    rows.end(running, "crashed")
+    running.crashes = times
+    if times < 3:
+        rows.ready_again(running)
+    else:
+        rows.finish(running, "poisoned", "crashed")
+
+
+def keys(jobs: dict[str, Any], worker: Worker) -> None:
+    """Unique keys of every kind, each held by a job in its states; and one that has expired."""
+    for until in ("started", "finished", "pruned"):
+        UniqueKeyRow.objects.create(key=until, job_id=goals.id_of(jobs[f"{until} key"]), until=until)
+    rows.claim(jobs["finished key"].id, worker.id)
+    rows.succeed(jobs["pruned key"].id)
+    past = timezone.now() - timedelta(hours=1)
+    UniqueKeyRow.objects.create(key="old", job_id=goals.id_of(jobs["done"]), until="finished", expires_at=past)
