@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use gristmill_store::{Moved, Result, WorkedOff};
+use gristmill_store::{Dialect, Moved, Result, Session, WorkedOff};
 use tracing::{debug, warn};
 
 use crate::Sessions;
@@ -16,15 +16,29 @@ pub(crate) const BATCH: u32 = 1_000;
 /// A worker whose ends made other jobs ready is prepared for so long that they do so again.
 const MEMORY: Duration = Duration::from_mins(10);
 
+/// Longest breath between two batches.
+const LONGEST_BREATH: Duration = Duration::from_millis(50);
+
 /// Works off one batch and says how it went.
 pub(crate) async fn work_off<S: Sessions>(link: &mut Link<S>) -> Result<WorkedOff> {
     let deadline = link.deadline();
     let answer = match link.session().await {
-        Ok(session) => within(deadline, session.work_off(BATCH)).await,
+        Ok(session) => within(deadline, batch(session)).await,
         Err(error) => Err(error),
     };
     let worked_off = link.judge(answer)?;
     tell(&worked_off);
+    Ok(worked_off)
+}
+
+/// One batch. While there are more, it takes as long a breath on SQLite: who waits for the one write lock only looks now and
+/// then whether it is free.
+pub(crate) async fn batch(session: &mut Session) -> Result<WorkedOff> {
+    let began = Instant::now();
+    let worked_off = session.work_off(BATCH).await?;
+    if worked_off.more && session.dialect() == Dialect::Sqlite {
+        tokio::time::sleep(began.elapsed().min(LONGEST_BREATH)).await;
+    }
     Ok(worked_off)
 }
 
