@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use gristmill_store::{Moved, Result, WorkedOff};
+use gristmill_store::{Dialect, Moved, Result, Session, WorkedOff};
 use tracing::{debug, warn};
 
 use crate::Sessions;
@@ -16,15 +16,31 @@ pub(crate) const BATCH: u32 = 1_000;
 /// A worker whose ends made other jobs ready is prepared for so long that they do so again.
 const MEMORY: Duration = Duration::from_mins(10);
 
+/// The keeper's pause between two batches.
+const BETWEEN_BATCHES: Duration = Duration::from_millis(50);
+/// Longest breath after a batch.
+const LONGEST_BREATH: Duration = Duration::from_millis(50);
+
 /// Works off one batch and says how it went.
 pub(crate) async fn work_off<S: Sessions>(link: &mut Link<S>) -> Result<WorkedOff> {
     let deadline = link.deadline();
     let answer = match link.session().await {
-        Ok(session) => within(deadline, session.work_off(BATCH)).await,
+        Ok(session) => within(deadline, batch(session)).await,
         Err(error) => Err(error),
     };
     let worked_off = link.judge(answer)?;
     tell(&worked_off);
+    Ok(worked_off)
+}
+
+/// One batch. While there are more, it takes a breath twice as long on SQLite: who waits for the one write lock only looks now and
+/// then whether it is free.
+pub(crate) async fn batch(session: &mut Session) -> Result<WorkedOff> {
+    let began = Instant::now();
+    let worked_off = session.work_off(BATCH).await?;
+    if worked_off.more && session.dialect() == Dialect::Sqlite {
+        tokio::time::sleep((began.elapsed() * 2).min(LONGEST_BREATH)).await;
+    }
     Ok(worked_off)
 }
 
@@ -56,10 +72,11 @@ fn tell_failed(failed: u64) {
     }
 }
 
-/// When to look again: at once while there are more, else after the poll interval.
+/// When to look again: soon while there are more, as a mill that has room is at them too; else after the poll interval.
 pub(crate) fn pause(worked_off: &WorkedOff, poll_interval: Duration) -> Duration {
+    let pause = if worked_off.more { BETWEEN_BATCHES.min(poll_interval) } else { poll_interval };
     // Jitter, so that the workers of a fleet do not all come at once.
-    if worked_off.more { Duration::ZERO } else { poll_interval.mul_f64(0.75 + fastrand::f64() / 2.0) }
+    pause.mul_f64(0.75 + fastrand::f64() / 2.0)
 }
 
 /// What the mill knows of errands, and whether to expect any.
@@ -165,8 +182,8 @@ mod tests {
     const POLL: Duration = Duration::from_secs(2);
 
     #[test]
-    fn a_batch_is_followed_at_once_while_there_are_more() {
-        assert_eq!(pause(&WorkedOff { more: true, ..WorkedOff::default() }, POLL), Duration::ZERO);
+    fn a_batch_is_followed_soon_while_there_are_more() {
+        assert!(pause(&WorkedOff { more: true, ..WorkedOff::default() }, POLL) <= BETWEEN_BATCHES.mul_f64(1.25));
         let pause = pause(&WorkedOff::default(), POLL);
         assert!(pause >= POLL.mul_f64(0.75) && pause <= POLL.mul_f64(1.25));
     }

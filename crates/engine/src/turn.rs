@@ -95,7 +95,7 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
             let wanted = Wanted { worker, bands, limit, horizon, serves: &takes };
             within(deadline, session.finish_and_claim(attempts, wanted)).await.map(Answer::Turned)
         }
-        Order::Errands => within(deadline, session.work_off(errands::BATCH)).await.map(Answer::WorkedOff),
+        Order::Errands => within(deadline, errands::batch(session)).await.map(Answer::WorkedOff),
         Order::Progress(_) => Ok(Answer::Said),
         Order::Controls => within(deadline, session.controls(worker)).await.map(Answer::Wanted),
         Order::Idle(idle) => within(deadline, session.idle(worker, *idle)).await.map(|()| Answer::Idle),

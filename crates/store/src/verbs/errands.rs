@@ -21,7 +21,9 @@ static CHECK: Sql = sql!("check");
 static HURRY: Sql = sql!("hurry");
 
 /// Errands that one statement takes up.
-const ERRANDS_AT_ONCE: i64 = 250;
+const ERRANDS_AT_ONCE: u32 = 250;
+/// Edges that one statement looks at. It holds lists of them against each other, so twice as many take four times as long.
+const EDGES_AT_ONCE: u32 = 250;
 /// Levels of a graph that one transaction goes through: of a deep and narrow one a commit for each would be most of the
 /// work, and of all of them together would keep their locks too long.
 const LEVELS_AT_ONCE: usize = 50;
@@ -112,7 +114,7 @@ impl Session {
         for _ in 0..LEVELS_AT_ONCE {
             let level = self.spread_within(limit).await?;
             edges += level.edges;
-            let is_last = level.errands == 0 || edges >= u64::from(limit);
+            let is_last = !level.leaves_more(limit) || edges >= u64::from(limit);
             done.add(level);
             if is_last {
                 break;
@@ -185,14 +187,14 @@ impl Session {
     }
 
     fn errand_binds(&self, limit: u32) -> [Bind<'static>; 3] {
-        [self.now(), Bind::Int(ERRANDS_AT_ONCE), Bind::Int(limit.into())]
+        [self.now(), Bind::Int(ERRANDS_AT_ONCE.into()), Bind::Int(limit.min(EDGES_AT_ONCE).into())]
     }
 }
 
 impl WorkedOff {
     /// Whether one statement may have left something, or made more of it.
     pub(crate) fn leaves_more(&self, limit: u32) -> bool {
-        let full = self.errands >= ERRANDS_AT_ONCE.unsigned_abs() || self.edges >= u64::from(limit);
+        let full = self.errands >= u64::from(ERRANDS_AT_ONCE) || self.edges >= u64::from(limit.min(EDGES_AT_ONCE));
         let Moved { stranded, healed, failed, taken_back, .. } = self.moved;
         full || stranded + healed + failed + taken_back > 0
     }

@@ -24,7 +24,7 @@ pub(crate) static FINISH: Sql = sql!("finish");
 pub(crate) static HAND_BACK: Sql = sql!("hand_back");
 
 /// Dependents of ended jobs that are told in the commit of the end; the others are told soon after.
-const TOLD_AT_ONCE: u32 = 1_000;
+const TOLD_AT_ONCE: u32 = 250;
 
 /// What became of attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
