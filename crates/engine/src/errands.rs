@@ -28,20 +28,20 @@ pub(crate) async fn work_off<S: Sessions>(link: &mut Link<S>) -> Result<WorkedOf
         Ok(session) => within(deadline, batch(session)).await,
         Err(error) => Err(error),
     };
-    let worked_off = link.judge(answer)?;
+    let (worked_off, breath) = link.judge(answer)?;
     tell(&worked_off);
+    tokio::time::sleep(breath).await;
     Ok(worked_off)
 }
 
-/// One batch. While there are more, it takes a breath twice as long on SQLite: who waits for the one write lock only looks now and
-/// then whether it is free.
-pub(crate) async fn batch(session: &mut Session) -> Result<WorkedOff> {
+/// One batch, and how long to leave errands alone then: on SQLite twice the time that it took while there are more, because
+/// who waits for the one write lock only looks now and then whether it is free.
+pub(crate) async fn batch(session: &mut Session) -> Result<(WorkedOff, Duration)> {
     let began = Instant::now();
     let worked_off = session.work_off(BATCH).await?;
-    if worked_off.more && session.dialect() == Dialect::Sqlite {
-        tokio::time::sleep((began.elapsed() * 2).min(LONGEST_BREATH)).await;
-    }
-    Ok(worked_off)
+    let breathes = worked_off.more && session.dialect() == Dialect::Sqlite;
+    let breath = if breathes { (began.elapsed() * 2).min(LONGEST_BREATH) } else { Duration::ZERO };
+    Ok((worked_off, breath))
 }
 
 /// What that did, for people.
@@ -93,6 +93,8 @@ pub(crate) struct Errands {
     refused: bool,
     /// When there were some last.
     seen_at: Option<Instant>,
+    /// Until then they are left alone.
+    rests_until: Option<Instant>,
 }
 
 impl Errands {
@@ -140,15 +142,25 @@ impl Errands {
         !more && std::mem::take(&mut self.under_way)
     }
 
+    /// They are left alone until then; turns go on.
+    pub(crate) fn rest(&mut self, until: Instant) {
+        self.rests_until = Some(until);
+    }
+
+    /// Until when they are left alone, where there are any.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        self.rests_until.filter(|_| self.due)
+    }
+
     /// The database refuses it, and would however often it is asked.
     pub(crate) fn refused(&mut self) {
         self.due = false;
         self.refused = true;
     }
 
-    /// Whether there are any to work off.
-    pub(crate) fn are_due(&self) -> bool {
-        self.due
+    /// Whether there are any to work off now.
+    pub(crate) fn are_due(&self, now: Instant) -> bool {
+        self.due && self.rests_until.is_none_or(|until| until <= now)
     }
 
     /// Whether they come before the next turn: what is ready has waited for them, but they never put off ends and
@@ -192,13 +204,13 @@ mod tests {
     fn between_two_batches_there_may_be_a_turn() {
         let (mut errands, now) = (Errands::default(), Instant::now());
         errands.surveyed(true, now);
-        assert!(errands.are_due() && errands.come_first());
+        assert!(errands.are_due(now) && errands.come_first());
         errands.working_off();
         assert!(!errands.worked_off(9, true, now));
         errands.surveyed(true, now);
-        assert!(errands.are_due() && !errands.come_first(), "a survey that finds the same ones is no turn");
+        assert!(errands.are_due(now) && !errands.come_first(), "a survey that finds the same ones is no turn");
         errands.turned(false, false, now);
-        assert!(errands.are_due() && errands.come_first());
+        assert!(errands.are_due(now) && errands.come_first());
     }
 
     #[test]
@@ -206,11 +218,11 @@ mod tests {
         let (mut errands, now) = (Errands::default(), Instant::now());
         errands.ended_elsewhere(now);
         errands.turned(false, false, now);
-        assert!(!errands.are_due() && !errands.are_expected(now));
+        assert!(!errands.are_due(now) && !errands.are_expected(now));
         errands.turned(true, false, now);
         assert!(errands.are_expected(now) && !errands.are_expected(now + MEMORY));
         errands.ended_elsewhere(now);
-        assert!(errands.are_due() && errands.come_first());
+        assert!(errands.are_due(now) && errands.come_first());
     }
 
     #[test]
@@ -229,7 +241,7 @@ mod tests {
         assert!(errands.may_ready_more());
         errands.refused();
         errands.surveyed(true, now);
-        assert!(errands.are_due() && !errands.may_ready_more(), "it is tried again all the same");
+        assert!(errands.are_due(now) && !errands.may_ready_more(), "it is tried again all the same");
         errands.worked_off(1, false, now);
         errands.surveyed(true, now);
         assert!(errands.may_ready_more());

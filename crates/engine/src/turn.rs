@@ -45,7 +45,8 @@ pub(crate) struct Claim {
 pub(crate) enum Answer {
     Surveyed(Survey),
     Turned(Turned),
-    WorkedOff(WorkedOff),
+    /// And how long to leave errands alone then.
+    WorkedOff(WorkedOff, Duration),
     Said,
     Wanted(Vec<(JobId, Token)>),
     Idle,
@@ -95,7 +96,10 @@ async fn ask<S: Sessions>(link: &mut Link<S>, worker: WorkerId, order: &Order) -
             let wanted = Wanted { worker, bands, limit, horizon, serves: &takes };
             within(deadline, session.finish_and_claim(attempts, wanted)).await.map(Answer::Turned)
         }
-        Order::Errands => within(deadline, errands::batch(session)).await.map(Answer::WorkedOff),
+        Order::Errands => {
+            let (worked_off, breath) = within(deadline, errands::batch(session)).await?;
+            Ok(Answer::WorkedOff(worked_off, breath))
+        }
         Order::Progress(_) => Ok(Answer::Said),
         Order::Controls => within(deadline, session.controls(worker)).await.map(Answer::Wanted),
         Order::Idle(idle) => within(deadline, session.idle(worker, *idle)).await.map(|()| Answer::Idle),

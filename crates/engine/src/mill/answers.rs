@@ -1,5 +1,7 @@
 //! What the mill learns from the database: the answers to its orders.
 
+use std::time::Duration;
+
 use gristmill_core::{Attempt, Band, Claimed, Outcome, WorkerId};
 use gristmill_store::{Error, Finished, Result, Survey, Turned, WorkedOff};
 use tracing::info;
@@ -25,7 +27,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
                     self.start(worker, &claim, &asked, claimed);
                 }
             }
-            (_, Ok(Answer::WorkedOff(worked_off))) => self.worked_off(worked_off),
+            (_, Ok(Answer::WorkedOff(worked_off, breath))) => self.worked_off(worked_off, breath),
             (_, Ok(Answer::Wanted(wanted))) => {
                 for (job, token) in self.held.cancel(wanted) {
                     info!(target: "gristmill::mill", { job.id = %job, token = token.0 }, "cancelling");
@@ -62,9 +64,11 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         self.bands.learn(moved.bands, &self.serves);
     }
 
-    fn worked_off(&mut self, worked_off: WorkedOff) {
+    fn worked_off(&mut self, worked_off: WorkedOff, breath: Duration) {
         errands::tell(&worked_off);
-        let were_last = self.errands.worked_off(worked_off.errands, worked_off.more, clock::now());
+        let now = clock::now();
+        let were_last = self.errands.worked_off(worked_off.errands, worked_off.more, now);
+        self.errands.rest(now + breath);
         self.bands.learn(worked_off.moved.bands, &self.serves);
         // Who ends when nothing is left looks once more.
         if were_last && self.looks_for_the_end() {

@@ -75,7 +75,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             room: self.may_claim(now),
             bands: self.may_ask(),
             awaited: self.errands.are_expected(now),
-            errands: self.errands.are_due() && !self.fenced && !self.leaving.has_begun(),
+            errands: self.errands.are_due(now) && !self.fenced && !self.leaving.has_begun(),
             errands_first: self.errands.come_first(),
             surveyed: self.lookout.since_survey(now),
             hint: self.lookout.has_hint() || unsure,
@@ -119,6 +119,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             self.claims_from,
             busy_since.map(|since| since + BUSY_BEFORE_CLEARING),
             self.unwritten.next_try(),
+            self.errands.rests_until(),
             self.next_aside(now).map(|(at, _)| at),
         ];
         // What is past was heeded, or waits for the order under way.

@@ -321,7 +321,7 @@ impl World {
             return Err(error.to_string());
         }
         let accepted = match &done.answer {
-            Ok(Answer::WorkedOff(worked_off)) => {
+            Ok(Answer::WorkedOff(worked_off, _)) => {
                 self.tally.worked_off(worked_off);
                 Vec::new()
             }
