@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gristmill.exceptions import TimedOut
-from gristmill.running.limits import CALL, Guard
+from gristmill.exceptions import Cancelled, TimedOut
+from gristmill.running.limits import CALL, Guard, now
 from tests.supervisor import Runner, Zygote, wait_for
 
 TASKS = """
@@ -160,7 +160,7 @@ def test_nothing_is_raised_where_the_handler_has_returned(monkeypatch: pytest.Mo
     guard = Guard(lambda: None)
     own, handlers = SimpleNamespace(f_code=CALL), SimpleNamespace(f_code=None)
     # Between its last instruction and the moment at which the runner says that nothing may be raised any more.
-    guard.armed = True
+    guard.armed, guard.ends = True, now()
     guard._time_is_over(signal.SIGALRM, own)  # type: ignore[arg-type]
     assert timers == [0.001]
     # Nor in the middle of a frame on the socket.
@@ -175,6 +175,30 @@ def test_nothing_is_raised_where_the_handler_has_returned(monkeypatch: pytest.Mo
     guard.armed, guard.fired = False, None
     guard._time_is_over(signal.SIGALRM, handlers)  # type: ignore[arg-type]
     assert timers == [0.001, 0.001]
+
+
+def test_an_alert_in_the_middle_of_a_frame_is_read_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[float] = []
+    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: timers.append(seconds))
+    handlers = SimpleNamespace(f_code="anything else")
+    heard: list[str] = []
+    guard = Guard(lambda: heard.append("read"))
+    guard.armed, guard.timeout, guard.ends = True, 60, now() + 60
+    guard.held = 1
+    guard._alerted(signal.SIGUSR1, handlers)  # type: ignore[arg-type]
+    assert (heard, timers) == ([], [0.001])
+    # The time is not over because the timer asks again; what was sent meant another job, so the rest is waited for.
+    guard.held = 0
+    guard._time_is_over(signal.SIGALRM, handlers)  # type: ignore[arg-type]
+    assert heard == ["read"]
+    assert 59 < timers[-1] <= 60
+    # What was sent means this job.
+    guard.listen = guard.cancel
+    guard.held = 1
+    guard._alerted(signal.SIGUSR1, handlers)  # type: ignore[arg-type]
+    guard.held = 0
+    with pytest.raises(Cancelled):
+        guard._time_is_over(signal.SIGALRM, handlers)  # type: ignore[arg-type]
 
 
 def test_the_shortest_timeouts_end_the_job_and_not_the_runner(runner: Runner) -> None:

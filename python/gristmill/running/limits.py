@@ -9,8 +9,10 @@ comes as the handler returns is dropped, and its success stands.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -52,6 +54,9 @@ class Guard:
         # The last failure could not be told in time, so Django's log should not wait for it either.
         self.was_slow = False
         self.timeout: float | None = None
+        # When the time is over, on now()'s clock, and whether an alert came that has not been read.
+        self.ends = math.inf
+        self.unread = False
         self.memory: tuple[int, int] | None = None
         # What is to be raised, and what has been.
         self.due: BaseException | None = None
@@ -116,8 +121,8 @@ class Guard:
         if megabytes:
             self._limit_memory(int(megabytes * 1024 * 1024))
         if timeout:
-            self.timeout = timeout
-            signal.setitimer(signal.ITIMER_REAL, max(min(timeout, LONGEST), 1e-6))
+            self.timeout, self.ends = timeout, now() + timeout
+            self._wind(timeout)
 
     def _limit_memory(self, most: int) -> None:
         """Lets the process grow until its resident memory could be `most` bytes."""
@@ -134,6 +139,7 @@ class Guard:
     def _lift(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         self.limited, self.due, self.timeout = False, None, None
+        self.ends, self.unread = math.inf, False
         if self.memory is not None:
             resource.setrlimit(resource.RLIMIT_DATA, self.memory)
             self.memory = None
@@ -143,25 +149,42 @@ class Guard:
             self.was_slow = True
             raise TookTooLong(f"stopped after {PATIENCE} s")
         if self.armed:
-            self._raise_in(frame, self.due or TimedOut(f"it ran longer than its timeout of {self.timeout or 0:g} s"))
+            self._look(frame)
 
     def _alerted(self, number: int, frame: FrameType | None) -> None:
         # Where nothing is armed, the runner's own code reads what has been sent.
-        if not self.armed:
-            return
-        if self.held:
+        if self.armed:
+            self.unread = True
+            self._look(frame)
+
+    def _look(self, frame: FrameType | None) -> None:
+        """Raises what is due by now, or sets the timer for what is not."""
+        if self.unread and not self._read():
             self._look_again()
             return
-        self.armed = False
+        left = self.ends - now()
+        if self.due is None and left <= 0:
+            self.due = TimedOut(f"it ran longer than its timeout of {self.timeout or 0:g} s")
+        if self.due is not None:
+            self._raise_in(frame, self.due)
+        elif left < math.inf:
+            self._wind(left)
+
+    def _read(self) -> bool:
+        """Reads what the worker has sent, unless a frame is half written or half read."""
+        if self.held:
+            return False
+        # A timer that runs out meanwhile is lost: what is due is looked at afterwards.
+        self.unread = self.armed = False
         try:
             self.listen()
         finally:
             self.armed = True
-        if self.due is not None:
-            self._raise_in(frame, self.due)
+        return True
 
     def _raise_in(self, frame: FrameType | None, error: BaseException) -> None:
         if self.fired is not None:
+            self.due = None
             return
         if self.held or frame is None or frame.f_code is CALL:
             self.due = error
@@ -172,10 +195,18 @@ class Guard:
 
     def _look_again(self) -> None:
         self.limited = True
-        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        self._wind(AGAIN)
+
+    def _wind(self, seconds: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, max(min(seconds, LONGEST), 1e-6))
 
 
 CALL = Guard.call.__code__
+
+
+def now() -> float:
+    """Returns seconds on a clock that nothing sets, and that no library for tests replaces."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def memory_reason(error: BaseException, attempt: Attempt) -> str | None:
