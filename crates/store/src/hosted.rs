@@ -10,11 +10,14 @@ use serde::Serialize;
 
 use crate::connection::Answer;
 use crate::statement::split;
-use crate::verbs::finish::{FINISH, ends};
+use crate::verbs::finish::{Ends, FINISH, FINISH_REST};
 use crate::{Bind, Connection, Dialect, Row};
 
-/// Where `finish.sql` of SQLite puts its attempts: every connection makes it once.
-pub(crate) const ENDED: &str = include_str!("sqlite/ended.sql");
+/// Where `finish.sql` of SQLite puts its attempts.
+const ENDED: &str = include_str!("sqlite/ended.sql");
+/// Temporary tables of SQLite's verbs that every connection makes once: making sure of them each time is what a short
+/// transaction would spend its time on.
+pub(crate) const SCRATCH: [&str; 2] = [ENDED, include_str!("sqlite/scratch.sql")];
 
 /// A verb as someone else is to carry it out: its statements in order, all with the same numbered binds.
 #[derive(Clone, Debug, Serialize)]
@@ -29,14 +32,16 @@ pub struct Script {
 /// packed, an empty list) is a token that is not the job's any more, and the transaction has to be undone.
 pub fn finish(dialect: Dialect, attempt: &Attempt) -> Script {
     let made_once = (dialect == Dialect::Sqlite).then_some(ENDED);
+    let ends = Ends::of(std::slice::from_ref(attempt));
+    let mut statements: Vec<_> = made_once.into_iter().chain(split(FINISH.text(dialect))).collect();
+    if ends.some_go_on {
+        statements.splice(statements.len() - 1..statements.len() - 1, split(FINISH_REST.text(dialect)));
+    }
     let now = match dialect {
         Dialect::Postgres => Bind::Null,
         Dialect::Sqlite => Bind::Text(this_machines_clock().0.into()),
     };
-    Script {
-        statements: made_once.into_iter().chain(split(FINISH.text(dialect))).collect(),
-        binds: [ends(std::slice::from_ref(attempt)), now].iter().map(Bind::as_json).collect(),
-    }
+    Script { statements, binds: [ends.json, now].iter().map(Bind::as_json).collect() }
 }
 
 /// Carries statements to someone else's connection, inside whatever transaction is open there.
@@ -58,7 +63,7 @@ pub trait Carrier: Send {
 pub struct Hosted {
     dialect: Dialect,
     carrier: Box<dyn Carrier>,
-    /// The temporary table of `finish.sql` is there; a transaction that is undone takes it with it.
+    /// The temporary tables are there; a transaction that is undone takes it with it.
     prepared: bool,
 }
 
@@ -77,7 +82,7 @@ impl Connection for Hosted {
     fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
             if !self.prepared {
-                self.carrier.run(vec![ENDED], &[]).await?;
+                self.carrier.run(SCRATCH.iter().copied().flat_map(split).collect(), &[]).await?;
                 self.prepared = true;
             }
             self.carrier.run(split(sql).collect(), binds).await

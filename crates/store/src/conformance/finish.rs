@@ -9,7 +9,7 @@ use super::scene::{
     wanted, worker,
 };
 use super::{Fixture, asks};
-use crate::verbs::finish::FINISH;
+use crate::verbs::finish::Ends;
 use crate::{Dialect, NewJob};
 
 asks![
@@ -280,8 +280,7 @@ async fn a_delayed_run_waits_in_scheduled(fixture: &dyn Fixture) {
             "failures": 1, "crashes": 0, "losses": 0, "postpones": 0, "interruptions": 0}}]"#,
         claimed.id
     );
-    let binds = [row.into(), session.now()];
-    session.carry_out(&FINISH, &binds).await.expect("finishes");
+    session.end_attempts(&Ends { json: row.into(), some_go_on: true }).await.expect("finishes");
 
     let job = session.get(claimed.id).await.expect("reads").expect("exists");
     assert_eq!(job.state, "scheduled");

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSync
 use sqlx::{ConnectOptions, Executor, Row as _, TypeInfo, ValueRef};
 
 use crate::connection::Answer;
-use crate::hosted::ENDED;
+use crate::hosted::SCRATCH;
 use crate::settings::Synchronous;
 use crate::{Bind, Connection, Dialect, Error, Result, Row, Value};
 
@@ -29,7 +29,9 @@ impl Sqlite {
                 path.display()
             )));
         }
-        connection.execute(ENDED).await.map_err(error)?;
+        for table in SCRATCH {
+            connection.execute(table).await.map_err(error)?;
+        }
         Ok(Self(connection))
     }
 }

@@ -8,24 +8,6 @@
 -- (null, dependent, whether all its edges have been) to be judged, packed into one row; one of nulls for none.
 -- Index: gristmill_errand_due from the kind's start; gristmill_edge_dependent, a range an errand; places by their primary keys.
 -- One writer at a time: nothing is locked, and nothing is left for later.
-create temp table if not exists gristmill_picked (
-    id integer primary key,
-    kind text not null,
-    job_id text not null,
-    other_id text,
-    seen text,
-    edges integer
-);
-
-create temp table if not exists gristmill_next (
-    errand_id integer not null,
-    precondition_id text not null,
-    dependent_id text not null,
-    primary key (errand_id, precondition_id, dependent_id)
-) without rowid;
-
-create temp table if not exists gristmill_wanted (id text primary key, deadline text) without rowid;
-
 delete from temp.gristmill_picked;
 
 delete from temp.gristmill_next;

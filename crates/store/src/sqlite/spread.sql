@@ -6,38 +6,20 @@
 -- Gives, with how many errands it took up, each (precondition, dependent), packed into one row; one of nulls for none.
 -- Index: gristmill_errand_due from the kind's start; gristmill_edge's primary key, a range an errand.
 -- One writer at a time: nothing is locked, and nothing is left for later.
-create temp table if not exists gristmill_picked (
-    id integer primary key,
-    kind text not null,
-    job_id text not null,
-    other_id text,
-    seen text,
-    edges integer
-);
-
-create temp table if not exists gristmill_next (
-    errand_id integer not null,
-    precondition_id text not null,
-    dependent_id text not null,
-    primary key (errand_id, precondition_id, dependent_id)
-) without rowid;
-
 delete from temp.gristmill_picked;
 
 delete from temp.gristmill_next;
 
-insert into temp.gristmill_picked (id, kind, job_id, other_id, seen)
-select id, kind, job_id, other_id, seen
-from gristmill_errand
-where kind = 'spread'
-    and due_at <= ?1
-order by due_at, id
-limit ?2;
-
-update temp.gristmill_picked
-set edges = max(?3 / (select count(*) from temp.gristmill_picked), 1)
-where ?1 is not null
-    and ?2 is not null;
+insert into temp.gristmill_picked (id, kind, job_id, other_id, seen, edges)
+select id, kind, job_id, other_id, seen, max(?3 / count(*) over (), 1)
+from (
+    select id, kind, job_id, other_id, seen
+    from gristmill_errand
+    where kind = 'spread'
+        and due_at <= ?1
+    order by due_at, id
+    limit ?2
+);
 
 insert into temp.gristmill_next (errand_id, precondition_id, dependent_id)
 select picked.id, picked.job_id, found.value

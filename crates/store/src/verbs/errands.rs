@@ -16,6 +16,8 @@ static ERRANDS: Sql = sql!("errands");
 static SPREAD: Sql = sql!("spread");
 static SETTLE: Sql = sql!("settle");
 static SYNC: Sql = sql!("sync");
+/// PostgreSQL does it in the same statement, and never asks for it.
+static SYNC_REST: Sql = Sql::new("", include_str!("../sqlite/sync_rest.sql"));
 static CHECK_LOCK: Sql = sql!("check_lock");
 static CHECK: Sql = sql!("check");
 static HURRY: Sql = sql!("hurry");
@@ -161,8 +163,14 @@ impl Session {
             return Ok(done);
         }
         let binds = [json(&taken.edges), json(&taken.judged), Bind::Int(settles.into()), self.now()];
+        let mut is_all = true;
         for row in self.run(&SYNC, &binds).await? {
-            done.moved.read(row)?;
+            is_all &= done.moved.read(row)?;
+        }
+        if !is_all {
+            for row in self.run(&SYNC_REST, &[self.now()]).await? {
+                done.moved.read(row)?;
+            }
         }
         Ok(done)
     }
@@ -207,7 +215,8 @@ impl WorkedOff {
 }
 
 impl Moved {
-    fn read(&mut self, row: Row) -> Result<()> {
+    /// False for a row that says that there is more to see to.
+    fn read(&mut self, row: Row) -> Result<bool> {
         let mut fields = Fields::of(row);
         let what = fields.text()?;
         let lane = Lane { backend: fields.text()?, queue_name: fields.text()?, task_name: fields.text()? };
@@ -220,9 +229,10 @@ impl Moved {
             "stranded" => self.stranded += jobs,
             "healed" => self.healed += jobs,
             "failed" => self.failed += jobs,
+            "rest" => return Ok(false),
             other => return Err(Error::Refused(format!("sync did the unknown {other:?}"))),
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) const LONGEST_DELAY: Duration = Duration::from_hours(100 * 366 * 24);
 pub(crate) const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 
 pub(crate) static FINISH: Sql = sql!("finish");
+/// PostgreSQL does it in the same statement.
+pub(crate) static FINISH_REST: Sql = Sql::new("", include_str!("../sqlite/finish_rest.sql"));
 pub(crate) static HAND_BACK: Sql = sql!("hand_back");
 
 /// Dependents of ended jobs that are told in the commit of the end; the others are told soon after.
@@ -68,8 +70,8 @@ pub struct Wanted<'a> {
 impl Session {
     /// Ends these attempts. What waits for their jobs is told by the errands that this leaves.
     pub async fn finish(&mut self, attempts: &[Attempt]) -> Result<Finished> {
-        let binds = self.finish_binds(attempts);
-        finished(self.carry_out(&FINISH, &binds).await?)
+        let ends = Ends::of(attempts);
+        finished(self.end_attempts(&ends).await?)
     }
 
     /// [`Session::finish`] and [`Session::claim`] in one commit: the turn of a busy worker.
@@ -89,8 +91,7 @@ impl Session {
     }
 
     async fn finish_within(&mut self, attempts: &[Attempt]) -> Result<Finished> {
-        let given = self.finish_binds(attempts);
-        let mut finished = finished(self.run(&FINISH, &given).await?)?;
+        let mut finished = finished(self.end_within(&Ends::of(attempts)).await?)?;
         if finished.more {
             let spread = self.spread_within(TOLD_AT_ONCE).await?;
             finished.more = spread.leaves_more(TOLD_AT_ONCE);
@@ -99,8 +100,22 @@ impl Session {
         Ok(finished)
     }
 
-    fn finish_binds(&self, attempts: &[Attempt]) -> [Bind<'static>; 2] {
-        [ends(attempts), self.now()]
+    /// In one statement, or in a transaction of its own.
+    pub(crate) async fn end_attempts(&mut self, ends: &Ends) -> Result<Vec<Row>> {
+        if !FINISH.is_several(self.dialect()) {
+            return self.carry_out(&FINISH, &ends.binds(self.now())).await;
+        }
+        self.begin().await?;
+        let rows = self.end_within(ends).await;
+        self.end(rows).await
+    }
+
+    async fn end_within(&mut self, ends: &Ends) -> Result<Vec<Row>> {
+        let rows = self.run(&FINISH, &ends.binds(self.now())).await?;
+        if ends.some_go_on && !FINISH_REST.text(self.dialect()).is_empty() {
+            self.run(&FINISH_REST, &[]).await?;
+        }
+        Ok(rows)
     }
 
     /// Puts open attempts that never started back to ready, uncharged, naming them by token only: for claims
@@ -133,13 +148,26 @@ fn served(bands: &[Band], serves: &(dyn Fn(&Lane) -> bool + Sync)) -> Vec<Band> 
     wanted.take(Session::BANDS_PER_CLAIM).cloned().collect()
 }
 
-/// What `finish.sql` reads of these attempts.
-pub(crate) fn ends(attempts: &[Attempt]) -> Bind<'static> {
-    let mut ended: Vec<Ended<'_>> = attempts.iter().map(Ended::of).collect();
-    // One order for all who finish, so that two of them never wait for each other; and each attempt ends once.
-    ended.sort_by_key(|ended| (ended.id, ended.token));
-    ended.dedup_by_key(|ended| (ended.id, ended.token));
-    json(&ended)
+/// Attempts as `finish.sql` reads them.
+pub(crate) struct Ends {
+    /// A JSON list.
+    pub(crate) json: Bind<'static>,
+    /// There are jobs among them that may not have come to their end.
+    pub(crate) some_go_on: bool,
+}
+
+impl Ends {
+    pub(crate) fn of(attempts: &[Attempt]) -> Self {
+        let mut ended: Vec<Ended<'_>> = attempts.iter().map(Ended::of).collect();
+        // One order for all who finish, so that two of them never wait for each other; and each attempt ends once.
+        ended.sort_by_key(|ended| (ended.id, ended.token));
+        ended.dedup_by_key(|ended| (ended.id, ended.token));
+        Self { json: json(&ended), some_go_on: ended.iter().any(|ended| ended.next != "result") }
+    }
+
+    fn binds(&self, now: Bind<'static>) -> [Bind<'static>; 2] {
+        [self.json.clone(), now]
+    }
 }
 
 #[derive(Serialize)]
