@@ -51,7 +51,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { catch_up: CatchUp::default(), window: Duration::from_hours(24), cap: 100, overlap: Overlap::default() }
+        Self { catch_up: CatchUp::default(), window: Duration::from_hours(7 * 24), cap: 100, overlap: Overlap::default() }
     }
 }
 
