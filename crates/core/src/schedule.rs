@@ -6,6 +6,7 @@
 
 mod cron;
 mod days;
+mod definition;
 mod describe;
 mod error;
 mod field;
@@ -17,6 +18,7 @@ mod zone;
 use std::time::Duration;
 
 pub use cron::Cron;
+pub use definition::{Announced, Announcement, Definition, JobTemplate};
 pub use error::Error;
 pub use field::Unit;
 pub use jitter::jitter;

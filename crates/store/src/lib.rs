@@ -26,13 +26,14 @@ mod wake_ups;
 
 pub use connection::{Answer, Bind, Connection, Dialect, Row, Value};
 pub use error::{Error, Result};
+pub use gristmill_core::UniqueUntil;
 pub use inspect::{AttemptView, JobView};
 pub use life::LifeLock;
 pub use migrate::{MIGRATIONS, Migrated, Migration};
 pub use session::Session;
 pub use settings::{Settings, Synchronous};
 pub use store::Store;
-pub use verbs::enqueue::{Enqueued, NewJob, UniqueUntil};
+pub use verbs::enqueue::{Enqueued, NewJob};
 pub use verbs::errands::{Moved, WorkedOff};
 pub use verbs::finish::{Finished, Turned, Wanted};
 pub use verbs::operate::{Acted, operation, operations};

@@ -1,6 +1,6 @@
 //! Puts jobs in place.
 
-use gristmill_core::{JobId, Lane, Moment, OnFailure, cycle};
+use gristmill_core::{JobId, Lane, Moment, OnFailure, UniqueUntil, cycle};
 use serde::Serialize;
 
 use crate::row::Fields;
@@ -64,19 +64,6 @@ impl NewJob {
             held: false,
         }
     }
-}
-
-/// How long a job holds its unique key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UniqueUntil {
-    /// Until it is claimed; again when it comes back without having started.
-    #[default]
-    Started,
-    /// Until it has ended.
-    Finished,
-    /// Until it is forgotten.
-    Pruned,
 }
 
 /// What became of requests for jobs.
