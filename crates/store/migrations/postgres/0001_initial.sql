@@ -277,6 +277,57 @@ create table gristmill_queue (
     primary key (backend, queue_name)
 );
 
+-- A rule that says when a job is wanted. origin: code (announced by workers as they start) or database (made by people,
+-- for a task that allows it). queue_name: who ticks it. definition and job are JSON objects: the rule with its policies
+-- and arguments, and what its jobs are like; crates/core/src/schedule/definition.rs has both. high_water: ticks up to it
+-- are settled; it never goes back; null is a schedule that nobody has looked at yet. next_at: the next nominal instant,
+-- null when there is none. problem: why it cannot tick.
+create table gristmill_schedule (
+    backend text not null,
+    name text not null,
+    origin text not null check (origin in ('code', 'database')),
+    queue_name text not null,
+    task_name text not null,
+    definition text not null,
+    job text not null,
+    created_at timestamptz not null,
+    defined_at timestamptz not null,
+    removed_at timestamptz,
+    paused_at timestamptz,
+    paused_reason text,
+    high_water timestamptz,
+    next_at timestamptz,
+    problem text,
+    primary key (backend, name)
+);
+
+create index gristmill_schedule_due
+    on gristmill_schedule (backend, next_at)
+    where next_at is not null and paused_at is null and removed_at is null;
+
+-- One nominal instant of a schedule and what became of it: a job, or the reason why there is none. by_hand: someone asked
+-- for it at that moment; it is no instant of the rule. Append only; a tick that is there is never made again.
+create table gristmill_tick (
+    backend text not null,
+    schedule text not null,
+    nominal timestamptz not null,
+    by_hand boolean not null default false,
+    found_at timestamptz not null,
+    job_id uuid,
+    skipped text,
+    primary key (backend, schedule, nominal),
+    check ((job_id is null) = (skipped is not null))
+);
+
+create index gristmill_tick_job
+    on gristmill_tick (job_id)
+    where job_id is not null;
+
+-- Whether a job of an earlier tick has not ended is asked past any number of ticks that were left out because of it.
+create index gristmill_tick_made
+    on gristmill_tick (backend, schedule, nominal)
+    where job_id is not null;
+
 -- One row for each boot of a worker; its id is never used again.
 -- lease_seconds: how long after heartbeat_at the worker counts as alive, by this database's clock.
 -- suspect_at: first phase of a rescue, taken back by the worker's next heartbeat; lost_at: second phase, for ever.
