@@ -11,6 +11,7 @@ mod describe;
 mod error;
 mod field;
 mod jitter;
+mod look;
 mod plan;
 mod walk;
 mod zone;
@@ -22,6 +23,7 @@ pub use definition::{Announced, Announcement, Definition, JobTemplate};
 pub use error::Error;
 pub use field::Unit;
 pub use jitter::jitter;
+pub use look::{Look, Standing};
 pub use plan::{CatchUp, Fate, Found, LATE, Overlap, Policy, Skipped, Tick, high_water, on_creation, plan};
 pub use zone::{Data, Zone};
 

@@ -39,5 +39,6 @@ pub use verbs::finish::{Finished, Turned, Wanted};
 pub use verbs::operate::{Acted, operation, operations};
 pub use verbs::promote::Promoted;
 pub use verbs::register::NewWorker;
+pub use verbs::schedules::{Defined, Registered, Served, Ticked};
 pub use verbs::survey::Survey;
 pub use wake_ups::WakeUps;

@@ -122,9 +122,9 @@ impl Session {
 }
 
 /// The moment, and the job that each request got, if any.
-type Got = (Moment, Vec<Option<(JobId, bool)>>);
+pub(super) type Got = (Moment, Vec<Option<(JobId, bool)>>);
 
-fn enqueued(rows: Vec<Row>, asked: usize) -> Result<Got> {
+pub(super) fn enqueued(rows: Vec<Row>, asked: usize) -> Result<Got> {
     let (mut at, mut got) = (None, Vec::with_capacity(rows.len()));
     for row in rows {
         let mut fields = Fields::of(row);
