@@ -60,6 +60,8 @@ class TaskOptions:
     after_mode: int | NotGiven | None = NOT_GIVEN
     on_precondition_failure: str | NotGiven = NOT_GIVEN
     hold: bool | NotGiven = NOT_GIVEN
+    # People may make schedules of it in the database.
+    schedulable: bool | NotGiven = NOT_GIVEN
 
     def __repr__(self) -> str:
         return f"TaskOptions({', '.join(f'{name}={value!r}' for name, value in self.given())})"

@@ -112,6 +112,11 @@ class Task(TaskBase[P, R]):
                 KeyMaker(self, options.unique)
             except ValueError as error:
                 raise InvalidTask(f"{where}: unique {error}") from None
+            if options.schedulable is True:
+                # Their key would be of arguments that only the database knows.
+                raise InvalidTask(
+                    f"{where}: unique and schedulable exclude each other; give one schedule in code instead"
+                )
         if options.transactional is NOT_GIVEN or not options.transactional:
             return
         if iscoroutinefunction(self.func):

@@ -6,8 +6,8 @@ import gristmill.models
 from gristmill.schema import RunStatements
 
 TABLES = [
-    "tick", "schedule", "queue", "action", "progress", "control", "errand", "edge", "gate", "unique_key", "worker", "result",
-    "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
+    "tick", "schedule", "queue", "action", "progress", "control", "errand", "edge", "gate", "unique_key", "worker",
+    "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
 FUNCTIONS = ["drop function gristmill_place()", "drop function gristmill_take_back_key(uuid, text)"]
