@@ -426,6 +426,62 @@ class Migration(migrations.Migration):
                         "default_permissions": ("view",),
                     },
                 ),
+                migrations.CreateModel(
+                    name="Schedule",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "backend", "name", blank=True, editable=False, primary_key=True, serialize=False
+                            ),
+                        ),
+                        ("backend", models.TextField()),
+                        ("name", models.TextField()),
+                        ("origin", models.TextField()),
+                        ("queue_name", models.TextField()),
+                        ("task_name", models.TextField()),
+                        ("definition", gristmill.models.JSONTextField()),
+                        ("job", gristmill.models.JSONTextField()),
+                        ("created_at", gristmill.models.MomentField()),
+                        ("defined_at", gristmill.models.MomentField()),
+                        ("removed_at", gristmill.models.MomentField(null=True)),
+                        ("paused_at", gristmill.models.MomentField(null=True)),
+                        ("paused_reason", models.TextField(null=True)),
+                        ("high_water", gristmill.models.MomentField(null=True)),
+                        ("next_at", gristmill.models.MomentField(null=True)),
+                        ("problem", models.TextField(null=True)),
+                    ],
+                    options={
+                        "db_table": "gristmill_schedule",
+                        "default_permissions": ("view",),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Tick",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                *("backend", "schedule", "nominal"),
+                                blank=True,
+                                editable=False,
+                                primary_key=True,
+                                serialize=False,
+                            ),
+                        ),
+                        ("backend", models.TextField()),
+                        ("schedule", models.TextField()),
+                        ("nominal", gristmill.models.MomentField()),
+                        ("by_hand", models.BooleanField(default=False)),
+                        ("found_at", gristmill.models.MomentField()),
+                        ("job_id", models.UUIDField(null=True)),
+                        ("skipped", models.TextField(null=True)),
+                    ],
+                    options={
+                        "db_table": "gristmill_tick",
+                        "default_permissions": ("view",),
+                    },
+                ),
             ],
         ),
     ]
