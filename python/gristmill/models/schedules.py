@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
-from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.fields import MomentField
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,9 +46,9 @@ class Schedule(models.Model):
     # The workers that serve this queue tick it.
     queue_name = models.TextField()
     task_name = models.TextField()
-    # The rule with its policies and arguments, and what its jobs are like.
-    definition = JSONTextField()
-    job = JSONTextField()
+    # JSON as it was announced; `rule` and `template` read it.
+    definition = models.TextField()
+    job = models.TextField()
     created_at = MomentField()
     defined_at = MomentField()
     removed_at = MomentField(null=True)
@@ -76,6 +77,16 @@ class Schedule(models.Model):
         if self.paused_at is not None:
             return "paused"
         return "active" if self.problem is None else "problem"
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """When it runs, its policies and the arguments of its jobs; empty where that cannot be read."""
+        return read_object(self.definition)
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """What its jobs are like: queue, priority, options and so on; empty where that cannot be read."""
+        return read_object(self.job)
 
     @property
     def ticks(self) -> TickQuerySet:
@@ -125,3 +136,12 @@ class Tick(models.Model):
         """How long after its instant it was found."""
         late: timedelta = self.found_at - self.nominal
         return max(late, timedelta())
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """Reads a JSON object; what is none is shown as empty, and told by the schedule's `problem`."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
