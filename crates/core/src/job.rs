@@ -49,6 +49,19 @@ pub struct Counts {
     pub interruptions: u32,
 }
 
+/// How long a job holds its unique key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UniqueUntil {
+    /// Until it is claimed; again when it comes back without having started.
+    #[default]
+    Started,
+    /// Until it has ended.
+    Finished,
+    /// Until it is forgotten.
+    Pruned,
+}
+
 /// A job that this worker has claimed and not yet ended: its open attempt. Only this can be finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {

@@ -18,7 +18,7 @@ pub use backoff::Backoff;
 pub use gate::{Gate, OnFailure, Verdict};
 pub use graph::cycle;
 pub use id::{JobId, Token, WorkerId};
-pub use job::{Band, Claimed, Counts, Lane};
+pub use job::{Band, Claimed, Counts, Lane, UniqueUntil};
 pub use lease::Lease;
 pub use moment::Moment;
 pub use options::{Expiry, OnCrash, Options};

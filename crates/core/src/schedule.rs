@@ -6,10 +6,12 @@
 
 mod cron;
 mod days;
+mod definition;
 mod describe;
 mod error;
 mod field;
 mod jitter;
+mod look;
 mod plan;
 mod walk;
 mod zone;
@@ -17,9 +19,11 @@ mod zone;
 use std::time::Duration;
 
 pub use cron::Cron;
+pub use definition::{Announced, Announcement, Definition, JobTemplate};
 pub use error::Error;
 pub use field::Unit;
 pub use jitter::jitter;
+pub use look::{Look, Standing};
 pub use plan::{CatchUp, Fate, Found, LATE, Overlap, Policy, Skipped, Tick, high_water, on_creation, plan};
 pub use zone::{Data, Zone};
 

@@ -39,6 +39,9 @@ pub enum Error {
         /// Which copies of the database were asked.
         data: String,
     },
+    /// Neither an expression nor an interval, or both of them.
+    #[error("a schedule has one rule: cron or every, one of the two")]
+    Rule,
     /// An interval out of bounds.
     #[error("every {}: an interval is at least 1 second and at most 366 days", super::describe::period(*.0))]
     Period(Duration),

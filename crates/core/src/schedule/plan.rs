@@ -7,13 +7,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Micros, Schedule, micros};
 
 /// A tick found later than this after its nominal instant was missed; what is found sooner is on time.
 pub const LATE: Duration = Duration::from_mins(1);
 
 /// What becomes of ticks that nobody was there for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CatchUp {
     /// One run, for the newest of them: what came before it is superseded.
     #[default]
@@ -25,7 +28,8 @@ pub enum CatchUp {
 }
 
 /// Whether a tick may run while the job of an earlier one has not ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// It may.
     #[default]
@@ -51,7 +55,12 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { catch_up: CatchUp::default(), window: Duration::from_hours(7 * 24), cap: 100, overlap: Overlap::default() }
+        Self {
+            catch_up: CatchUp::default(),
+            window: Duration::from_hours(7 * 24),
+            cap: 100,
+            overlap: Overlap::default(),
+        }
     }
 }
 

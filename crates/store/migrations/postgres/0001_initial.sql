@@ -323,6 +323,11 @@ create index gristmill_tick_job
     on gristmill_tick (job_id)
     where job_id is not null;
 
+-- Whether a job of an earlier tick has not ended is asked past any number of ticks that were left out because of it.
+create index gristmill_tick_made
+    on gristmill_tick (backend, schedule, nominal)
+    where job_id is not null;
+
 -- One row for each boot of a worker; its id is never used again.
 -- lease_seconds: how long after heartbeat_at the worker counts as alive, by this database's clock.
 -- suspect_at: first phase of a rescue, taken back by the worker's next heartbeat; lost_at: second phase, for ever.

@@ -28,5 +28,9 @@ select 'action', row(t.*)::text from gristmill_action t
 union all
 select 'queue', row(t.*)::text from gristmill_queue t
 union all
+select 'schedule', row(t.*)::text from gristmill_schedule t
+union all
+select 'tick', row(t.*)::text from gristmill_tick t
+union all
 select 'worker', row(t.*)::text from gristmill_worker t
 order by 1, 2

@@ -28,5 +28,9 @@ select 'action', json_array(id, job_id, verb, token, actor, acted_at) from grist
 union all
 select 'queue', json_array(backend, queue_name, paused_at, reason) from gristmill_queue
 union all
+select 'schedule', json_array(backend, name, origin, queue_name, task_name, definition, job, created_at, defined_at, removed_at, paused_at, paused_reason, high_water, next_at, problem) from gristmill_schedule
+union all
+select 'tick', json_array(backend, schedule, nominal, by_hand, found_at, job_id, skipped) from gristmill_tick
+union all
 select 'worker', json_array(id, label, pid, heartbeat_at, idle, suspect_at, lost_at, stopped_at, exit_status, last_error) from gristmill_worker
 order by 1, 2

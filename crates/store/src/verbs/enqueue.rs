@@ -1,6 +1,6 @@
 //! Puts jobs in place.
 
-use gristmill_core::{JobId, Lane, Moment, OnFailure, cycle};
+use gristmill_core::{JobId, Lane, Moment, OnFailure, UniqueUntil, cycle};
 use serde::Serialize;
 
 use crate::row::Fields;
@@ -66,19 +66,6 @@ impl NewJob {
     }
 }
 
-/// How long a job holds its unique key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UniqueUntil {
-    /// Until it is claimed; again when it comes back without having started.
-    #[default]
-    Started,
-    /// Until it has ended.
-    Finished,
-    /// Until it is forgotten.
-    Pruned,
-}
-
 /// What became of requests for jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enqueued {
@@ -135,9 +122,9 @@ impl Session {
 }
 
 /// The moment, and the job that each request got, if any.
-type Got = (Moment, Vec<Option<(JobId, bool)>>);
+pub(super) type Got = (Moment, Vec<Option<(JobId, bool)>>);
 
-fn enqueued(rows: Vec<Row>, asked: usize) -> Result<Got> {
+pub(super) fn enqueued(rows: Vec<Row>, asked: usize) -> Result<Got> {
     let (mut at, mut got) = (None, Vec::with_capacity(rows.len()));
     for row in rows {
         let mut fields = Fields::of(row);

@@ -11,6 +11,7 @@ pub(crate) mod promote;
 pub(crate) mod prune;
 pub(crate) mod register;
 mod rescue;
+pub(crate) mod schedules;
 pub(crate) mod survey;
 
 use gristmill_core::{JobId, Token};

@@ -7,6 +7,7 @@ use crate::statement::{Sql, split, sql};
 use crate::verbs::finish::{HAND_BACK, storable};
 use crate::verbs::json;
 use crate::verbs::prune::PRUNE;
+use crate::verbs::schedules::operate as schedules;
 use crate::{Bind, Dialect, Result, Row, Session};
 
 /// What was done to one job.
@@ -29,7 +30,7 @@ static PAUSE: Sql = sql!("pause");
 static RESUME: Sql = sql!("resume");
 
 /// The verbs that other programs carry out on a connection of their own. Each file says what its binds are.
-static OPERATIONS: [(&str, &Sql); 9] = [
+static OPERATIONS: [(&str, &Sql); 14] = [
     ("add_preconditions", &ADD_PRECONDITIONS),
     ("cancel", &CANCEL),
     ("hand_back", &HAND_BACK),
@@ -39,6 +40,11 @@ static OPERATIONS: [(&str, &Sql); 9] = [
     ("release", &RELEASE),
     ("resume", &RESUME),
     ("retry", &RETRY),
+    ("schedule_define", &schedules::DEFINE),
+    ("schedule_pause", &schedules::PAUSE),
+    ("schedule_remove", &schedules::REMOVE),
+    ("schedule_resume", &schedules::RESUME),
+    ("tick_by_hand", &schedules::BY_HAND),
 ];
 
 /// The names of the verbs that other programs carry out on a connection of their own.
@@ -102,7 +108,7 @@ impl Session {
     }
 }
 
-fn text(given: &str) -> Bind<'static> {
+pub(super) fn text(given: &str) -> Bind<'static> {
     storable(given).into_owned().into()
 }
 

@@ -1,0 +1,12 @@
+-- Marks schedules as removed: nobody ticks them any more, and people see that they are gone.
+-- $1 backend
+-- $2 names, as a list
+-- $3 now
+-- Gives nothing.
+-- Index: gristmill_schedule's primary key, one probe a schedule.
+update gristmill_schedule as schedule
+set removed_at = $3::timestamp at time zone 'utc'
+from json_array_elements_text($2::json) as gone (name)
+where schedule.backend = $1
+    and schedule.name = gone.name
+    and schedule.removed_at is null

@@ -1,0 +1,26 @@
+-- How long until a schedule is due.
+-- ?1 backend
+-- ?2 queues that are served, as a list; null is all
+-- ?3 queues that are not, as a list
+-- ?4 now
+-- Gives the milliseconds: zero when one is due, null when none ever is.
+-- Index: gristmill_schedule_due, from the backend's start to the first that is served.
+select
+    case
+        when schedule.next_at <= ?4 then 0
+        else cast((julianday(schedule.next_at) - julianday(?4)) * 86400000 as integer) + 1
+    end
+from (select 1)
+left join (
+    select next_at
+    from gristmill_schedule
+    where backend = ?1
+        and next_at is not null
+        and paused_at is null
+        and removed_at is null
+        and problem is null
+        and (?2 is null or queue_name in (select value from json_each(?2)))
+        and queue_name not in (select value from json_each(?3))
+    order by next_at
+    limit 1
+) as schedule
