@@ -119,4 +119,10 @@ def refuse_what_only_using_has(where: str, options: Mapping[str, Any]) -> None:
         raise InvalidTask(f"{where}: after is of single jobs; give it to using()")
 
 
+def refuse_unique_where_schedulable(where: str, options: TaskOptions) -> None:
+    """Raises InvalidTask: what a task is unique by would have to be worked out where only the database knows it."""
+    if options.schedulable is True and isinstance(options.unique, Unique):
+        raise InvalidTask(f"{where}: a task whose jobs are unique cannot be schedulable; give its schedules in code")
+
+
 __all__ = ["NOT_GIVEN", "NotGiven", "TaskOptions"]

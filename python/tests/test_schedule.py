@@ -292,8 +292,8 @@ def test_tasks_that_people_may_schedule_are_announced_with_what_their_jobs_are_l
     assert found["shop.open"]["priority"] == 3
 
 
-def test_unique_and_schedulable_exclude_each_other():
-    with pytest.raises(InvalidTask, match="unique and schedulable exclude each other"):
+def test_a_task_whose_jobs_are_unique_is_not_for_people_to_schedule():
+    with pytest.raises(InvalidTask, match="both: a task whose jobs are unique cannot be schedulable"):
         gristmill.task(schedulable=True, unique=True)(another("both"))
 
 

@@ -24,6 +24,8 @@ from gristmill.scheduling.announcing import announced, is_schedulable
 from gristmill.scheduling.declared import Declared
 from gristmill.scheduling.rules import checked_name, checked_rule, owner_of
 from gristmill.statements import carry_out
+from gristmill.task_options import refuse_unique_where_schedulable
+from gristmill.tasks import Task
 from gristmill.uniqueness import Unique
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ def define_schedule(
     """
     found = _task(task, backend)
     where = f"{owner_of(found)}: schedule {name!r}"
+    if isinstance(found, Task):
+        refuse_unique_where_schedulable(where, found.options)
     if not is_schedulable(found):
         raise ValueError(f"{where}: the task is not schedulable; its author allows it with @task(schedulable=True)")
     try:
