@@ -1,0 +1,213 @@
+"""How schedules are shown on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from gristmill.commands.colours import painted
+from gristmill.commands.tables import age, duration, printable, table, width, wrapped
+from gristmill.scheduling.seeing import OVERDUE, UNANNOUNCED, ScheduleSeen, TickSeen, as_written
+
+#: Of arguments, what is shown.
+MOST_CHARACTERS = 200
+CATCH_UP = {
+    "latest": "one run for the newest missed instant",
+    "all": "a run for each missed instant",
+    "none": "no run for a missed instant",
+}
+OVERLAP = {"allow": "jobs may overlap", "skip": "left out while a job of an earlier instant has not ended"}
+
+
+def list_lines(schedules: Sequence[ScheduleSeen], now: datetime, room: int | None, *, coloured: bool) -> list[str]:
+    """Returns the table of schedules, and below it what there is to say of those that do not run."""
+    if not schedules:
+        return ["There are no schedules; docs/guides/schedules.md shows how to give a task one."]
+    with_backend = len({one.backend for one in schedules}) > 1
+    head = ["NAME", *(["BACKEND"] if with_backend else []), "RUNS", "NEXT", "LAST", "STATE"]
+    rows = [
+        [
+            one.name,
+            *([one.backend] if with_backend else []),
+            one.describe,
+            "" if one.next_at is None else time_of_day(one.next_at),
+            "" if one.last is None else last_word(one.last, now),
+            shown_state(one, now),
+        ]
+        for one in schedules
+    ]
+    drawn = table(head, rows, cut=["RUNS", "NAME"], room=room)
+    said = [drawn[0], *(with_painted_end(line, coloured) for line in drawn[1:])]
+    said += ["", *wrapped(f"Times are of {timezone.get_current_timezone_name()}.", room)]
+    paused = [one for one in schedules if one.state == "paused"]
+    if paused:
+        lines = [(one.name, ago(one.row.paused_at if one.row else None, now), one.reason or "") for one in paused]
+        said += ["", "Paused", *table(["NAME", "SINCE", "REASON"], lines, cut=["REASON", "NAME"], room=room)]
+    for one in schedules:
+        if one.state == "problem":
+            said += ["", *wrapped(f"{printable(one.name)} cannot run: {printable(one.reason or '', 500)}", room)]
+        elif shown_state(one, now) == "overdue":
+            said += ["", *wrapped(overdue(one), room)]
+    if any(one.state == UNANNOUNCED for one in schedules):
+        said += ["", *wrapped("Not announced: no worker has started with it yet.", room)]
+    return said
+
+
+def show_lines(
+    one: ScheduleSeen,
+    now: datetime,
+    *,
+    ahead: Sequence[datetime],
+    ticks: Sequence[TickSeen],
+    missed: Sequence[datetime],
+    room: int | None,
+    coloured: bool,
+) -> list[str]:
+    """Returns all that is to be seen of one schedule."""
+    state = shown_state(one, now)
+    said = [f"{printable(one.name)}  {painted(state, state, coloured)}"]
+    if one.state == "problem":
+        said += wrapped(f"It cannot run: {printable(one.reason or '', 500)}", room)
+    if one.state == UNANNOUNCED:
+        said += wrapped("No worker has started with it yet.", room)
+    said += ["", *facts(about(one, now), room)]
+    if missed:
+        said += ["", painted("Missed so far", "overdue", coloured), *wrapped(overdue(one), room)]
+        said += [f"  {told(moment)}  {age((now - moment).total_seconds())} ago" for moment in missed]
+    if ahead:
+        held = {"paused": ", were it not paused", "removed": ", were it still there"}.get(one.state, "")
+        said += ["", f"Next{held}"]
+        said += [f"  {told(moment)}  in {age((moment - now).total_seconds())}" for moment in ahead]
+    if ticks:
+        head = ["INSTANT", "LATE", "OUTCOME", "JOB"]
+        rows = [
+            (told(tick.nominal), "by hand" if tick.by_hand else duration(tick.late_seconds), outcome(tick), tick.job_id)
+            for tick in ticks
+        ]
+        texts = [[cell or "" for cell in row] for row in rows]
+        said += ["", "Last", *table(head, texts, cut=["OUTCOME"], room=room)]
+    return said
+
+
+def about(one: ScheduleSeen, now: datetime) -> list[tuple[str, str]]:
+    """Returns what is known of a schedule, each under its name."""
+    rule, job, row = one.rule, one.template, one.row
+    found = [("runs", one.describe)]
+    if as_written(rule) != one.describe:
+        by = "every" if rule.get("every") is not None else "cron"
+        found.append((by, as_written(rule).removeprefix("every ")))
+    if rule.get("cron") not in (None, "manual"):
+        found.append(("time zone", str(rule.get("timezone"))))
+    found += [("task", one.task_name), ("arguments", arguments(rule))]
+    priority = f", priority {job['priority']}" if job.get("priority") else ""
+    found.append(("jobs", f"queue {job.get('queue_name', 'default')}{priority}{', held' if job.get('held') else ''}"))
+    if one.queue_name != job.get("queue_name", "default"):
+        found.append(("ticked by", f"workers of queue {one.queue_name}"))
+    found += [
+        ("catching up", catching_up(rule)),
+        ("overlap", OVERLAP.get(str(rule.get("overlap")), "jobs may overlap")),
+    ]
+    if rule.get("jitter"):
+        found.append(("jitter", f"up to {rule['jitter']:g} s"))
+    if rule.get("run_on_creation"):
+        found.append(("at first", "a run for the instant before it was made"))
+    if one.backend != "default":
+        found.append(("backend", one.backend))
+    if row is not None:
+        where = "by a worker's code" if one.origin == "code" else "in the database"
+        found.append(("made", f"{told(row.created_at)}, {where}"))
+        if row.defined_at != row.created_at:
+            found.append(("changed", told(row.defined_at)))
+        if row.paused_at is not None:
+            found.append(("paused", f"{ago(row.paused_at, now)}: {row.paused_reason}"))
+        if row.removed_at is not None:
+            found.append(("removed", ago(row.removed_at, now)))
+    return found
+
+
+def facts(found: Sequence[tuple[str, str]], room: int | None) -> list[str]:
+    """Returns lines of a name and what there is to say."""
+    names = max(len(name) for name, _ in found)
+    said = []
+    for name, text in found:
+        first, *rest = wrapped(printable(text, 500), None if room is None else room - names - 4)
+        said += [f"  {name:<{names}}  {first}", *(" " * (names + 4) + line for line in rest)]
+    return said
+
+
+def arguments(rule: dict[str, Any]) -> str:
+    """Says what its jobs are called with, as Python writes it."""
+    try:
+        parts = [repr(value) for value in json.loads(rule.get("args") or "[]")]
+        parts += [f"{name}={value!r}" for name, value in json.loads(rule.get("kwargs") or "{}").items()]
+    except (ValueError, TypeError, AttributeError):
+        return "cannot be read"
+    if rule.get("datetime_kwarg"):
+        parts.append(f"{rule['datetime_kwarg']}=the instant")
+    return printable(", ".join(parts), MOST_CHARACTERS) or "none"
+
+
+def catching_up(rule: dict[str, Any]) -> str:
+    """Says what becomes of missed instants."""
+    said = CATCH_UP.get(str(rule.get("catch_up")), CATCH_UP["latest"])
+    if rule.get("catch_up") == "all":
+        window = rule.get("window")
+        said += f", the newest {rule.get('cap') or 100} of the last {age(7 * 86_400 if window is None else window)}"
+    return said
+
+
+def shown_state(one: ScheduleSeen, now: datetime) -> str:
+    """Returns its state in a word: "overdue" where it is active and nobody sees to it."""
+    return "overdue" if one.next_at is not None and one.next_at < now - OVERDUE else one.state
+
+
+def overdue(one: ScheduleSeen) -> str:
+    """Says why nobody sees to it, as far as can be told from here."""
+    return (
+        f"{printable(one.name)} is overdue: no worker of backend '{one.backend}' that serves queue "
+        f"{printable(one.queue_name)} has looked at it."
+    )
+
+
+def last_word(tick: TickSeen, now: datetime) -> str:
+    """Says when the newest tick was, and what became of it."""
+    return f"{ago(tick.nominal, now)}, {outcome(tick)}"
+
+
+def outcome(tick: TickSeen) -> str:
+    """Says what became of a tick."""
+    return f"left out: {tick.skipped}" if tick.skipped else tick.outcome
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """Says how long ago it was."""
+    return "" if moment is None else f"{age(max((now - moment).total_seconds(), 0))} ago"
+
+
+def local(moment: datetime) -> datetime:
+    """Returns a moment by the clock of the current time zone."""
+    return moment if timezone.is_naive(moment) else timezone.localtime(moment)
+
+
+def time_of_day(moment: datetime) -> str:
+    """Writes a moment without the seconds that it does not have."""
+    here = local(moment)
+    return f"{here:%Y-%m-%d %H:%M:%S}" if here.second else f"{here:%Y-%m-%d %H:%M}"
+
+
+def told(moment: datetime) -> str:
+    """Writes a moment in full; with the offset, as clocks may be set between two of them."""
+    here = local(moment)
+    return f"{here:%a %Y-%m-%d %H:%M:%S}" + (f" {here:%z}" if here.tzinfo else "")
+
+
+def with_painted_end(line: str, coloured: bool) -> str:
+    """Paints the state that a line ends with."""
+    for state in ("active", "paused", "removed", "problem", UNANNOUNCED, "overdue"):
+        if line.endswith(state) and width(line) > len(state):
+            return line.removesuffix(state) + painted(state, state, coloured)
+    return line
