@@ -50,8 +50,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("add", "The rule and options of a new schedule; see gristmill.schedule.")
     group.add_argument("--cron", metavar="EXPRESSION", help='Such as "30 8 * * mon-fri", or manual.')
     group.add_argument("--every", type=duration, metavar="TIME", help="An interval instead: 90s, 15m, 2h, 7d.")
-    group.add_argument("--args", metavar="JSON", help="Positional arguments, as a JSON list.")
-    group.add_argument("--kwargs", metavar="JSON", help="Keyword arguments, as a JSON object.")
+    # Django takes "args" for its own.
+    group.add_argument("--args", dest="job_args", metavar="JSON", help="Positional arguments, as a JSON list.")
+    group.add_argument("--kwargs", dest="job_kwargs", metavar="JSON", help="Keyword arguments, as a JSON object.")
     group.add_argument("--timezone", metavar="ZONE", help="Such as Europe/Zurich (default: the project's).")
     group.add_argument("--queue-name", metavar="Q", help="The workers of this queue tick it (default: the task's).")
     group.add_argument("--catch-up", choices=("latest", "none", "all"), help="What to do about missed instants.")
@@ -65,7 +66,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 #: Options of `add` alone.
 ADD = (
-    *("cron", "every", "args", "kwargs", "timezone", "queue_name", "catch_up", "window", "cap", "run_on_creation"),
+    *(
+        "cron",
+        "every",
+        "job_args",
+        "job_kwargs",
+        "timezone",
+        "queue_name",
+        "catch_up",
+        "window",
+        "cap",
+        "run_on_creation",
+    ),
     *("datetime_kwarg", "overlap", "jitter"),
 )
 
@@ -98,7 +110,7 @@ def refuse_what_contradicts(options: dict[str, Any]) -> None:
     if action != "add":
         given = [name for name in ADD if options[name] is not None]
         if given or options["task"]:
-            what = f"--{given[0].replace('_', '-')}" if given else "a task"
+            what = f"--{given[0].removeprefix('job_').replace('_', '-')}" if given else "a task"
             raise CommandError(f"{what} belongs to add; to {action} takes none")
     if options["reason"] and action != "pause":
         raise CommandError("--reason belongs to a pause")
@@ -200,7 +212,7 @@ def add(command: BaseCommand, backend: GristmillBackend, name: str, options: dic
     """Makes one in the database, or changes it."""
     from gristmill import operations
 
-    given = {option: options[option] for option in ADD if options[option] is not None}
+    given = {option.removeprefix("job_"): options[option] for option in ADD if options[option] is not None}
     for option in ("args", "kwargs"):
         if option in given:
             try:

@@ -34,8 +34,8 @@ def list_lines(schedules: Sequence[ScheduleSeen], now: datetime, room: int | Non
             one.name,
             *([one.backend] if with_backend else []),
             one.describe,
-            "" if one.next_at is None else time_of_day(one.next_at),
-            "" if one.last is None else last_word(one.last, now),
+            "" if one.next_at is None else soon(one.next_at, now),
+            "" if one.last is None else f"{ago(one.last.nominal, now)}, {one.last.outcome}",
             shown_state(one, now),
         ]
         for one in schedules
@@ -77,20 +77,24 @@ def show_lines(
     said += ["", *facts(about(one, now), room)]
     if missed:
         said += ["", painted("Missed so far", "overdue", coloured), *wrapped(overdue(one), room)]
-        said += [f"  {told(moment)}  {age((now - moment).total_seconds())} ago" for moment in missed]
+        said += in_columns(instants(missed), room)
     if ahead:
-        held = {"paused": ", were it not paused", "removed": ", were it still there"}.get(one.state, "")
-        said += ["", f"Next{held}"]
-        said += [f"  {told(moment)}  in {age((moment - now).total_seconds())}" for moment in ahead]
+        unless = {"paused": ", were it not paused", "removed": ", were it still there"}.get(one.state, "")
+        first = f", the first in {age((ahead[0] - now).total_seconds())}" if not unless else ""
+        said += ["", f"Next{unless}{first}", *in_columns(instants(ahead), room)]
     if ticks:
-        head = ["INSTANT", "LATE", "OUTCOME", "JOB"]
         rows = [
-            (told(tick.nominal), "by hand" if tick.by_hand else duration(tick.late_seconds), outcome(tick), tick.job_id)
+            (
+                "by hand" if tick.by_hand else duration(tick.late_seconds),
+                tick.outcome,
+                tick.job_id or tick.skipped or "",
+            )
             for tick in ticks
         ]
-        texts = [[cell or "" for cell in row] for row in rows]
-        said += ["", "Last", *table(head, texts, cut=["OUTCOME"], room=room)]
-    return said
+        moments = instants([tick.nominal for tick in ticks], weekday=False)
+        lines = [(moment, *row) for moment, row in zip(moments, rows, strict=True)]
+        said += ["", "Last", *table(["INSTANT", "LATE", "OUTCOME", "JOB, OR WHY NONE"], lines, room=room)]
+    return [*said, "", *wrapped(f"Times are of {timezone.get_current_timezone_name()}.", room)]
 
 
 def about(one: ScheduleSeen, now: datetime) -> list[tuple[str, str]]:
@@ -118,8 +122,7 @@ def about(one: ScheduleSeen, now: datetime) -> list[tuple[str, str]]:
     if one.backend != "default":
         found.append(("backend", one.backend))
     if row is not None:
-        where = "by a worker's code" if one.origin == "code" else "in the database"
-        found.append(("made", f"{told(row.created_at)}, {where}"))
+        found.append(("made", f"{told(row.created_at)}, in {'code' if one.origin == 'code' else 'the database'}"))
         if row.defined_at != row.created_at:
             found.append(("changed", told(row.defined_at)))
         if row.paused_at is not None:
@@ -173,16 +176,6 @@ def overdue(one: ScheduleSeen) -> str:
     )
 
 
-def last_word(tick: TickSeen, now: datetime) -> str:
-    """Says when the newest tick was, and what became of it."""
-    return f"{ago(tick.nominal, now)}, {outcome(tick)}"
-
-
-def outcome(tick: TickSeen) -> str:
-    """Says what became of a tick."""
-    return f"left out: {tick.skipped}" if tick.skipped else tick.outcome
-
-
 def ago(moment: datetime | None, now: datetime) -> str:
     """Says how long ago it was."""
     return "" if moment is None else f"{age(max((now - moment).total_seconds(), 0))} ago"
@@ -193,16 +186,36 @@ def local(moment: datetime) -> datetime:
     return moment if timezone.is_naive(moment) else timezone.localtime(moment)
 
 
-def time_of_day(moment: datetime) -> str:
-    """Writes a moment without the seconds that it does not have."""
-    here = local(moment)
-    return f"{here:%Y-%m-%d %H:%M:%S}" if here.second else f"{here:%Y-%m-%d %H:%M}"
+def soon(moment: datetime, now: datetime) -> str:
+    """Writes a moment as shortly as it can be told from the others near it."""
+    here, today = local(moment), local(now)
+    days = (here.date() - today.date()).days
+    if days == 0:
+        return f"today {here:%H:%M}"
+    return f"{here:%a %H:%M}" if 0 < days < 7 else f"{here:%Y-%m-%d}"
 
 
 def told(moment: datetime) -> str:
-    """Writes a moment in full; with the offset, as clocks may be set between two of them."""
-    here = local(moment)
-    return f"{here:%a %Y-%m-%d %H:%M:%S}" + (f" {here:%z}" if here.tzinfo else "")
+    """Writes a moment in full, without the seconds that it does not have."""
+    return instants([moment], weekday=False)[0]
+
+
+def instants(moments: Sequence[datetime], *, weekday: bool = True) -> list[str]:
+    """Writes moments alike: with seconds where one has them, with the offset where clocks are set between them."""
+    here = [local(moment) for moment in moments]
+    form = "%a %Y-%m-%d %H:%M" if weekday else "%Y-%m-%d %H:%M"
+    if any(moment.second for moment in here):
+        form += ":%S"
+    if len({moment.utcoffset() for moment in here}) > 1:
+        form += " %z"
+    return [moment.strftime(form) for moment in here]
+
+
+def in_columns(texts: Sequence[str], room: int | None) -> list[str]:
+    """Returns texts of one width side by side, down the first column first."""
+    across = max(1, min(3, ((room or 80) - 2) // (max(map(width, texts)) + 4)))
+    down = -(-len(texts) // across)
+    return ["  " + "    ".join(texts[row::down]) for row in range(down)]
 
 
 def with_painted_end(line: str, coloured: bool) -> str:
