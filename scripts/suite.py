@@ -130,7 +130,7 @@ def cron(tally: Tally) -> None:
     bin_folder = environments.pair("new")
     tally.step(
         "cron: the program that answers",
-        ["cargo", "build", "--quiet", "-p", "gristmill-core", "--example", "cron"],
+        ["cargo", "build", "--quiet", "-p", "gristmill"],
         env=CARGO,
     )
     tally.step("cron: against croniter", [bin_folder / "pytest", "-q", *PLAIN, "tests/cron"], env=CARGO)

@@ -1,6 +1,6 @@
 """Holds Gristmill's next occurrence against croniter's on random expressions, zones and instants.
 
-    cargo build -p gristmill-core --example cron
+    cargo build -p gristmill
     pip install croniter tzdata
     python tests/cron/compare.py --cases 100000
 
@@ -47,9 +47,9 @@ from differences import DIFFERENCES, croniters, explanation, plain  # noqa: E402
 
 
 def binary() -> Path:
-    """The example that answers for Gristmill: GRISTMILL_CRON names it, else where cargo puts it."""
+    """The program that answers for Gristmill: GRISTMILL_BINARY names it, else where cargo puts it."""
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-    return Path(os.environ.get("GRISTMILL_CRON") or target / "debug" / "examples" / "cron")
+    return Path(os.environ.get("GRISTMILL_BINARY") or target / "debug" / "gristmill")
 
 
 def gristmills(cases: list[Case]) -> list[int | None]:
@@ -57,13 +57,13 @@ def gristmills(cases: list[Case]) -> list[int | None]:
     questions = "".join(
         json.dumps({"cron": case.cron, "zone": case.zone, "after": case.after}) + "\n" for case in cases
     )
-    answered = subprocess.run([binary()], input=questions, capture_output=True, text=True, check=True)
+    answered = subprocess.run([binary(), "cron"], input=questions, capture_output=True, text=True, check=True)
     answers = [json.loads(line) for line in answered.stdout.splitlines()]
     for case, answer in zip(cases, answers, strict=True):
         refused = answer.get("error", "")
         if refused and not refused.startswith("it would never run"):
             raise AssertionError(f"{case} was refused: {refused}")
-    return [answer.get("next", [None])[0] for answer in answers]
+    return [next(iter(answer.get("next", [])), None) for answer in answers]
 
 
 @dataclass
@@ -136,7 +136,7 @@ def main() -> int:
     seed = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     if not binary().exists():
-        sys.exit(f"{binary()} is missing; make it with: cargo build -p gristmill-core --example cron")
+        sys.exit(f"{binary()} is missing; make it with: cargo build -p gristmill")
     started, tally, batch = time.monotonic(), Tally(), 5_000
     counts = [min(batch, options.cases - done) for done in range(0, options.cases, batch)]
     with ProcessPoolExecutor(options.processes) as pool:

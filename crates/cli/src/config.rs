@@ -33,6 +33,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) until_done: bool,
     pub(crate) max_jobs: Option<u64>,
+    #[serde(default = "yes")]
+    pub(crate) schedules: bool,
     pub(crate) poll_interval: Option<f64>,
     pub(crate) grace: Option<f64>,
     pub(crate) heartbeat: Option<f64>,
@@ -52,6 +54,10 @@ pub(crate) struct Config {
     pub(crate) json_logs: bool,
     #[serde(default = "normal")]
     pub(crate) verbosity: u8,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn normal() -> u8 {
@@ -95,6 +101,7 @@ impl Config {
             once: self.once,
             until_done: self.until_done,
             max_jobs: self.max_jobs,
+            schedules: self.schedules,
             poll_interval: seconds(self.poll_interval, defaults.poll_interval),
             grace: seconds(self.grace, defaults.grace),
             queue_limits: self.queue_limits.clone(),

@@ -3,12 +3,13 @@
 //! Frames come on standard input and leave on standard output, as `docs/design/wire.md` tells. One request at a
 //! time: the statements of a run are carried out by the other side, which calls the tasks too. Ends with its parent.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::future::ready;
 use std::io::{ErrorKind, Read, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gristmill_core::schedule::Announcement;
 use gristmill_core::{Attempt, Claimed, Moment, Next, Outcome, Progress, WorkerId};
 use gristmill_engine::inline::{self, Called, Caller, Go};
 use gristmill_pool::frame::{self, FromRunner, Key, Parser};
@@ -47,6 +48,9 @@ struct Request {
     queues: Option<HashSet<String>>,
     tasks: HashSet<String>,
     max_jobs: u64,
+    /// What to announce to each backend that is to tick; left out, nothing ticks.
+    #[serde(default)]
+    schedules: Option<BTreeMap<String, Announcement>>,
     label: String,
     host: String,
     pid: u32,
@@ -63,6 +67,7 @@ async fn serve(pipe: &Pipe, request: &Request) -> Result<inline::Left> {
         queues: request.queues.clone(),
         tasks: request.tasks.clone(),
         max_jobs: request.max_jobs,
+        schedules: request.schedules.clone().unwrap_or_default(),
         label: request.label.clone(),
         host: request.host.clone(),
         pid: request.pid,

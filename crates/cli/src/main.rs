@@ -2,6 +2,7 @@
 //! settings; the rest is for people and for Rust programs.
 
 mod config;
+mod cron;
 mod host;
 mod logging;
 mod migrate;
@@ -28,6 +29,8 @@ enum Command {
     /// Run jobs on the connection of the process that started this. For tests; Python starts it.
     #[command(hide = true)]
     Host,
+    /// Say what a cron expression or an interval means and when it ticks: questions on standard input, as JSON.
+    Cron(cron::Arguments),
     /// Bring a database's Gristmill tables up to date. Django projects use `manage.py migrate` instead.
     Migrate(migrate::Arguments),
     /// Print the SQL of a migration.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Worker => worker::run(),
         Command::Host => host::run(),
+        Command::Cron(arguments) => cron::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),
     };

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use gristmill_core::schedule::Announcement;
 use gristmill_core::{Claimed, JobId, Outcome, Progress, Text, Token};
 
 /// Runs claimed jobs and tells how each ended. Everything it is given comes back as exactly one
@@ -11,6 +12,12 @@ use gristmill_core::{Claimed, JobId, Outcome, Progress, Text, Token};
 pub trait Executor: Send {
     /// Task names it can run; known before the first claim.
     fn tasks(&self) -> &[String];
+
+    /// The schedules that its code defines, all of them: what is not among them is gone from the code. `None` leaves
+    /// those in the database as they are. Asked once, before the first claim; [`Event::Announced`] brings later ones.
+    fn announcement(&mut self) -> Option<Announcement> {
+        None
+    }
 
     /// How many more jobs it would take now: idle runners, and a small prefetch where jobs are short.
     fn room(&self) -> usize;
@@ -45,6 +52,8 @@ pub enum Event {
     Ended(Ended),
     /// What a running handler says of itself.
     Progress(Progress),
+    /// Its code was loaded anew, and these are its schedules.
+    Announced(Announcement),
     /// It has room again without a job having ended: a runner came up.
     Room,
     /// It cannot go on (its processes do not start): why, in one sentence. The worker stops.

@@ -3,18 +3,21 @@
 //!
 //! The same decisions as a worker's, without its loops: nothing runs beside a step, and nothing is retried.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use gristmill_core::schedule::Announcement;
 use gristmill_core::{
     Attempt, Band, Claimed, JobId, Lane, Lease, Moment, Next, Outcome, Progress, Token, WorkerId, decide,
 };
-use gristmill_store::{NewWorker, Result, Session};
+use gristmill_store::{NewWorker, Result, Served, Session};
 
 use crate::errands;
 
 /// Jobs that one statement promotes, settles or judges.
 const BATCH: u32 = 1_000;
+/// Schedules that one transaction looks at.
+const SCHEDULES: u32 = 100;
 /// Batches of one step: a bound on what a clock that runs ahead can cost.
 const BATCHES: usize = 1_000;
 
@@ -29,6 +32,8 @@ pub struct Options {
     pub tasks: HashSet<String>,
     /// Attempts after which it stops.
     pub max_jobs: u64,
+    /// What to announce to each of these `TASKS` aliases, whose schedules are ticked then.
+    pub schedules: BTreeMap<String, Announcement>,
     /// Shown to people as the worker's label.
     pub label: String,
     /// Host name.
@@ -104,7 +109,9 @@ struct Steps<'a, C> {
 impl<C: Caller> Steps<'_, C> {
     async fn run(mut self) -> Result<Left> {
         let mut attempts = 0;
+        self.announce().await?;
         loop {
+            self.tick().await?;
             self.make_ready().await?;
             let (bands, unserved) = self.look().await?;
             if attempts >= self.options.max_jobs && !bands.is_empty() {
@@ -124,6 +131,28 @@ impl<C: Caller> Steps<'_, C> {
     fn session(&mut self) -> &mut Session {
         self.session.set_now(Some(self.caller.now()));
         self.session
+    }
+
+    async fn announce(&mut self) -> Result<()> {
+        for (backend, announcement) in &self.options.schedules {
+            self.session().announce(backend, announcement).await?;
+        }
+        Ok(())
+    }
+
+    /// What is due by now of the schedules in the queues that are asked for.
+    async fn tick(&mut self) -> Result<()> {
+        let queues: Option<Vec<String>> = self.options.queues.as_ref().map(|queues| queues.iter().cloned().collect());
+        let served = Served { queues: queues.as_deref(), exclude: &[] };
+        for backend in self.options.schedules.keys() {
+            for _ in 0..BATCHES {
+                let ticked = self.session().tick(backend, &served, SCHEDULES).await?;
+                if ticked.next_due != Some(Duration::ZERO) {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn make_ready(&mut self) -> Result<()> {

@@ -7,6 +7,8 @@ use gristmill_store::{Error, Result};
 use tokio::sync::{Notify, watch};
 
 use crate::link::{Link, is_fatal};
+use crate::schedules::{self, Schedules};
+use crate::ticker::Pace;
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
 use crate::{Options, Sessions, Standing, errands, promoter, pruner, rescuer, settler};
 
@@ -24,6 +26,10 @@ pub(crate) struct Keeper<S> {
     /// Tells the mill to look.
     hint: Arc<Notify>,
     pulse: Pulse,
+    /// Where there are none it looks whether that is still so.
+    schedules: Option<Arc<Schedules>>,
+    pace: Pace,
+    look_at: Instant,
     promote_at: Instant,
     errands_at: Instant,
     rescue_at: Instant,
@@ -38,6 +44,7 @@ impl<S: Sessions> Keeper<S> {
         standing: watch::Receiver<Standing>,
         hint: Arc<Notify>,
         pulse: Pulse,
+        schedules: Option<Arc<Schedules>>,
     ) -> Self {
         let now = Instant::now();
         let prune_at = now + FIRST_PRUNE.mul_f64(fastrand::f64());
@@ -48,6 +55,9 @@ impl<S: Sessions> Keeper<S> {
             standing,
             hint,
             pulse,
+            schedules,
+            pace: Pace::default(),
+            look_at: now,
             promote_at: now,
             errands_at: now,
             rescue_at: now,
@@ -69,13 +79,24 @@ impl<S: Sessions> Keeper<S> {
             }
             let now = Instant::now();
             let others = self.rescue_at.min(self.settle_at).min(self.prune_at).max(now + SHORTEST_PAUSE);
-            let next = self.promote_at.min(self.errands_at).min(others);
+            let looks = self.its_schedules().map_or(others, |_| self.look_at.max(now + SHORTEST_PAUSE));
+            let next = self.promote_at.min(self.errands_at).min(others).min(looks);
             tokio::time::sleep(next.saturating_duration_since(now).min(LONGEST_SLEEP)).await;
         }
     }
 
     // Each chore that is due, once: one batch of it, so that none keeps the others waiting.
     async fn round(&mut self) -> Result<()> {
+        if Instant::now() >= self.look_at
+            && let Some(schedules) = self.its_schedules()
+        {
+            let began = Instant::now();
+            let ticked = schedules::look(&mut self.link, &schedules, &mut self.pace).await;
+            let pause = |ticked: &_| self.pace.pause(ticked, began.elapsed());
+            if put_off(ticked, &mut self.look_at, pause)?.is_some_and(|ticked| ticked.jobs > 0) {
+                self.hint.notify_one();
+            }
+        }
         if Instant::now() >= self.promote_at {
             let promoted = promoter::promote(&mut self.link).await;
             let pause = |promoted: &_| promoter::pause(promoted, self.options.poll_interval);
@@ -122,6 +143,12 @@ impl<S: Sessions> Keeper<S> {
             put_off(pruned, &mut self.prune_at, |n| pruner::pause(*n, began.elapsed()))?;
         }
         Ok(())
+    }
+}
+
+impl<S> Keeper<S> {
+    fn its_schedules(&self) -> Option<Arc<Schedules>> {
+        self.schedules.clone().filter(|schedules| schedules.are_the_keepers())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The loops of one worker. Knows the store and an [`Executor`]; knows neither SQL nor Python.
 //!
-//! [`Worker::run`] starts four loops, each the owner of its own session: the *mill* claims, starts and
+//! [`Worker::run`] starts five loops, each the owner of its own session: the *mill* claims, starts and
 //! finishes jobs; the *heartbeat* keeps the worker's row alive and the lease that all else depends on; the
 //! *keeper* promotes due jobs, carries ends to the jobs that wait for them, rescues those of vanished workers, settles
-//! cancels and prunes; the *notifier* passes on wake-ups.
+//! cancels and prunes; the *ticker* has the jobs of schedules made when they are due; the *notifier* passes on wake-ups.
 
 mod asides;
 mod bands;
@@ -25,11 +25,13 @@ mod plan;
 mod promoter;
 mod pruner;
 mod rescuer;
+mod schedules;
 mod sessions;
 mod settler;
 pub mod shutdown;
 #[cfg(test)]
 mod sim;
+mod ticker;
 mod turn;
 mod unwritten;
 mod watchdog;

@@ -71,6 +71,11 @@ impl<S: Sessions> Link<S> {
         Ok(session)
     }
 
+    /// Closes the session until it is needed again.
+    pub(crate) fn hang_up(&mut self) {
+        self.session = None;
+    }
+
     /// How long one call may take.
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline

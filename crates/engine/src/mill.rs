@@ -25,6 +25,7 @@ use crate::held::Held;
 use crate::leaving::{Act, Leaving};
 use crate::link::Link;
 use crate::lookout::Lookout;
+use crate::schedules::{FirstLook, Schedules};
 use crate::turn::{Done, carry_out};
 use crate::unwritten::Queue;
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
@@ -56,6 +57,10 @@ pub(crate) struct Mill<E, S> {
     hints: Arc<Notify>,
     events: Arc<Events>,
     pulse: Pulse,
+    /// Told of what the executor announces.
+    schedules: Option<Arc<Schedules>>,
+    /// Who works until all is done claims nothing before what is due has its jobs.
+    first_look: FirstLook,
 
     worker: WorkerId,
     fenced: bool,
@@ -95,15 +100,18 @@ pub(crate) struct Parts<E, S> {
     pub(crate) hints: Arc<Notify>,
     pub(crate) events: Arc<Events>,
     pub(crate) pulse: Pulse,
+    pub(crate) schedules: Option<Arc<Schedules>>,
 }
 
 impl<E: Executor, S: Sessions> Mill<E, S> {
     pub(crate) fn new(parts: Parts<E, S>) -> Self {
-        let Parts { executor, options, link, standing, shutdown, hints, events, pulse } = parts;
+        let Parts { executor, options, link, standing, shutdown, hints, events, pulse, schedules } = parts;
         let once = options.once.then(|| u64::from(options.processes));
         let allowance = [once, options.max_jobs].into_iter().flatten().min();
         let worker = standing.borrow().worker;
         let leaving = Leaving::new(options.grace);
+        let until_done = options.once || options.until_done;
+        let first_look = schedules.as_ref().filter(|_| until_done).map_or_else(FirstLook::none, |it| it.first_look());
         let lookout = Lookout::new(options.poll_interval);
         Self {
             serves: Arc::new(Serves::new(&options, executor.tasks())),
@@ -117,6 +125,8 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
             hints,
             events,
             pulse,
+            schedules,
+            first_look,
             worker,
             fenced: true,
             bands: Bands::default(),
@@ -162,6 +172,7 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
                 done = poll_under_way(&mut under_way) => self.settle(done)?,
                 () = self.executor.events(&mut happened) => self.take_in(&mut happened),
                 () = self.hints.notified(), if !busy && !self.lookout.has_hint() => self.lookout.hint(),
+                () = self.first_look.over(), if !self.first_look.is_over() => {}
                 () = tokio::time::sleep_until(until.into()) => {}
             }
         }

@@ -24,6 +24,8 @@ pub struct Options {
     pub until_done: bool,
     /// End after so many jobs.
     pub max_jobs: Option<u64>,
+    /// Announce the schedules of the executor's code, and tick those of its backend whose queue it serves.
+    pub schedules: bool,
     /// Longest wait between two looks while idle.
     pub poll_interval: Duration,
     /// How long a stop waits for running jobs.
@@ -49,6 +51,7 @@ impl Default for Options {
             once: false,
             until_done: false,
             max_jobs: None,
+            schedules: true,
             poll_interval: Duration::from_secs(2),
             grace: Duration::from_secs(25),
             queue_limits: HashMap::new(),

@@ -18,6 +18,8 @@ use crate::heartbeat::{Heartbeat, SignOff};
 use crate::keeper::Keeper;
 use crate::link::{DEADLINE, Link};
 use crate::mill::{Leftover, Mill, Parts};
+use crate::schedules::Schedules;
+use crate::ticker::Ticker;
 use crate::watchdog::{self, Pulse};
 use crate::{Executor, Figures, Options, Sessions, Shutdown, Stage, Standing, notifier};
 
@@ -105,9 +107,11 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
     /// Works until `shutdown` says stop, or what the options ask for is done. Runs on a current-thread runtime
     /// as well as on any other. An error means that trying again cannot help.
     pub async fn run(self, shutdown: Shutdown) -> Result<Ending, Error> {
-        let Self { sessions, executor, options, events, standing, deadline } = self;
+        let Self { sessions, mut executor, options, events, standing, deadline } = self;
         let hint = Arc::new(Notify::new());
-        let pulses = [Pulse::new("mill"), Pulse::new("keeper"), Pulse::new("heartbeat")];
+        let mut pulses = vec![Pulse::new("mill"), Pulse::new("keeper"), Pulse::new("heartbeat")];
+        let schedules =
+            options.schedules.then(|| Arc::new(Schedules::new(&options, executor.announcement(), shutdown.clone())));
         let (say_goodbye, sign_off) = watch::channel(None);
 
         let heartbeat = Heartbeat {
@@ -125,7 +129,19 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             standing.subscribe(),
             Arc::clone(&hint),
             pulses[1].clone(),
+            schedules.clone(),
         );
+        let ticker = schedules.as_ref().map(|schedules| {
+            let pulse = Pulse::new("ticker");
+            pulses.push(pulse.clone());
+            Ticker {
+                link: Link::new(sessions.clone(), "ticker").with_deadline(deadline),
+                schedules: Arc::clone(schedules),
+                shutdown: shutdown.clone(),
+                hint: Arc::clone(&hint),
+                pulse,
+            }
+        });
         let mill = Mill::new(Parts {
             executor,
             options,
@@ -135,11 +151,18 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             hints: Arc::clone(&hint),
             events,
             pulse: pulses[0].clone(),
+            schedules,
         });
 
         let mut heartbeat = Loop::spawn(heartbeat.run());
         let mut mill = Loop::spawn(mill.run());
         let mut keeper = Loop::spawn(keeper.run());
+        let mut ticker = Loop::spawn(async move {
+            match ticker {
+                Some(ticker) => ticker.run().await,
+                None => std::future::pending().await,
+            }
+        });
         let mut notifier = Loop::spawn(notifier::run(sessions, hint));
 
         let mut closed = false;
@@ -147,7 +170,7 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             biased;
             done = &mut mill => match done {
                 Ok(Ok((executor, leftover))) => {
-                    drop((keeper, notifier));
+                    drop((keeper, ticker, notifier));
                     closed = close(executor, &shutdown).await;
                     Ok(judge(leftover))
                 }
@@ -156,6 +179,7 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             },
             done = &mut heartbeat => out_of_turn("heartbeat", done),
             done = &mut keeper => out_of_turn("keeper", done),
+            done = &mut ticker => out_of_turn("ticker", done),
             done = &mut notifier => out_of_turn("notifier", done.map(Ok)),
             name = watchdog::bark(&pulses, watchdog::PATIENCE) => Ok(Ending::Crashed(format!("the {name} loop hangs"))),
         };

@@ -1,7 +1,7 @@
 //! The step-by-step driver, over a database file and a caller that answers from a list.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use gristmill_core::{Attempt, Claimed, JobId, Lane, Moment, Next, OnFailure, Outcome, Reason, WorkerId};
 use gristmill_engine::inline::{self, Called, Caller, Go, Left, Options};
@@ -98,6 +98,7 @@ fn options() -> Options {
         queues: None,
         tasks: HashSet::from(["work".into()]),
         max_jobs: 100,
+        schedules: BTreeMap::new(),
         label: "a test".into(),
         host: "here".into(),
         pid: 1,

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
+use gristmill_core::schedule::Announcement;
 use gristmill_core::{Claimed, JobId, Token, WorkerId};
 use gristmill_engine::Executor;
 use gristmill_engine::executor::Event;
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::actor::{Actor, SCRATCH};
-use crate::frame::FromZygote;
+use crate::frame::{FromZygote, Hello};
 use crate::zygote::{Stage, Zygote, status_in_words};
 
 /// How to start Python, and how much of it.
@@ -64,6 +65,7 @@ pub struct Lease {
 /// The engine's handle to a pool of Python processes.
 pub struct Pool {
     tasks: Vec<String>,
+    announcement: Option<Announcement>,
     runs_async: bool,
     held: usize,
     capacity: Arc<AtomicUsize>,
@@ -82,7 +84,8 @@ pub(crate) enum Command {
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub(crate) enum Said {
     Event(Event),
-    Tasks(Vec<String>),
+    /// The project was imported anew: its tasks, and what it announces.
+    Imported(Vec<String>, Option<Announcement>),
 }
 
 impl Pool {
@@ -103,8 +106,8 @@ impl Pool {
             zygote.read(context, &mut scratch)
         })
         .await;
-        let (tasks, async_tasks) = match hello {
-            Some(Ok(FromZygote::Hello(hello))) => (hello.tasks, hello.async_tasks),
+        let mut hello = match hello {
+            Some(Ok(FromZygote::Hello(hello))) => hello,
             Some(Ok(FromZygote::Error(refusal))) => {
                 zygote.end().await;
                 return Err(Error::Import { message: refusal.message, traceback: refusal.traceback });
@@ -115,11 +118,13 @@ impl Pool {
             }
         };
         zygote.stage = Stage::Serving;
-        tracing::debug!(pid = zygote.pid, tasks = tasks.len(), "the project is imported");
+        tracing::debug!(pid = zygote.pid, tasks = hello.tasks.len(), "the project is imported");
+        let announcement = hello.take_announcement();
+        let Hello { tasks, async_tasks, .. } = hello;
         let runs_async = !async_tasks.is_empty();
         let actor = Actor::new(config, zygote, async_tasks, *lease.borrow(), say, Arc::clone(&capacity));
         tokio::spawn(actor.run(orders, lease));
-        Ok(Self { tasks, runs_async, held: 0, capacity, commands, said })
+        Ok(Self { tasks, announcement, runs_async, held: 0, capacity, commands, said })
     }
 
     /// Some of its tasks run many at a time in one runner, as of when it started.
@@ -134,7 +139,10 @@ impl Pool {
 
     fn take_over(&mut self, said: Said, into: &mut Vec<Event>) {
         match said {
-            Said::Tasks(tasks) => self.tasks = tasks,
+            Said::Imported(tasks, announcement) => {
+                self.tasks = tasks;
+                into.extend(announcement.map(Event::Announced));
+            }
             Said::Event(event) => {
                 if matches!(event, Event::Ended(_)) {
                     self.held -= 1;
@@ -148,6 +156,10 @@ impl Pool {
 impl Executor for Pool {
     fn tasks(&self) -> &[String] {
         &self.tasks
+    }
+
+    fn announcement(&mut self) -> Option<Announcement> {
+        self.announcement.take()
     }
 
     fn room(&self) -> usize {

@@ -21,6 +21,11 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
                 Event::Ended(ended) => self.ended(ended),
                 Event::Progress(progress) => self.held.hear(progress),
                 Event::Room => {}
+                Event::Announced(announcement) => {
+                    if let Some(schedules) = &self.schedules {
+                        schedules.announce(announcement);
+                    }
+                }
                 Event::Broken(why) => {
                     error!(target: "gristmill::mill", why, "broken");
                     self.leaving.break_off(why);

@@ -99,7 +99,8 @@ impl<E: Executor, S: Sessions> Mill<E, S> {
         if self.claims_from.is_some_and(|instant| now < instant) {
             return 0;
         }
-        if self.fenced || self.leaving.has_begun() || self.unwritten.len() >= UNWRITTEN {
+        let may_not = self.fenced || self.leaving.has_begun() || !self.first_look.is_over();
+        if may_not || self.unwritten.len() >= UNWRITTEN {
             return 0;
         }
         let allowance = self.allowance.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));

@@ -54,6 +54,7 @@ impl Supervisor {
             hints: Arc::new(Notify::new()),
             events: Arc::new(Events::new()),
             pulse: Pulse::new("mill"),
+            schedules: None,
         });
         Self {
             mill,

@@ -33,18 +33,19 @@ impl Actor {
 
     pub(super) fn hear_zygote(&mut self, index: usize, said: FromZygote) {
         match said {
-            FromZygote::Hello(hello) => {
+            FromZygote::Hello(mut hello) => {
                 let zygote = &mut self.zygotes[index];
                 zygote.stage = Stage::Serving;
                 if let Some(lease) = self.lease {
                     zygote.vouch(lease.until);
                 }
                 tracing::info!(zygote.pid = zygote.pid, tasks = hello.tasks.len(), "the project is imported anew");
+                let announcement = hello.take_announcement();
                 self.async_tasks = hello.async_tasks.into_iter().collect();
                 for held in &mut self.queue {
                     held.is_async = is_async(held, &self.async_tasks);
                 }
-                self.tell(Said::Tasks(hello.tasks));
+                self.tell(Said::Imported(hello.tasks, announcement));
             }
             FromZygote::Error(refusal) => {
                 tracing::error!(traceback = refusal.traceback, "{}", refusal.message);

@@ -1,11 +1,14 @@
 //! What the zygote says.
 
+use std::collections::BTreeMap;
+
+use gristmill_core::schedule::{Announced, Announcement, JobTemplate};
 use serde::Deserialize;
 
 use super::codec::{BadFrame, parse_json};
 
 /// What the zygote says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum FromZygote {
     /// It has imported the project.
     Hello(Hello),
@@ -20,7 +23,7 @@ pub enum FromZygote {
 }
 
 /// The zygote can fork.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 pub struct Hello {
     /// Registered tasks.
     pub tasks: Vec<String>,
@@ -33,6 +36,20 @@ pub struct Hello {
     pub python: String,
     /// Version of Django.
     pub django: String,
+    /// The schedules of the project's code; `None` where the package does not know of schedules.
+    #[serde(default)]
+    schedules: Option<Vec<Announced>>,
+    /// Tasks for which people may define schedules, and what their jobs are like.
+    #[serde(default)]
+    schedulable: BTreeMap<String, JobTemplate>,
+}
+
+impl Hello {
+    /// What it says of schedules. A package that says nothing of them takes none away.
+    pub fn take_announcement(&mut self) -> Option<Announcement> {
+        let schedules = self.schedules.take()?;
+        Some(Announcement { schedules, schedulable: std::mem::take(&mut self.schedulable) })
+    }
 }
 
 /// Why the zygote cannot serve.
@@ -128,5 +145,36 @@ impl FromZygote {
             b'M' => parse_json::<Modified>(payload).map(|modified| Self::Modified(modified.path)),
             other => Err(BadFrame(format!("a control frame of unknown kind {other}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = r#""tasks": ["shop.report"], "pid": 1, "python": "3.14", "django": "6.1""#;
+
+    fn announced(more: &str) -> Option<Announcement> {
+        match FromZygote::parse(b'H', format!("{{{PLAIN}{more}}}").as_bytes()) {
+            Ok(FromZygote::Hello(mut hello)) => hello.take_announcement(),
+            other => panic!("no hello: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_hello_announces_schedules_and_the_tasks_that_may_have_some() {
+        let schedule =
+            r#"{"name": "nightly", "task_name": "shop.report", "definition": {"cron": "@daily", "later": 1}}"#;
+        let said = format!(r#", "schedules": [{schedule}], "schedulable": {{"shop.mail": {{"priority": 5}}}}"#);
+        let announcement = announced(&said).expect("it does");
+        assert_eq!(announcement.schedules[0].name, "nightly");
+        assert_eq!(announcement.schedules[0].definition.cron.as_deref(), Some("@daily"));
+        assert_eq!(announcement.schedulable["shop.mail"].priority, 5);
+    }
+
+    #[test]
+    fn none_at_all_is_an_announcement_and_silence_is_not() {
+        assert_eq!(announced(r#", "schedules": [], "schedulable": {}"#), Some(Announcement::default()));
+        assert_eq!(announced(""), None);
     }
 }

@@ -160,6 +160,7 @@ impl Worker {
                     }
                     Event::Room => {}
                     Event::Progress(progress) => self.progress.push(progress),
+                    Event::Announced(_) => {}
                     Event::Broken(why) => self.broken = Some(why),
                 }
             }
