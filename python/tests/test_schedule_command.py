@@ -71,7 +71,9 @@ def run(*arguments, columns=None, monkeypatch=None):
         output = Terminal()
         monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((columns, 24)))
     try:
-        call_command("gristmill", "schedule", *arguments, stdout=output, no_color=columns is None, stderr=io.StringIO())
+        call_command(
+            "gristmill", "schedule", *arguments, stdout=output, stderr=io.StringIO(), force_color=columns is not None
+        )
     except SystemExit as ended:
         return ended.code, output.getvalue()
     return 0, output.getvalue()
@@ -201,7 +203,7 @@ def test_one_is_shown_with_what_is_to_come_and_what_became_of_the_last(scene, mo
 
     assert run("show", "nightly") == (0, SHOW.format(*ids))
     _, said = run("show", "nightly", columns=80, monkeypatch=monkeypatch)
-    assert max(map(len, said.splitlines())) <= 80
+    assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", said).splitlines())) <= 80
 
 
 def test_what_nobody_saw_to_is_shown_as_missed(scene):
