@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,58 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
 @pytest.fixture
 def naive_runner(tmp_path: Path) -> Iterator[Runner]:
     yield from project(tmp_path, "USE_TZ = False\nTIME_ZONE = 'Europe/Zurich'\n")
+
+
+OURS = """
+import django
+INSTALLED_APPS += ["gristmill"]
+if django.VERSION < (6, 0):
+    INSTALLED_APPS += ["django_tasks"]
+TASKS = {
+    alias: {
+        "BACKEND": "gristmill.backend.GristmillBackend",
+        "OPTIONS": {"SCHEDULES": {f"of {alias}": {"task": "shop.tasks.report", "every": 60, "args": [2026]}}},
+    }
+    for alias in ("default", "other")
+}
+"""
+SCHEDULED = """
+import gristmill
+
+@gristmill.schedule("0 2 * * *", name="nightly")
+@gristmill.task(schedulable=True)
+def report(year=1): return year
+"""
+
+
+def test_a_worker_is_told_of_the_schedules_of_its_backend(tmp_path: Path) -> None:
+    zygote = Zygote(tmp_path, SCHEDULED, settings=SETTINGS + OURS)
+    try:
+        hello = zygote.hello()
+    finally:
+        zygote.close()
+    assert [each["name"] for each in hello["schedules"]] == ["nightly", "of default"]
+    assert hello["schedules"][1]["definition"]["args"] == "[2026]"
+    assert list(hello["schedulable"]) == ["shop.tasks.report"]
+
+
+def test_a_backend_that_is_not_gristmills_has_none(tmp_path: Path) -> None:
+    zygote = Zygote(tmp_path, TASKS)
+    try:
+        hello = zygote.hello()
+    finally:
+        zygote.close()
+    assert (hello["schedules"], hello["schedulable"]) == ([], {})
+
+
+def test_schedules_that_are_wrong_keep_the_worker_from_starting(tmp_path: Path) -> None:
+    zygote = Zygote(tmp_path, SCHEDULED, settings=SETTINGS + OURS.replace("shop.tasks.report", "shop.tasks.gone"))
+    try:
+        refused = json.loads(zygote.expect("E"))
+    finally:
+        zygote.close()
+    where = "TASKS['default']['OPTIONS']['SCHEDULES']['of default']"
+    assert f"{where}: no task is registered under the name 'shop.tasks.gone'" in refused["message"]
 
 
 def test_the_instant_comes_as_an_aware_datetime_of_the_projects_zone(runner: Runner) -> None:
