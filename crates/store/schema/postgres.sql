@@ -428,6 +428,26 @@ table gristmill_running with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuu
     gristmill_running_pkey PRIMARY KEY (id)
     CREATE UNIQUE INDEX gristmill_running_pkey ON gristmill_running USING btree (id)
     CREATE INDEX gristmill_running_worker ON gristmill_running USING btree (worker_id)
+table gristmill_schedule
+    backend text not null
+    name text not null
+    origin text not null
+    queue_name text not null
+    task_name text not null
+    definition text not null
+    job text not null
+    created_at timestamp with time zone not null
+    defined_at timestamp with time zone not null
+    removed_at timestamp with time zone
+    paused_at timestamp with time zone
+    paused_reason text
+    high_water timestamp with time zone
+    next_at timestamp with time zone
+    problem text
+    gristmill_schedule_origin_check CHECK (origin = ANY (ARRAY['code'::text, 'database'::text]))
+    gristmill_schedule_pkey PRIMARY KEY (backend, name)
+    CREATE INDEX gristmill_schedule_due ON gristmill_schedule USING btree (backend, next_at) WHERE next_at IS NOT NULL AND paused_at IS NULL AND removed_at IS NULL
+    CREATE UNIQUE INDEX gristmill_schedule_pkey ON gristmill_schedule USING btree (backend, name)
 table gristmill_scheduled with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0)
     id uuid not null
     backend text not null
@@ -462,6 +482,19 @@ begin
 exception
     when lock_not_available then null;
 end 
+table gristmill_tick
+    backend text not null
+    schedule text not null
+    nominal timestamp with time zone not null
+    by_hand boolean not null default false
+    found_at timestamp with time zone not null
+    job_id uuid
+    skipped text
+    gristmill_tick_check CHECK ((job_id IS NULL) = (skipped IS NOT NULL))
+    gristmill_tick_pkey PRIMARY KEY (backend, schedule, nominal)
+    CREATE INDEX gristmill_tick_job ON gristmill_tick USING btree (job_id) WHERE job_id IS NOT NULL
+    CREATE INDEX gristmill_tick_made ON gristmill_tick USING btree (backend, schedule, nominal) WHERE job_id IS NOT NULL
+    CREATE UNIQUE INDEX gristmill_tick_pkey ON gristmill_tick USING btree (backend, schedule, nominal)
 table gristmill_unique_key
     key text not null
     job_id uuid not null

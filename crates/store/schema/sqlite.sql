@@ -259,6 +259,29 @@ CREATE TABLE gristmill_running (
 CREATE INDEX gristmill_running_worker
     on gristmill_running (worker_id);
 
+CREATE TABLE gristmill_schedule (
+    backend text not null,
+    name text not null,
+    origin text not null check (origin in ('code', 'database')),
+    queue_name text not null,
+    task_name text not null,
+    definition text not null,
+    job text not null,
+    created_at datetime not null,
+    defined_at datetime not null,
+    removed_at datetime,
+    paused_at datetime,
+    paused_reason text,
+    high_water datetime,
+    next_at datetime,
+    problem text,
+    primary key (backend, name)
+) without rowid;
+
+CREATE INDEX gristmill_schedule_due
+    on gristmill_schedule (backend, next_at)
+    where next_at is not null and paused_at is null and removed_at is null;
+
 CREATE TABLE gristmill_scheduled (
     id char(32) primary key,
     backend text not null,
@@ -286,6 +309,26 @@ CREATE TABLE gristmill_schema (
     name text not null,
     applied_at datetime not null default (strftime('%Y-%m-%d %H:%M:%f', 'now'))
 );
+
+CREATE TABLE gristmill_tick (
+    backend text not null,
+    schedule text not null,
+    nominal datetime not null,
+    by_hand bool not null default 0,
+    found_at datetime not null,
+    job_id char(32),
+    skipped text,
+    primary key (backend, schedule, nominal),
+    check ((job_id is null) = (skipped is not null))
+) without rowid;
+
+CREATE INDEX gristmill_tick_job
+    on gristmill_tick (job_id)
+    where job_id is not null;
+
+CREATE INDEX gristmill_tick_made
+    on gristmill_tick (backend, schedule, nominal)
+    where job_id is not null;
 
 CREATE TABLE gristmill_unique_key (
     key text primary key,

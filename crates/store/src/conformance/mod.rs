@@ -23,6 +23,9 @@ mod rescue;
 mod retry;
 pub mod runner;
 mod scene;
+mod schedules;
+mod schedules_announced;
+mod schedules_kept;
 mod schema;
 #[cfg(feature = "postgres")]
 pub mod server;
@@ -82,6 +85,9 @@ pub fn questions() -> Vec<Question> {
         retry::questions(),
         unique::questions(),
         pause::questions(),
+        schedules::questions(),
+        schedules_announced::questions(),
+        schedules_kept::questions(),
         progress::questions(),
         prune::questions(),
         hosted::questions(),

@@ -132,7 +132,8 @@ pub(super) async fn actions(session: &mut Session) -> Vec<(String, String)> {
     texts(session, "select verb, actor from gristmill_action order by verb, actor").await
 }
 
-async fn texts(session: &mut Session, sql: &'static str) -> Vec<(String, String)> {
+/// The two texts of each row that a query gives.
+pub(super) async fn texts(session: &mut Session, sql: &'static str) -> Vec<(String, String)> {
     let rows = session.connection.run(sql, &[]).await.expect("runs");
     rows.into_iter()
         .map(|row| match row.as_slice() {

@@ -1,14 +1,16 @@
--- How long until a schedule is due.
+-- When the next schedule is due, past or to come.
 -- $1 backend
 -- $2 queues that are served, as a list; null is all
 -- $3 queues that are not, as a list
 -- $4 now, or null for the server's clock
--- Gives the milliseconds: zero when one is due, null when none ever is.
+-- Gives its next nominal instant, null when there is none; and now.
 -- Index: gristmill_schedule_due, from the backend's start to the first that is served.
 with clock as materialized (
     select coalesce($4::timestamp at time zone 'utc', clock_timestamp()) as now
 )
-select ceil(extract(epoch from greatest(schedule.next_at - clock.now, interval '0')) * 1000)::bigint
+select
+    to_char(schedule.next_at at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US'),
+    to_char(clock.now at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US')
 from clock
 left join lateral (
     select next_at

@@ -1,15 +1,11 @@
--- How long until a schedule is due.
+-- When the next schedule is due, past or to come.
 -- ?1 backend
 -- ?2 queues that are served, as a list; null is all
 -- ?3 queues that are not, as a list
 -- ?4 now
--- Gives the milliseconds: zero when one is due, null when none ever is.
+-- Gives its next nominal instant, null when there is none; and now.
 -- Index: gristmill_schedule_due, from the backend's start to the first that is served.
-select
-    case
-        when schedule.next_at <= ?4 then 0
-        else cast((julianday(schedule.next_at) - julianday(?4)) * 86400000 as integer) + 1
-    end
+select schedule.next_at, ?4
 from (select 1)
 left join (
     select next_at

@@ -82,12 +82,18 @@ impl Session {
         let [backend, queues, exclude] = served.binds(backend);
         let mut rows = self.carry_out(&NEXT_TICK, &[backend, queues, exclude, self.now()]).await?;
         let row = rows.pop().ok_or_else(|| Error::Refused("next_tick gave no answer".into()))?;
-        let millis = Fields::of(row).optional_int()?;
-        Ok(millis.map(|millis| Duration::from_millis(millis.try_into().unwrap_or(0))))
+        let mut fields = Fields::of(row);
+        let (next_at, now) = (fields.optional_moment()?, fields.moment()?);
+        Ok(next_at.and_then(|next_at| next_at.since(&now)))
     }
 
-    /// What it did, and whether it has left some that are due for the next round.
-    async fn round_within(&mut self, backend: &str, served: &Served<'_>, limit: u32) -> Result<(Ticked, bool)> {
+    /// What a round did in the transaction that is open, and whether it has left some that are due for the next one.
+    pub(crate) async fn round_within(
+        &mut self,
+        backend: &str,
+        served: &Served<'_>,
+        limit: u32,
+    ) -> Result<(Ticked, bool)> {
         let [on_backend, queues, exclude] = served.binds(backend);
         let binds = [on_backend, queues, exclude, self.now(), Bind::Int(limit.into())];
         let rows = self.run(&DUE_SCHEDULES, &binds).await?;
