@@ -149,10 +149,18 @@ def test_every_schedule_is_listed_with_its_rule_in_words_and_what_keeps_it_from_
 def test_a_list_fits_its_terminal_and_is_coloured_there(scene, monkeypatch):
     _, said = run("list", columns=80, monkeypatch=monkeypatch)
 
-    assert said.splitlines()[5].startswith("  nightly      at 02:00 every")
-    assert said.splitlines()[5].endswith("\x1b[32mactive\x1b[0m")
-    plain = re.sub(r"\x1b\[[\d;]*m", "", said)
-    assert max(map(len, plain.splitlines())) <= 80
+    assert said.splitlines()[9].endswith("\x1b[32mactive\x1b[0m")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", said).splitlines()
+    # Where rules have no room in the table, each is told whole below its name.
+    assert plain[9:11] == [
+        "  nightly      today 12:00  2 h ago, successful  active",
+        "    at 02:00 every day",
+    ]
+    assert max(map(len, plain)) <= 80
+    _, wide = run("list", columns=120, monkeypatch=monkeypatch)
+    assert "  nightly      at 02:00 every day  today 12:00" in wide
+    _, tiny = run("list", columns=40, monkeypatch=monkeypatch)
+    assert "  RUNS   at 02:00 every day" in tiny
 
 
 def test_the_next_instant_is_told_as_shortly_as_it_can_be():

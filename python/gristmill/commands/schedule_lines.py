@@ -27,6 +27,24 @@ def list_lines(schedules: Sequence[ScheduleSeen], now: datetime, room: int | Non
     """Returns the table of schedules, and below it what there is to say of those that do not run."""
     if not schedules:
         return ["There are no schedules; docs/guides/schedules.md shows how to give a task one."]
+    said = table_of(schedules, now, room, coloured=coloured)
+    said += ["", *wrapped(f"Times are of {timezone.get_current_timezone_name()}.", room)]
+    paused = [one for one in schedules if one.state == "paused"]
+    if paused:
+        lines = [(one.name, ago(one.row.paused_at if one.row else None, now), one.reason or "") for one in paused]
+        said += ["", "Paused", *table(["NAME", "SINCE", "REASON"], lines, cut=["REASON", "NAME"], room=room)]
+    for one in schedules:
+        if one.state == "problem":
+            said += ["", *wrapped(f"{printable(one.name)} cannot run: {printable(one.reason or '', 500)}", room)]
+        elif shown_state(one, now) == "overdue":
+            said += ["", *wrapped(overdue(one), room)]
+    if any(one.state == UNANNOUNCED for one in schedules):
+        said += ["", *wrapped("Not announced: no worker has started with it yet.", room)]
+    return said
+
+
+def table_of(schedules: Sequence[ScheduleSeen], now: datetime, room: int | None, *, coloured: bool) -> list[str]:
+    """Returns a row for each schedule, and its rule in the same line where all of them have room, else below it."""
     with_backend = len({one.backend for one in schedules}) > 1
     head = ["NAME", *(["BACKEND"] if with_backend else []), "RUNS", "NEXT", "LAST", "STATE"]
     rows = [
@@ -40,20 +58,18 @@ def list_lines(schedules: Sequence[ScheduleSeen], now: datetime, room: int | Non
         ]
         for one in schedules
     ]
-    drawn = table(head, rows, cut=["RUNS", "NAME"], room=room)
-    said = [drawn[0], *(with_painted_end(line, coloured) for line in drawn[1:])]
-    said += ["", *wrapped(f"Times are of {timezone.get_current_timezone_name()}.", room)]
-    paused = [one for one in schedules if one.state == "paused"]
-    if paused:
-        lines = [(one.name, ago(one.row.paused_at if one.row else None, now), one.reason or "") for one in paused]
-        said += ["", "Paused", *table(["NAME", "SINCE", "REASON"], lines, cut=["REASON", "NAME"], room=room)]
-    for one in schedules:
-        if one.state == "problem":
-            said += ["", *wrapped(f"{printable(one.name)} cannot run: {printable(one.reason or '', 500)}", room)]
-        elif shown_state(one, now) == "overdue":
-            said += ["", *wrapped(overdue(one), room)]
-    if any(one.state == UNANNOUNCED for one in schedules):
-        said += ["", *wrapped("Not announced: no worker has started with it yet.", room)]
+    drawn = table(head, rows)
+    if room is None or max(map(width, drawn)) <= room:
+        return [drawn[0], *(with_painted_end(line, coloured) for line in drawn[1:])]
+    rules = head.index("RUNS")
+    narrow = [[cell for column, cell in enumerate(row) if column != rules] for row in [head, *rows]]
+    drawn = table(narrow[0], narrow[1:], cut=["NAME"], room=room)
+    if len(drawn) != len(rows) + 1:
+        return table(head, rows, room=room)
+    said = drawn[:1]
+    for one, line in zip(schedules, drawn[1:], strict=True):
+        said.append(with_painted_end(line, coloured))
+        said += (f"    {part}" for part in wrapped(printable(one.describe, 500), room - 4))
     return said
 
 
@@ -101,9 +117,8 @@ def about(one: ScheduleSeen, now: datetime) -> list[tuple[str, str]]:
     """Returns what is known of a schedule, each under its name."""
     rule, job, row = one.rule, one.template, one.row
     found = [("runs", one.describe)]
-    if as_written(rule) != one.describe:
-        by = "every" if rule.get("every") is not None else "cron"
-        found.append((by, as_written(rule).removeprefix("every ")))
+    if rule.get("cron") and as_written(rule) != one.describe:
+        found.append(("cron", as_written(rule)))
     if rule.get("cron") not in (None, "manual"):
         found.append(("time zone", str(rule.get("timezone"))))
     found += [("task", one.task_name), ("arguments", arguments(rule))]
