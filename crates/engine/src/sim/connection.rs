@@ -51,6 +51,10 @@ pub(super) enum Defect {
     RetrySpreadsNothing,
     /// Nobody looks whether a job waits for itself.
     CirclesAreNotSeen,
+    /// The oldest tick of a round is not written down, and the mark passes it.
+    TickIsLeftOut,
+    /// The mark stays where it is, and a tick that is there counts as new.
+    TickIsMadeAgain,
 }
 
 /// What the connection does to the next statements.
@@ -190,6 +194,15 @@ fn plant(defect: Defect, sql: &'static str) -> &'static str {
         }
         Defect::CirclesAreNotSeen if sql.contains("into temp.gristmill_checked") => {
             sql.replace("where above.id = picked.job_id", "where 0")
+        }
+        Defect::TickIsLeftOut if sql.contains("into gristmill_tick") && sql.contains("on conflict do nothing") => {
+            sql.replace("where true", "where new.key > 0")
+        }
+        Defect::TickIsMadeAgain if sql.contains("into gristmill_tick") && sql.contains("new.value") => {
+            sql.replace("on conflict do nothing", "on conflict do update set found_at = excluded.found_at")
+        }
+        Defect::TickIsMadeAgain if sql.contains("set high_water = coalesce(max(gristmill_schedule.high_water") => {
+            sql.replace("set high_water = coalesce(max(", "set high_water = coalesce(min(")
         }
         _ => return sql,
     };

@@ -3,7 +3,7 @@
 //!
 //! `SEED=7 cargo test -p gristmill-engine sim` repeats a run; `SIM_SECONDS=600` makes it long. It simulates what
 //! surrounds those parts: heartbeats, runners, the guard that kills runners past the lease, crashes and pauses, and the
-//! people who ask for jobs, have them wait for each other, cancel, hold and retry them, and pause queues.
+//! people who ask for jobs, have them wait for each other, cancel, hold and retry them, pause queues, and keep schedules.
 //!
 //! A check that has never failed proves little, so the second half plants defects, each of which the oracle must
 //! find.
@@ -17,8 +17,10 @@ mod people;
 mod rows;
 mod rules;
 mod runners;
+mod schedules;
 mod supervisor;
 mod tally;
+mod ticks;
 mod trouble;
 mod world;
 
@@ -179,6 +181,16 @@ fn the_oracle_finds_a_retry_that_nobody_who_waits_hears_of() {
 #[test]
 fn the_oracle_finds_jobs_that_wait_for_each_other_for_ever() {
     assert_found(Defect::CirclesAreNotSeen);
+}
+
+#[test]
+fn the_oracle_finds_a_tick_that_is_left_out() {
+    assert_found(Defect::TickIsLeftOut);
+}
+
+#[test]
+fn the_oracle_finds_a_tick_that_makes_a_second_job() {
+    assert_found(Defect::TickIsMadeAgain);
 }
 
 fn assert_found(defect: Defect) {

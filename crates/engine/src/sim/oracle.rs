@@ -9,6 +9,7 @@ use super::connection::Shared;
 use super::gates;
 use super::rows::{LOOK, Seen, id, int, seen, text};
 use super::rules::Asked;
+use super::ticks::Ticks;
 
 type Key = (JobId, Token);
 
@@ -27,6 +28,7 @@ pub(super) struct Oracle {
     /// Ended and not forgotten, and when.
     ended: HashMap<JobId, i64>,
     ends: u64,
+    pub(super) ticks: Ticks,
     pub(super) failed_by_gate: u64,
     pub(super) circles: u64,
     /// Someone wants these to end.

@@ -25,6 +25,8 @@ impl World {
             115..118 => self.resume_queues().await,
             118..124 => self.add_preconditions().await?,
             124..132 => self.look_after_stranded().await?,
+            132 => self.deploy(),
+            133..137 => self.steer_schedules().await?,
             _ => {}
         }
         self.shared.set_weather(self.weather_now());
@@ -177,6 +179,10 @@ impl World {
     }
 
     pub(super) async fn look(&mut self) -> Result<(), String> {
+        for (job, at) in self.oracle.ticks.look(&self.shared, self.now).await? {
+            self.oracle.enqueued(&job, job.id, false, at)?;
+            self.tally.jobs += 1;
+        }
         self.oracle.look(&self.shared, &[], &[]).await
     }
 

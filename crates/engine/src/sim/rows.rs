@@ -5,8 +5,8 @@ use gristmill_store::{Row, Value};
 
 use super::rules::Counted;
 
-/// The oracle's own notes of results and attempts, in the order in which they were written.
-pub(super) const NOTES: [&str; 4] = [
+/// The oracle's own notes of results, attempts and ticks, in the order in which they were written.
+pub(super) const NOTES: [&str; 6] = [
     "create table result_seen
         (number integer primary key, id text, queue_name text, token integer, generation integer, failures integer,
          crashes integer, losses integer, postpones integer, interruptions integer, finished_at text, state text, reason text)",
@@ -20,6 +20,10 @@ pub(super) const NOTES: [&str; 4] = [
     "create table attempt_seen (number integer primary key, job_id text, token integer, outcome text)",
     "create trigger note_attempt after insert on gristmill_attempt begin
         insert into attempt_seen (job_id, token, outcome) values (new.job_id, new.token, new.outcome);
+    end",
+    "create table tick_seen (number integer primary key, schedule text, nominal text, job_id text)",
+    "create trigger note_tick after insert on gristmill_tick begin
+        insert into tick_seen (schedule, nominal, job_id) values (new.schedule, new.nominal, new.job_id);
     end",
 ];
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gristmill_core::schedule::Announcement;
 use gristmill_core::{Lease, WorkerId};
 use gristmill_store::{NewWorker, Result};
 use tokio::sync::{Notify, watch};
@@ -13,6 +14,8 @@ use super::runners::{Runners, SimExecutor, TASKS};
 use crate::events::Events;
 use crate::link::Link;
 use crate::mill::{Mill, Parts};
+use crate::schedules::Schedules;
+use crate::ticker::Pace;
 use crate::turn::Done;
 use crate::watchdog::Pulse;
 use crate::{Options, Standing, Stopper, clock, shutdown};
@@ -24,11 +27,15 @@ pub(super) struct Supervisor {
     pub(super) standing: watch::Sender<Standing>,
     pub(super) heart: Link<SimSessions>,
     pub(super) keeper: Link<SimSessions>,
+    pub(super) ticker: Link<SimSessions>,
+    pub(super) schedules: Schedules,
+    pub(super) pace: Pace,
     pub(super) lease: Lease,
     pub(super) registered: bool,
     pub(super) next_beat: i64,
     pub(super) next_keep: i64,
     pub(super) next_prune: i64,
+    pub(super) next_tick: i64,
     /// An answer on its way, and when it arrives.
     pub(super) delivery: Option<(i64, Done<SimSessions>)>,
     /// Does nothing before: stopped by a signal, or not yet booted.
@@ -36,7 +43,7 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn boot(sessions: &SimSessions, rng: &mut fastrand::Rng, now: i64) -> Self {
+    pub(super) fn boot(sessions: &SimSessions, rng: &mut fastrand::Rng, now: i64, code: &Announcement) -> Self {
         let queue_limits = if rng.bool() { HashMap::new() } else { HashMap::from([("mail".into(), rng.u32(1..4))]) };
         let (runners, executor) = Runners::new(rng.fork(), rng.usize(1..8), queue_limits.clone());
         let worker = worker_id(rng, now);
@@ -45,6 +52,7 @@ impl Supervisor {
         let grace = Duration::from_secs(rng.u64(1..60));
         let options = Options { grace, queue_limits, ..Options::default() };
         let lease = options.lease;
+        let schedules = Schedules::new(&options, Some(code.clone()), shutdown.clone());
         let mill = Mill::new(Parts {
             executor,
             options,
@@ -63,11 +71,15 @@ impl Supervisor {
             standing,
             heart: Link::new(sessions.clone(), "heartbeat"),
             keeper: Link::new(sessions.clone(), "keeper"),
+            ticker: Link::new(sessions.clone(), "ticker"),
+            schedules,
+            pace: Pace::default(),
             lease,
             registered: false,
             next_beat: now,
             next_keep: now,
             next_prune: now,
+            next_tick: now,
             delivery: None,
             paused_until: now,
         }

@@ -46,11 +46,15 @@ pub(super) struct Tally {
     pub(super) failed_by_gate: u64,
     pub(super) circles: u64,
     pub(super) claimed_with_their_end: u64,
+    pub(super) ticks: u64,
+    pub(super) ticks_skipped: u64,
+    pub(super) deployments: u64,
+    pub(super) schedules_kept: u64,
 }
 
 impl Tally {
     /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 30] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 34] {
         [
             ("runner crash", self.runner_crashes),
             ("runner killed at the fence", self.guard_kills),
@@ -82,6 +86,10 @@ impl Tally {
             ("job failed by its gate", self.failed_by_gate),
             ("circle", self.circles),
             ("job claimed with the end it waited for", self.claimed_with_their_end),
+            ("tick", self.ticks),
+            ("tick without a job", self.ticks_skipped),
+            ("deployment of other schedules", self.deployments),
+            ("schedule kept by people", self.schedules_kept),
         ]
     }
 
@@ -122,6 +130,10 @@ impl Tally {
         self.failed_by_gate += other.failed_by_gate;
         self.circles += other.circles;
         self.claimed_with_their_end += other.claimed_with_their_end;
+        self.ticks += other.ticks;
+        self.ticks_skipped += other.ticks_skipped;
+        self.deployments += other.deployments;
+        self.schedules_kept += other.schedules_kept;
     }
 
     pub(super) fn worked_off(&mut self, worked_off: &WorkedOff) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gristmill_core::schedule::Announcement;
 use gristmill_core::{JobId, Token, WorkerId};
 use gristmill_store::{Error, Session, Settings, Store};
 
@@ -13,6 +14,7 @@ use super::gates;
 use super::oracle::Oracle;
 use super::rows::NOTES;
 use super::rules::RETENTION_SECONDS;
+use super::schedules;
 use super::supervisor::Supervisor;
 use super::tally::Tally;
 use crate::link::Link;
@@ -36,6 +38,8 @@ pub(super) struct World {
     sessions: SimSessions,
     pub(super) oracle: Oracle,
     pub(super) fleet: Vec<Supervisor>,
+    /// What was deployed last; it is announced by whoever boots.
+    pub(super) code: Announcement,
     pub(super) weather: Weather,
     pub(super) healthy: bool,
     /// Orders that their mill has given up, and that the database carries out all the same, later.
@@ -64,7 +68,8 @@ impl World {
 
         let (origin, now) = (Instant::now(), GENESIS);
         clock::simulated::set(origin, now);
-        let fleet = (0..rng.usize(2..=6)).map(|_| Supervisor::boot(&sessions, &mut rng, now)).collect();
+        let code = schedules::code(&mut rng);
+        let fleet = (0..rng.usize(2..=6)).map(|_| Supervisor::boot(&sessions, &mut rng, now, &code)).collect();
         Self {
             tally: Tally::default(),
             rng,
@@ -75,6 +80,7 @@ impl World {
             sessions,
             oracle: Oracle::default(),
             fleet,
+            code,
             weather: Weather::default(),
             healthy: false,
             late: Vec::new(),
@@ -113,6 +119,7 @@ impl World {
         }
         self.heal();
         self.people_let_go().await?;
+        self.end_schedules().await?;
         while self.oracle.alive() > self.oracle.stranded() || gates::errands(&self.shared).await > 0 {
             if self.tally.steps > steps + HEALING_STEPS {
                 let left = self.oracle.unfinished(&self.shared).await;
@@ -193,6 +200,7 @@ impl World {
         if self.fleet[n].next_keep <= now && self.fleet[n].registered {
             self.keep(n).await?;
         }
+        self.tick(n).await?;
         self.mill(n).await
     }
 
@@ -394,7 +402,7 @@ impl World {
 
     pub(super) fn reboot(&mut self, n: usize) {
         self.tally.count_runners(&self.fleet[n]);
-        self.fleet[n] = Supervisor::boot(&self.sessions, &mut self.rng, self.now);
+        self.fleet[n] = Supervisor::boot(&self.sessions, &mut self.rng, self.now, &self.code);
     }
 
     // An outage is part of the game; a refusal is a finding.

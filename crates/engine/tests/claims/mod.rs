@@ -2,6 +2,7 @@
 
 mod goals;
 mod options;
+mod schedules;
 mod wishes;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
+use gristmill_core::schedule::Announcement;
 use gristmill_core::{Advice, Claimed, JobId, Outcome, Progress, Reason, Token};
 use gristmill_engine::{Ended, Event, Executor};
 use tokio::sync::{Notify, watch};
@@ -21,6 +22,7 @@ pub struct Fake {
     tasks: Vec<String>,
     slots: usize,
     prefetch: usize,
+    announcement: Option<Announcement>,
     shared: Arc<Shared>,
 }
 
@@ -50,7 +52,12 @@ impl Fake {
     pub fn new(slots: usize, prefetch: usize) -> (Self, Control) {
         let shared = Arc::new(Shared::default());
         let tasks = [WORK, WAIT, FAIL, CRASH].map(str::to_owned).to_vec();
-        (Self { tasks, slots, prefetch, shared: Arc::clone(&shared) }, Control(shared))
+        (Self { tasks, slots, prefetch, announcement: None, shared: Arc::clone(&shared) }, Control(shared))
+    }
+
+    /// The same with schedules in its code.
+    pub fn announcing(self, announcement: Option<Announcement>) -> Self {
+        Self { announcement, ..self }
     }
 }
 
@@ -186,6 +193,10 @@ impl Fake {
 impl Executor for Fake {
     fn tasks(&self) -> &[String] {
         &self.tasks
+    }
+
+    fn announcement(&mut self) -> Option<Announcement> {
+        self.announcement.take()
     }
 
     fn room(&self) -> usize {

@@ -1,6 +1,6 @@
 //! A store whose connections fail when the test says so.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use gristmill_core::WorkerId;
@@ -35,6 +35,8 @@ pub struct Faults {
     refuse: Mutex<Option<&'static str>>,
     nth: Mutex<Option<(u64, Fault)>>,
     spoils_opening: AtomicBool,
+    opened: AtomicU64,
+    ran: Mutex<Vec<&'static str>>,
 }
 
 impl Faulty {
@@ -64,6 +66,16 @@ impl Faults {
     pub fn spoil_nothing(&self) {
         *self.nth.lock().unwrap() = None;
         *self.lose.lock().unwrap() = None;
+    }
+
+    /// Connections that were opened so far.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::SeqCst)
+    }
+
+    /// How often SQL that contains `text` ran so far.
+    pub fn ran(&self, text: &str) -> usize {
+        self.ran.lock().unwrap().iter().filter(|sql| sql.contains(text)).count()
     }
 
     /// From now on to open a connection counts as a call too.
@@ -111,6 +123,7 @@ impl Faults {
 impl Sessions for Faulty {
     async fn open(&self) -> Result<Session> {
         self.faults.check()?;
+        self.faults.opened.fetch_add(1, Ordering::SeqCst);
         if self.faults.spoils_opening.load(Ordering::SeqCst) {
             match self.faults.count() {
                 Some(Fault::Late) => std::future::pending().await,
@@ -180,6 +193,7 @@ impl Connection for Leaky {
                 return Err(Error::Refused("planted refusal".into()));
             }
             self.ran.push(sql);
+            self.faults.ran.lock().unwrap().push(sql);
             let answer = self.inner.run(sql, binds).await;
             if self.open { answer } else { self.answer(answer).await }
         })

@@ -7,6 +7,7 @@ pub mod faults;
 use std::future::Future;
 use std::time::Duration;
 
+use gristmill_core::schedule::Announcement;
 use gristmill_core::{JobId, Lane, Lease, Moment};
 use gristmill_engine::{Ending, Figures, Options, Sessions, Shutdown, Standing, Stopper, Worker, shutdown};
 use gristmill_store::{Connection, NewJob, Store, Value};
@@ -117,7 +118,24 @@ impl Running {
         (stopper, shutdown): (Stopper, Shutdown),
         deadline: Duration,
     ) -> Self {
-        let (fake, control) = Fake::new(slots, prefetch);
+        let worker = Fake::new(slots, prefetch);
+        Self::spawn(sessions, worker, options, (stopper, shutdown), deadline)
+    }
+
+    /// A worker of two runners whose code has schedules.
+    pub fn announce<S: Sessions>(sessions: &S, options: Options, announcement: Announcement) -> Self {
+        let (fake, control) = Fake::new(2, 0);
+        let worker = (fake.announcing(Some(announcement)), control);
+        Self::spawn(sessions, worker, options, shutdown::channel(), Duration::from_secs(10))
+    }
+
+    fn spawn<S: Sessions>(
+        sessions: &S,
+        (fake, control): (Fake, Control),
+        options: Options,
+        (stopper, shutdown): (Stopper, Shutdown),
+        deadline: Duration,
+    ) -> Self {
         let worker = Worker::new(sessions.clone(), fake, options).with_deadline(deadline);
         let (progress, standing) = (worker.progress(), worker.standing());
         let task = tokio::spawn(async move { worker.run(shutdown).await.unwrap() });
