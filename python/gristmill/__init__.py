@@ -10,6 +10,7 @@ from gristmill.preconditions import at_least
 from gristmill.remote_tasks import remote
 from gristmill.retries import Constant, Exponential, Linear
 from gristmill.running.progress import Context
+from gristmill.scheduling.decorator import schedule
 from gristmill.steps import chain, group
 from gristmill.uniqueness import Unique
 
@@ -32,5 +33,6 @@ __all__ = [
     "group",
     "options",
     "remote",
+    "schedule",
     "task",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 OPTIONS = frozenset(
     {
-        *("CLOCK", "DATABASE", "DEFAULTS", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION", "WORKER"),
+        *("CLOCK", "DATABASE", "DEFAULTS", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION", "SCHEDULES"),
+        "WORKER",
         *(ENQUEUE, RUN),
     }
 )
@@ -40,7 +42,13 @@ def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage
                 id="gristmill.E001",
             )
         ]
-    return [*check_options(backend), *check_queues(backend), *check_database(backend), *check_transactional(backend)]
+    return [
+        *check_options(backend),
+        *check_queues(backend),
+        *check_database(backend),
+        *check_transactional(backend),
+        *check_schedules(backend),
+    ]
 
 
 def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
@@ -105,6 +113,39 @@ def check_transactional(backend: GristmillBackend) -> Iterator[CheckMessage]:
                 hint="Your router sends the app gristmill to that database.",
                 id="gristmill.E008",
             )
+
+
+def check_schedules(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Checks the schedules of the settings, which name tasks, and that no two schedules have one name."""
+    from gristmill.scheduling.announcing import announcement
+    from gristmill.scheduling.settings import WHERE, setting_errors
+
+    if not backend.options.get("SCHEDULES"):
+        return
+    try:
+        registry.load()
+    except Exception as error:
+        # Whoever runs it will see why; here it is only why nothing can be said.
+        yield Warning(
+            f"{WHERE.format(alias=backend.alias)} cannot be checked: the project's tasks cannot be imported "
+            f"({type(error).__name__}: {error}).",
+            hint="Import the `tasks` modules of your apps in manage.py shell to see where it fails.",
+            id="gristmill.W004",
+        )
+        return
+    sentences = setting_errors(backend)
+    if not sentences:
+        try:
+            announcement(backend)
+        except ImproperlyConfigured as error:
+            sentences = [str(error)]
+    for sentence in sentences:
+        yield Error(
+            f"{sentence}.",
+            hint="An entry is {'name': {'task': 'shop.tasks.report', 'cron': '30 8 * * *', …}}, with the options of "
+            "gristmill.schedule.",
+            id="gristmill.E010",
+        )
 
 
 def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:

@@ -54,6 +54,7 @@ def task(
     after_mode: AfterMode | NotGiven = ...,
     on_precondition_failure: OnFailure | NotGiven = ...,
     hold: bool | NotGiven = ...,
+    schedulable: bool | NotGiven = ...,
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
 @overload
 def task(
@@ -80,6 +81,7 @@ def task(
     after_mode: AfterMode | NotGiven = ...,
     on_precondition_failure: OnFailure | NotGiven = ...,
     hold: bool | NotGiven = ...,
+    schedulable: bool | NotGiven = ...,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
@@ -109,6 +111,7 @@ def task(
     after_mode: AfterMode | NotGiven = NOT_GIVEN,
     on_precondition_failure: OnFailure | NotGiven = NOT_GIVEN,
     hold: bool | NotGiven = NOT_GIVEN,
+    schedulable: bool | NotGiven = NOT_GIVEN,
 ) -> Any:
     """
     Makes a function a task, bare (`@task`) or with options: Django's decorator, on every Django, with types.
@@ -137,6 +140,7 @@ def task(
             after_mode=after_mode,
             on_precondition_failure=on_precondition_failure,
             hold=hold,
+            schedulable=schedulable,
         )
         kind = task_backends[backend].task_class
         django: dict[str, Any] = {
@@ -173,6 +177,7 @@ def options(
     after_mode: AfterMode | NotGiven = NOT_GIVEN,
     on_precondition_failure: OnFailure | NotGiven = NOT_GIVEN,
     hold: bool | NotGiven = NOT_GIVEN,
+    schedulable: bool | NotGiven = NOT_GIVEN,
 ) -> Callable[[F], F]:
     """
     Gives options to a function below Django's own `@task`, on every Django.
@@ -199,6 +204,7 @@ def options(
         after_mode=after_mode,
         on_precondition_failure=on_precondition_failure,
         hold=hold,
+        schedulable=schedulable,
     )
 
     def decorate(function: F) -> F:

@@ -32,6 +32,10 @@ class UnknownJob(LookupError):
     """
 
 
+class UnknownSchedule(LookupError):
+    """The database knows no schedule of that name; workers announce those of the code as they start."""
+
+
 class GraphCycle(ValueError):
     """The jobs of a graph wait for each other in a circle, so none of them could ever run."""
 

@@ -22,6 +22,7 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill import registry
+from gristmill.aliases import gristmill_backends
 from gristmill.backend import GristmillBackend
 from gristmill.calling import Raised, call
 from gristmill.compat import AnyTask, InvalidTaskBackend, task_backends
@@ -30,6 +31,7 @@ from gristmill.host import Host, borrowed, plain
 from gristmill.insert import raise_if_tables_missing
 from gristmill.lent import Guard, Lent
 from gristmill.running import attempt as running
+from gristmill.scheduling.announcing import announcement
 from gristmill.schema import dialect_of
 from gristmill.statements import carry_out
 from gristmill.tasks import task_name_of
@@ -61,6 +63,8 @@ class Wanted(NamedTuple):
 
     queue_names: Collection[str] | None
     task: AnyTask | str | None
+    # Whether schedules make jobs too.
+    schedules: bool = False
 
 
 class Left(NamedTuple):
@@ -125,6 +129,7 @@ def run(
         "label": f"run_jobs() in process {os.getpid()}",
         "host": platform.node(),
         "pid": os.getpid(),
+        "schedules": announcements(aliases) if wanted.schedules else None,
     }
     with borrowed() as host, ctrl_c() as interrupt:
         conversation = Conversation(host, connection, interrupt, attempts, raise_errors)
@@ -138,6 +143,12 @@ def run(
     if conversation.error is not None:
         raise conversation.error.error.with_traceback(conversation.error.traceback)
     return Left(end["more"], [] if wanted.task is not None else end["unserved"])
+
+
+def announcements(aliases: Sequence[str]) -> dict[str, Any]:
+    """Returns what workers of these aliases would announce, by alias."""
+    backends = gristmill_backends()
+    return {alias: announcement(backends[alias]) for alias in aliases}
 
 
 class Conversation:

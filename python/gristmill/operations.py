@@ -1,11 +1,12 @@
 """
-What people and programs do to jobs and queues.
+What people and programs do to jobs, queues and schedules.
 
     from gristmill import operations
 
     operations.cancel(result)                               # a job, a TaskResult, an id, or many of them
     operations.hold(ids, reason="the printer is out of paper", actor="lea")
     operations.pause_queue("mail", reason="the provider is down")
+    operations.run_schedule("nightly")
 
 All of it happens in the transaction that is open on the queue's database, else in one for each thousand jobs. Jobs
 that another transaction is moving at that moment are asked again and never waited for, so workers go on undisturbed.
@@ -27,6 +28,13 @@ from gristmill.carrying import BATCH, carried_out, database_of_set, now_bind, pa
 from gristmill.compat import TaskResult
 from gristmill.ids import parse_id
 from gristmill.preconditions import ids_on, preconditions
+from gristmill.scheduling.operating import (
+    define_schedule,
+    pause_schedule,
+    remove_schedule,
+    resume_schedule,
+    run_schedule,
+)
 from gristmill.statements import carry_out
 
 if TYPE_CHECKING:
@@ -39,7 +47,21 @@ if TYPE_CHECKING:
 #: Outcomes are kept one by one for so many jobs; beyond that they are only counted.
 KEPT_OUTCOMES = 10_000
 
-__all__ = ["Answer", "add_preconditions", "cancel", "hold", "pause_queue", "release", "resume_queue", "retry"]
+__all__ = [
+    "Answer",
+    "add_preconditions",
+    "cancel",
+    "define_schedule",
+    "hold",
+    "pause_queue",
+    "pause_schedule",
+    "release",
+    "remove_schedule",
+    "resume_queue",
+    "resume_schedule",
+    "retry",
+    "run_schedule",
+]
 
 
 @dataclass

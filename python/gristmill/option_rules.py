@@ -151,7 +151,7 @@ def _on_precondition_failure(value: Any) -> str:
     return str(value)
 
 
-def _hold(value: Any) -> bool:
+def _true_or_false(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be True or False")
     return value
@@ -176,7 +176,8 @@ RULES: dict[str, Callable[[Any], Any]] = {
     "after": preconditions,
     "after_mode": _after_mode,
     "on_precondition_failure": _on_precondition_failure,
-    "hold": _hold,
+    "hold": _true_or_false,
+    "schedulable": _true_or_false,
 }
 
 #: What the engine takes for granted; it is not persisted.
@@ -207,10 +208,11 @@ def checked(option: str, value: Any) -> Any:
     try:
         return RULES[option](value)
     except ValueError as error:
-        raise ValueError(f"{option} {error}; got {_shown(value)}") from None
+        raise ValueError(f"{option} {error}; got {shown(value)}") from None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Returns a value as errors show it."""
     text = repr(value)
     return text if len(text) <= 300 else f"{text[:299]}…"
 

@@ -40,7 +40,7 @@ def load() -> None:
     global _loaded
     if _loaded:
         return
-    if "GRISTMILL_BENCH_FILE" in os.environ:
+    if is_for_a_benchmark():
         # A worker of `manage.py gristmill bench`: it leaves the project's jobs alone, those too that an app's import
         # has made known.
         tasks.clear()
@@ -50,6 +50,11 @@ def load() -> None:
 
         autodiscover_modules("tasks")
     _loaded = True
+
+
+def is_for_a_benchmark() -> bool:
+    """Tells whether this process belongs to a worker of `manage.py gristmill bench`, which knows one task only."""
+    return "GRISTMILL_BENCH_FILE" in os.environ
 
 
 def get(backend: str, name: str) -> Task[..., Any] | None:

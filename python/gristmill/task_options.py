@@ -60,6 +60,8 @@ class TaskOptions:
     after_mode: int | NotGiven | None = NOT_GIVEN
     on_precondition_failure: str | NotGiven = NOT_GIVEN
     hold: bool | NotGiven = NOT_GIVEN
+    # People may make schedules of it in the database.
+    schedulable: bool | NotGiven = NOT_GIVEN
 
     def __repr__(self) -> str:
         return f"TaskOptions({', '.join(f'{name}={value!r}' for name, value in self.given())})"
@@ -115,6 +117,12 @@ def refuse_what_only_using_has(where: str, options: Mapping[str, Any]) -> None:
     """Raises InvalidTask for what is of single jobs and given to a task."""
     if options.get("after", NOT_GIVEN) is not NOT_GIVEN:
         raise InvalidTask(f"{where}: after is of single jobs; give it to using()")
+
+
+def refuse_unique_where_schedulable(where: str, options: TaskOptions) -> None:
+    """Raises InvalidTask: what a task is unique by would have to be worked out where only the database knows it."""
+    if options.schedulable is True and isinstance(options.unique, Unique):
+        raise InvalidTask(f"{where}: a task whose jobs are unique cannot be schedulable; give its schedules in code")
 
 
 __all__ = ["NOT_GIVEN", "NotGiven", "TaskOptions"]

@@ -20,6 +20,7 @@ from gristmill.task_options import (
     Seconds,
     TaskOptions,
     options_under,
+    refuse_unique_where_schedulable,
     refuse_what_only_a_task_has,
     refuse_what_only_using_has,
 )
@@ -80,6 +81,7 @@ class Task(TaskBase[P, R]):
         """
         where = f"{func.__module__}.{func.__qualname__}"
         refuse_what_only_using_has(where, given)
+        is_copy = options is not None
         if options is None:
             options = options_under(func)
             for name in given:
@@ -93,6 +95,8 @@ class Task(TaskBase[P, R]):
         assign(self, "run_after", run_after)
         assign(self, "takes_context", takes_context)
         assign(self, "options", options.changed(given, where))
+        if not is_copy:
+            refuse_unique_where_schedulable(where, self.options)
         self.__post_init__()
 
     def __deepcopy__(self, memo: Any) -> Self:

@@ -98,6 +98,7 @@ def run_jobs(
     backend: str | None = None,
     max_jobs: int = MAX_JOBS,
     raise_errors: bool = False,
+    schedules: bool = False,
 ) -> Ran:
     """
     Runs every job that is due now, and what those enqueue, until none is left that is due.
@@ -105,6 +106,10 @@ def run_jobs(
     What is due later stays: move the time and call it again. `queue_names`, `task` (or its name) and `backend` (an
     alias of TASKS) leave the others' jobs where they are. Without `backend`, all aliases are served whose database
     the test may use.
+
+    With `schedules` it first does with the project's schedules what a worker does as it starts, and then makes the jobs
+    that they owe by Django's clock, before each look for what is due: schedules of the served aliases whose queues are
+    among `queue_names`.
 
     `raise_errors` raises the exception of the first job that fails for good, once that is written down; the other
     jobs stay. Raises TooManyJobs when `max_jobs` attempts have been made and more are due, TablesMissing before
@@ -116,7 +121,7 @@ def run_jobs(
         raise ValueError("max_jobs must be at least 1")
     attempts: list[inline.Attempt] = []
     unknown: set[str] = set()
-    wanted = inline.Wanted(queue_names=queue_names, task=task)
+    wanted = inline.Wanted(queue_names=queue_names, task=task, schedules=schedules)
     groups = inline.aliases_by_database(backend)
     idle = 0
     # A job may enqueue on another database; so around until none has anything to do.

@@ -362,6 +362,7 @@ def main() -> None:
     capture.install()
     try:
         boot(request["settings_module"], request["python_path"])
+        announced = schedules_of(request.get("backend", "default"))
     except BaseException as error:
         refuse(control, error, reload=request["reload"])
         sys.exit(1)
@@ -375,6 +376,7 @@ def main() -> None:
         "pid": os.getpid(),
         "python": platform.python_version(),
         "django": sys.modules["django"].get_version(),
+        **announced,
     }
     zygote = Zygote(control, request["reload"])
     control.sendall(pack(ord("H"), json.dumps(hello).encode()))
@@ -384,6 +386,15 @@ def main() -> None:
         # Whatever went wrong, no runner is left without a fence.
         zygote.end()
         raise
+
+
+def schedules_of(backend: str) -> dict[str, Any]:
+    """Returns the schedules of the worker's backend, as it announces them; raises for those that are wrong."""
+    from gristmill.aliases import gristmill_backends
+    from gristmill.scheduling.announcing import announcement
+
+    served = gristmill_backends().get(backend)
+    return {"schedules": [], "schedulable": {}} if served is None else announcement(served)
 
 
 def async_names() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from gristmill import __version__, operations
-from gristmill.models import Job, JobRow, ProgressRow, RunningRow, UniqueKeyRow, Worker
+from gristmill.models import Job, JobRow, ProgressRow, RunningRow, Schedule, Tick, UniqueKeyRow, Worker
 from tests import goals, rows
 from tests.app.tasks import add
 
@@ -51,7 +51,24 @@ def a_busy_healthy_database() -> Busy:
     keys(jobs, worker)
     # What workers did lies in the past, as elsewhere.
     JobRow.objects.update(enqueued_at=timezone.now() - timedelta(minutes=10))
+    schedules(jobs)
     return Busy(worker, jobs, goals_of(jobs))
+
+
+def schedules(jobs: dict[str, Any]) -> None:
+    """A schedule that ticks, with a run by hand after its mark; one that is paused, and one that is gone."""
+    now = timezone.now()
+    of_all = {"backend": "default", "origin": "code", "queue_name": "default", "task_name": "tests.app.tasks.add"}
+    of_all |= {"definition": '{"every":60}', "job": "{}", "created_at": now - timedelta(days=1), "defined_at": now}
+    mark = now - timedelta(minutes=5)
+    Schedule.objects.create(name="hourly", high_water=mark, next_at=now + timedelta(hours=1), **of_all)
+    long_ago = now - timedelta(days=1)
+    Schedule.objects.create(name="paused", next_at=long_ago, paused_at=now, paused_reason="x", **of_all)
+    Schedule.objects.create(name="gone", next_at=long_ago, removed_at=now, problem="its rule is none", **of_all)
+    of_tick = {"backend": "default", "schedule": "hourly"}
+    Tick.objects.create(nominal=mark - timedelta(hours=1), found_at=mark, skipped="superseded", **of_tick)
+    Tick.objects.create(nominal=mark, found_at=mark, job_id=jobs["done"].id, **of_tick)
+    Tick.objects.create(nominal=now, found_at=now, job_id=jobs["ready"].id, by_hand=True, **of_tick)
 
 
 def goals_of(jobs: dict[str, Any]) -> dict[str, Job]:

@@ -20,7 +20,9 @@ from gristmill.models import (
     ReadyRow,
     ResultRow,
     RunningRow,
+    Schedule,
     ScheduledRow,
+    Tick,
     UniqueKeyRow,
     WaitingRow,
     Worker,
@@ -378,6 +380,27 @@ def nobody_promotes(busy):
 @damage("old errands")
 def nobody_works_errands_off(busy):
     goals.ErrandRow.objects.filter(kind="judge").update(due_at=timezone.now() - PAST)
+
+
+@damage("one job of two ticks")
+def a_job_stands_for_two_ticks(busy):
+    Tick.objects.filter(by_hand=True).update(job_id=busy.id("done"))
+
+
+@damage("mark behind a tick")
+def a_schedules_mark_went_back(busy):
+    Schedule.objects.filter(name="hourly").update(high_water=timezone.now() - timedelta(hours=3))
+
+
+@damage("schedule that cannot tick")
+def a_schedule_cannot_be_read(busy):
+    Schedule.objects.filter(name="hourly").update(problem="minute: 75 is not between 0 and 59", next_at=None)
+
+
+@damage("schedule overdue")
+def nobody_ticks(busy):
+    Schedule.objects.filter(name="hourly").update(next_at=timezone.now() - PAST)
+    Worker.objects.update(started_at=timezone.now() - timedelta(seconds=80))
 
 
 @damage("args that cannot be read")

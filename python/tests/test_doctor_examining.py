@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
 from gristmill.doctor import check as contract
 from gristmill.doctor import examination as reading
 from gristmill.doctor import examine as module
-from gristmill.doctor.checks import CHECKS, cycles, health, places
+from gristmill.doctor.checks import CHECKS, cycles, health, places, schedules
 from gristmill.doctor.checks.cycles import cycles as cycles_of
 from gristmill.doctor.examine import examine
 from gristmill.models import (
@@ -20,6 +21,7 @@ from gristmill.models import (
     GateRow,
     JobRow,
     ReadyRow,
+    Worker,
 )
 from tests import goals
 from tests.app.tasks import add
@@ -279,6 +281,20 @@ def test_what_can_be_put_right_is_and_is_written_down(check, plant):
     assert (action.actor, action.job_id.hex) == (f"lea: {done} ({check})", report.findings[0].subject)
     assert ErrandRow.objects.count() == before + (kind is not None)
     # Asked for is as good as done: the next run has nothing to say.
+    assert look().findings == []
+
+
+@pytest.mark.parametrize(
+    "columns", [{"queues": {"include": ["mail"], "exclude": []}}, {"backend": "any_queue"}, {"started_at": "now"}]
+)
+def test_a_schedule_that_no_worker_could_see_to_yet_is_no_alarm(columns, monkeypatch):
+    only(monkeypatch, schedules.LATE)
+    busy = a_busy_healthy_database()
+    next(plant for check, plant in DAMAGE if check == "schedule overdue")(busy)
+    assert len(look().warnings) == 1
+
+    Worker.objects.update(**(columns if "started_at" not in columns else {"started_at": timezone.now()}))
+
     assert look().findings == []
 
 

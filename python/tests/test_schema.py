@@ -131,7 +131,13 @@ def test_the_executable_prints_what_the_source_says(dialect, monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize("dialect", ["postgres", "sqlite"])
-@pytest.mark.parametrize("verb", ["cancel", "hand_back", "hold", "pause", "prune", "release", "resume", "retry"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *("cancel", "hand_back", "hold", "pause", "prune", "release", "resume", "retry"),
+        *("schedule_define", "schedule_pause", "schedule_remove", "schedule_resume", "tick_by_hand"),
+    ],
+)
 def test_the_executable_prints_each_verb_as_the_source_has_it(verb, dialect, monkeypatch, tmp_path):
     try:
         find_binary()

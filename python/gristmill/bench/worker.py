@@ -55,7 +55,7 @@ def worker(track: Track, *, backend: str, processes: int) -> Iterator["subproces
     """Runs a worker that knows the benchmark's task and no other, so that it leaves the project's jobs alone."""
     environment = {**os.environ, tasks.FILE: track.path, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "django", "gristmill", "worker", "--backend", backend]
-    command += ["--processes", str(processes), "--no-reload", "--label", "bench-{pid}"]
+    command += ["--processes", str(processes), "--no-reload", "--no-schedules", "--label", "bench-{pid}"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:

@@ -21,6 +21,7 @@ NAMES = (
     "release",
     "retry",
     "queue",
+    "schedule",
     "prune",
     "explain",
     "graph",

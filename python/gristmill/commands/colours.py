@@ -20,6 +20,13 @@ OF_STATE: dict[str, dict[str, Any]] = {
     "failed": {"fg": "red"},
     "cancelled": {"fg": "magenta"},
     "poisoned": {"fg": "red", "opts": ("bold",)},
+    # Of schedules.
+    "active": {"fg": "green"},
+    "paused": {"fg": "magenta"},
+    "removed": {"fg": "yellow"},
+    "problem": {"fg": "red", "opts": ("bold",)},
+    "not announced": {"fg": "yellow"},
+    "overdue": {"fg": "red", "opts": ("bold",)},
 }
 
 

@@ -115,6 +115,7 @@ def configuration(
         "until_done": bool(wanted.get("until_done")),
         "reload": reload,
         "json_logs": bool(wanted.get("json_logs")),
+        "schedules": not wanted.get("no_schedules"),
         "verbosity": options["verbosity"],
     }
 

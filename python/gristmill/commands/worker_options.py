@@ -45,6 +45,7 @@ FLAGS = {
     "until_done": "Stop when nothing is ready or running any more.",
     "reload": "Restart runners when source code changes (default: under DEBUG, unless --once or --until-done).",
     "json_logs": "Log one JSON object a line.",
+    "no_schedules": "Leave schedules alone: announce none, and make no jobs when their time comes.",
 }
 #: Lengths of time: as `5m` on the command line, as a timedelta or a number of seconds in OPTIONS["WORKER"].
 DURATIONS = {
@@ -72,7 +73,7 @@ def add_options(parser: ArgumentParser) -> None:
         parser.add_argument(option(name), metavar="N" if number.kind is int else "SECONDS", help=number.help)
     for name, text in DURATIONS.items():
         parser.add_argument(option(name), type=duration, metavar="TIME", help=text)
-    for name in ("once", "until_done", "json_logs"):
+    for name in ("once", "until_done", "json_logs", "no_schedules"):
         parser.add_argument(option(name), action="store_true", default=None, help=FLAGS[name])
     parser.add_argument("--reload", action=BooleanOptionalAction, default=None, help=FLAGS["reload"])
 

@@ -39,6 +39,7 @@ KEYS = {
     "gristmill_progress": ("job_id",),
     "gristmill_gate": ("job_id",),
     "gristmill_edge": ("dependent_id", "precondition_id"),
+    "gristmill_schedule": ("backend", "name"),
 }
 PLACES = ("ready", "scheduled", "waiting", "running", "result")
 

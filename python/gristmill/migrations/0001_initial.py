@@ -6,8 +6,8 @@ import gristmill.models
 from gristmill.schema import RunStatements
 
 TABLES = [
-    "tick", "schedule", "queue", "action", "progress", "control", "errand", "edge", "gate", "unique_key", "worker", "result",
-    "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
+    "tick", "schedule", "queue", "action", "progress", "control", "errand", "edge", "gate", "unique_key", "worker",
+    "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
 FUNCTIONS = ["drop function gristmill_place()", "drop function gristmill_take_back_key(uuid, text)"]
@@ -423,6 +423,62 @@ class Migration(migrations.Migration):
                     ],
                     options={
                         "db_table": "gristmill_action",
+                        "default_permissions": ("view",),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Schedule",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "backend", "name", blank=True, editable=False, primary_key=True, serialize=False
+                            ),
+                        ),
+                        ("backend", models.TextField()),
+                        ("name", models.TextField()),
+                        ("origin", models.TextField()),
+                        ("queue_name", models.TextField()),
+                        ("task_name", models.TextField()),
+                        ("definition", models.TextField()),
+                        ("job", models.TextField()),
+                        ("created_at", gristmill.models.MomentField()),
+                        ("defined_at", gristmill.models.MomentField()),
+                        ("removed_at", gristmill.models.MomentField(null=True)),
+                        ("paused_at", gristmill.models.MomentField(null=True)),
+                        ("paused_reason", models.TextField(null=True)),
+                        ("high_water", gristmill.models.MomentField(null=True)),
+                        ("next_at", gristmill.models.MomentField(null=True)),
+                        ("problem", models.TextField(null=True)),
+                    ],
+                    options={
+                        "db_table": "gristmill_schedule",
+                        "default_permissions": ("view",),
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Tick",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                *("backend", "schedule", "nominal"),
+                                blank=True,
+                                editable=False,
+                                primary_key=True,
+                                serialize=False,
+                            ),
+                        ),
+                        ("backend", models.TextField()),
+                        ("schedule", models.TextField()),
+                        ("nominal", gristmill.models.MomentField()),
+                        ("by_hand", models.BooleanField(default=False)),
+                        ("found_at", gristmill.models.MomentField()),
+                        ("job_id", models.UUIDField(null=True)),
+                        ("skipped", models.TextField(null=True)),
+                    ],
+                    options={
+                        "db_table": "gristmill_tick",
                         "default_permissions": ("view",),
                     },
                 ),

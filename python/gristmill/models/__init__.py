@@ -25,6 +25,7 @@ from gristmill.models.rows import (
     UniqueKeyRow,
     WaitingRow,
 )
+from gristmill.models.schedules import Schedule, ScheduleQuerySet, Tick, TickQuerySet
 from gristmill.models.workers import Action, Queue, Worker
 
 __all__ = [
@@ -49,8 +50,12 @@ __all__ = [
     "ReadyRow",
     "ResultRow",
     "RunningRow",
+    "Schedule",
+    "ScheduleQuerySet",
     "ScheduledRow",
     "State",
+    "Tick",
+    "TickQuerySet",
     "UniqueKeyRow",
     "WaitingRow",
     "Worker",

@@ -83,6 +83,9 @@ class Attempt:
     limits: tuple[float | None, float | None] | None = None
     reporter: Reporter | None = None
     waited_for: list[JobResult[..., Any]] | None = None
+    # Of a schedule's job: the schedule, and the instant that it stands for; none where it was run by hand.
+    schedule_name: str | None = None
+    nominal: datetime | None = None
     # Why it cannot be run: what was stored makes no sense.
     problem: Exception | None = None
     # Of an async job: what it prints, what is to end it, whether its handler runs, and whether its end has been said.
@@ -122,6 +125,19 @@ class Attempt:
         timeout, megabytes = positive(options.get("timeout")), positive(options.get("max_memory_mb"))
         if timeout or megabytes:
             self.limits = (timeout, megabytes)
+        if schedule := options.get("schedule"):
+            self._read_schedule(schedule)
+
+    def _read_schedule(self, schedule: dict[str, Any]) -> None:
+        """Gives the handler the instant that its job stands for."""
+        self.schedule_name = schedule["name"]
+        if schedule.get("nominal"):
+            # A date of the schedule's day, and not of the day before in Greenwich.
+            found = moment(schedule["nominal"])
+            self.nominal = django_timezone.localtime(found) if settings.USE_TZ else found
+        if schedule.get("datetime_kwarg"):
+            # The same dictionary as the request's, against which the function's signature is held.
+            self.result.kwargs[schedule["datetime_kwarg"]] = self.nominal
 
     @property
     def deadline(self) -> datetime | None:

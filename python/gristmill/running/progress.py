@@ -133,6 +133,20 @@ class Context(Base):
         return self.reporter.metadata
 
     @property
+    def schedule_name(self) -> str | None:
+        """The schedule that this job is of; None for a job that was enqueued."""
+        return self.reporter.attempt.schedule_name
+
+    @property
+    def nominal(self) -> datetime | None:
+        """
+        The instant of the schedule that this job stands for, however late it runs; the same in each of its attempts.
+
+        In the current time zone, naive without USE_TZ. None for a job that was enqueued or run by hand.
+        """
+        return self.reporter.attempt.nominal
+
+    @property
     def preconditions(self) -> list[JobResult[..., Any]]:
         """
         The results of the jobs that this one waited for, in the order of their ids, read when first asked for.

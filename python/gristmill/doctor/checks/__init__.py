@@ -12,6 +12,7 @@ from gristmill.doctor.checks import (
     marks,
     places,
     progress,
+    schedules,
     shape,
     waiting,
 )
@@ -25,6 +26,7 @@ CHECKS: tuple[RowCheck | Question, ...] = (
     *edges.CHECKS,
     *cycles.CHECKS,
     *progress.CHECKS,
+    *schedules.CHECKS,
     *shape.CHECKS,
     *health.CHECKS,
 )
