@@ -5,7 +5,7 @@ use gristmill_core::{Attempt, Outcome};
 
 use super::scene::{
     at, band, claim_one, claimed_job, dump, ended, error, incompatible, job, keys, meddle, number, state, success,
-    unique, wanted, worker,
+    texts, unique, wanted, worker,
 };
 use super::{Databases, Fixture, Pending, asks};
 use crate::connection::Answer;
@@ -236,6 +236,29 @@ async fn peoples_verbs_take_null_for_the_databases_clock(fixture: &dyn Fixture) 
         let rows = host.run(statements[0], binds).await.expect("runs");
         assert_eq!((statements.len(), rows), (1, vec![vec![Value::Text("default".into())]]));
     }
+    let schedule = r#"{"name": "mill", "task_name": "app.tasks.grind", "definition": {"cron": "@daily"}}"#;
+    let (backend, name, id) =
+        (Bind::from("default"), Bind::from("mill"), Bind::from(waits.id.0.hyphenated().to_string()));
+    for (verb, binds, column) in [
+        ("schedule_define", vec![backend.clone(), Bind::from(schedule), Bind::Null], "defined_at"),
+        ("schedule_pause", vec![backend.clone(), name.clone(), Bind::from("why"), Bind::Null], "paused_at"),
+        ("schedule_resume", vec![backend.clone(), name.clone(), Bind::Null], "next_at"),
+        ("tick_by_hand", vec![backend.clone(), name.clone(), id, Bind::Null], "found_at"),
+        ("schedule_remove", vec![backend, name], ""),
+    ] {
+        let statements = operation(session.dialect(), verb).expect("is one");
+        assert_eq!((statements.len(), host.run(statements[0], &binds).await.expect("runs").len()), (1, 1), "{verb}");
+        let moments = "select cast(defined_at as text), 'defined_at' from gristmill_schedule
+            union all select cast(paused_at as text), 'paused_at' from gristmill_schedule where paused_at is not null
+            union all select cast(next_at as text), 'next_at' from gristmill_schedule
+            union all select cast(found_at as text), 'found_at' from gristmill_tick";
+        let found = texts(&mut session, moments).await;
+        let written = found.iter().find(|(_, found)| found == column).map(|(moment, _)| moment.as_str());
+        let sane = "2026-01-01".."2029-01-01";
+        assert!(column.is_empty() || written.is_some_and(|moment| sane.contains(&moment)), "{verb}: {found:?}");
+    }
+    let by_hand = "select count(*) from gristmill_tick join gristmill_job on id = job_id where nominal = found_at";
+    assert_eq!(number(&mut session, by_hand).await, 1);
     let now = "select count(*) from gristmill_action where acted_at > '2026-01-01' and acted_at < '2029-01-01'";
     assert_eq!(number(&mut session, now).await, 4);
     assert_eq!(operation(session.dialect(), "finish"), None);

@@ -7,6 +7,7 @@ use gristmill_core::{Claimed, JobId, Moment};
 
 use super::scene::{at, claim_one, dump, ended, meddle, number, session, success, texts, unique, worker};
 use super::{Fixture, asks};
+use crate::verbs::schedules::tick::Round;
 use crate::{Dialect, Error, Served, Session, Ticked, UniqueUntil};
 
 asks![
@@ -20,6 +21,9 @@ asks![
     a_job_whose_key_another_holds_is_not_made,
     schedules_of_other_queues_and_backends_are_left_to_others,
     a_schedule_that_cannot_be_read_stops_no_other,
+    a_schedule_that_the_database_refuses_stops_no_other,
+    what_the_database_refuses_altogether_is_no_schedules_fault,
+    a_key_that_someone_is_taking_keeps_back_its_schedule_alone,
     a_clock_that_goes_back_repeats_no_tick,
     a_round_keeps_to_its_limit_and_says_that_there_is_more,
     a_flood_of_missed_ticks_is_settled_round_by_round,
@@ -297,6 +301,55 @@ async fn a_schedule_that_cannot_be_read_stops_no_other(fixture: &dyn Fixture) {
     assert_eq!(tick_at(&mut session, 10).await.jobs, 3);
 }
 
+async fn a_schedule_that_the_database_refuses_stops_no_other(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let mut schedules: Vec<_> = (0..3).map(|n| Announced { name: format!("s{n}"), ..every(10) }).collect();
+    schedules[1].job.priority = 1_000;
+    announce(&mut session, &schedules).await;
+
+    assert_eq!(tick(&mut session).await, jobs(2));
+    assert_eq!(tick_at(&mut session, 10).await, jobs(2));
+
+    let told = texts(&mut session, "select name, problem from gristmill_schedule where problem is not null").await;
+    assert!(matches!(&told[..], [(name, _)] if name == "s1"), "{told:?}");
+    assert_eq!(ticks(&mut session).await.len(), 4);
+}
+
+async fn what_the_database_refuses_altogether_is_no_schedules_fault(fixture: &dyn Fixture) {
+    let mut session = session(fixture).await;
+    let schedules: Vec<_> = (0..3).map(|n| Announced { name: format!("s{n}"), ..every(10) }).collect();
+    announce(&mut session, &schedules).await;
+    meddle(&mut session, "alter table gristmill_tick rename to gristmill_tock").await;
+
+    let refused = session.tick("default", &Served::default(), 100).await;
+
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    meddle(&mut session, "alter table gristmill_tock rename to gristmill_tick").await;
+    assert_eq!(tick(&mut session).await, jobs(3));
+}
+
+async fn a_key_that_someone_is_taking_keeps_back_its_schedule_alone(fixture: &dyn Fixture) {
+    let (mut first, mut second) = (session(fixture).await, session(fixture).await);
+    if first.dialect() == Dialect::Sqlite || fixture.store().is_none() {
+        return; // One writer at a time; and a carrier cannot tell an error that passes from others.
+    }
+    let mut schedules: Vec<_> = (0..3).map(|n| Announced { name: format!("s{n}"), ..every(10) }).collect();
+    schedules[0].job.unique_key = Some("k".into());
+    announce(&mut first, &schedules).await;
+    meddle(&mut second, "set lock_timeout = '20ms'").await;
+
+    first.begin().await.expect("begins");
+    let taken = [unique("k", UniqueUntil::Started)];
+    let binds = [crate::verbs::json(&taken), first.now()];
+    first.run(&crate::verbs::enqueue::ENQUEUE, &binds).await.expect("enqueues");
+    let kept_back = second.tick("default", &Served::default(), 100).await;
+    assert!(kept_back.as_ref().is_err_and(Error::is_passing), "{kept_back:?}");
+    assert_eq!(ticks(&mut second).await.len(), 2, "those of the others");
+    first.end(Ok(())).await.expect("commits");
+
+    assert_eq!(tick(&mut second).await, Ticked { skipped: 1, ..jobs(0) });
+}
+
 async fn a_clock_that_goes_back_repeats_no_tick(fixture: &dyn Fixture) {
     let mut session = session(fixture).await;
     announce(&mut session, &[defined(|definition| definition.catch_up = CatchUp::All)]).await;
@@ -354,7 +407,8 @@ async fn a_round_that_is_cut_off_leaves_nothing_behind(fixture: &dyn Fixture) {
     let before = dump(&mut session).await;
 
     session.begin().await.expect("begins");
-    let (ticked, _) = session.round_within("default", &Served::default(), 100).await.expect("ticks");
+    let round = &mut Round::default();
+    let ticked = session.round_within("default", &Served::default(), 100, round).await.expect("ticks");
     assert_eq!(ticked.jobs, 1);
     let cut_off: Result<(), _> = Err(Error::Unavailable("cut off".into()));
     session.end(cut_off).await.expect_err("is undone");
@@ -371,7 +425,7 @@ async fn a_worker_leaves_what_another_is_settling(fixture: &dyn Fixture) {
     announce(&mut first, &[every(10)]).await;
 
     first.begin().await.expect("begins");
-    first.round_within("default", &Served::default(), 100).await.expect("ticks");
+    first.round_within("default", &Served::default(), 100, &mut Round::default()).await.expect("ticks");
     let meanwhile = tick(&mut second).await;
     first.end(Ok(())).await.expect("commits");
 

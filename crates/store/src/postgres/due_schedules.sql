@@ -4,6 +4,7 @@
 -- $3 queues that are not, as a list
 -- $4 now, or null for the server's clock
 -- $5 limit
+-- $6 name of the only one that is meant; null is all
 -- Gives (name, task name, definition, job, created at, high water, now), those first that have been due longest.
 -- Index: gristmill_schedule_due, from the backend's start.
 with clock as materialized (
@@ -24,6 +25,7 @@ where schedule.backend = $1
     and schedule.paused_at is null
     and schedule.removed_at is null
     and schedule.problem is null
+    and ($6 is null or schedule.name = $6)
     and ($2::json is null or schedule.queue_name in (select json_array_elements_text($2::json)))
     and schedule.queue_name not in (select json_array_elements_text($3::json))
 order by schedule.next_at

@@ -9,7 +9,7 @@ where exists (
     select 1
     from (
         select job_id
-        from gristmill_tick
+        from gristmill_tick indexed by gristmill_tick_made
         where backend = ?1
             and schedule = asked.value
             and job_id is not null

@@ -4,6 +4,7 @@
 -- ?3 queues that are not, as a list
 -- ?4 now
 -- ?5 limit
+-- ?6 name of the only one that is meant; null is all
 -- Gives (name, task name, definition, job, created at, high water, now), those first that have been due longest.
 -- Index: gristmill_schedule_due, from the backend's start.
 select
@@ -21,6 +22,7 @@ where backend = ?1
     and paused_at is null
     and removed_at is null
     and problem is null
+    and (?6 is null or name = ?6)
     and (?2 is null or queue_name in (select value from json_each(?2)))
     and queue_name not in (select value from json_each(?3))
 order by next_at

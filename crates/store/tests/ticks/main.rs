@@ -61,12 +61,18 @@ struct Rule {
     skips: &'static [&'static str],
 }
 
+/// Two of each kind.
 fn rules() -> Vec<Rule> {
+    ["one", "other"].into_iter().flat_map(kinds).collect()
+}
+
+fn kinds(prefix: &str) -> Vec<Rule> {
     let rule = |name: &str, definition: Definition, skips| {
         let job = JobTemplate::default();
         let definition = Definition { cap: Some(10_000), ..definition };
-        let names = (name.to_owned(), "default".to_owned(), format!("app.tasks.{name}"));
-        Rule { announced: Announced { name: names.0, queue_name: names.1, task_name: names.2, definition, job }, skips }
+        let name = format!("{prefix} {name}");
+        let (queue_name, task_name) = ("default".into(), "app.tasks.grind".into());
+        Rule { announced: Announced { name, queue_name, task_name, definition, job }, skips }
     };
     let every = |seconds| Definition { every: Some(seconds), catch_up: CatchUp::All, ..Definition::default() };
     let mut rules = vec![
@@ -79,7 +85,7 @@ fn rules() -> Vec<Rule> {
         rule("jittered", Definition { jitter: 4.0, ..every(1.0) }, &[]),
         rule("cron", Definition { every: None, cron: Some("* * * * * */20".into()), ..every(1.0) }, &[]),
     ];
-    rules[4].announced.job.unique_key = Some("k".into());
+    rules[4].announced.job.unique_key = Some(prefix.into());
     rules[5].announced.queue_name = "mail".into();
     rules
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::row::Fields;
 use crate::statement::{Sql, sql};
 use crate::verbs::enqueue::{ENQUEUE, enqueued};
+use crate::verbs::finish::storable;
 use crate::verbs::json;
 use crate::{Bind, Error, NewJob, Result, Session};
 
@@ -60,22 +61,88 @@ pub(super) struct Locked {
     pub(super) high_water: Option<Moment>,
 }
 
+/// What a round came to, besides what it did.
+#[derive(Default)]
+pub(crate) struct Round {
+    /// Schedules that it settles in one transaction.
+    together: Vec<String>,
+    /// Schedules whose jobs have a unique key. Who enqueues may wait for someone who is taking the same key and does not
+    /// commit; that must not keep back any other schedule.
+    alone: Vec<String>,
+    /// Some that are due are left for the next round.
+    leaves_some: bool,
+}
+
 impl Session {
-    /// Settles what is due of at most `limit` schedules (and of 100), in one transaction. Never waits for another worker:
-    /// what that is settling is left to it. Costs one statement when nothing is due.
+    /// Settles what is due of at most `limit` schedules (and of 100), most of it in one transaction. Never waits for another
+    /// worker: what that is settling is left to it. A schedule whose ticks the database refuses has a problem from then on;
+    /// the others go on. Costs one statement when nothing is due.
     pub async fn tick(&mut self, backend: &str, served: &Served<'_>, limit: u32) -> Result<Ticked> {
         let next_due = self.next_tick(backend, served).await?;
         if next_due != Some(Duration::ZERO) {
             return Ok(Ticked { next_due, ..Ticked::default() });
         }
         self.begin().await?;
-        let round = self.round_within(backend, served, limit.min(SCHEDULES_AT_ONCE)).await;
-        let (mut ticked, leaves_some) = self.end(round).await?;
+        let mut round = Round::default();
+        let settled = self.round_within(backend, served, limit.min(SCHEDULES_AT_ONCE), &mut round).await;
+        let mut ticked = match self.end(settled).await {
+            Err(Error::Refused(_)) => {
+                round.alone.append(&mut round.together);
+                Ticked::default()
+            }
+            answer => answer?,
+        };
+        let alone = self.tick_each_alone(backend, served, &round).await?;
+        ticked.jobs += alone.jobs;
+        ticked.skipped += alone.skipped;
         ticked.next_due = self.next_tick(backend, served).await?;
-        if ticked.next_due == Some(Duration::ZERO) && !leaves_some {
+        if ticked.next_due == Some(Duration::ZERO) && !round.leaves_some {
             ticked.next_due = Some(SETTLED_ELSEWHERE);
         }
         Ok(ticked)
+    }
+
+    /// Gives those that the database refuses a problem, unless it refuses them all: then it is not they who have it.
+    async fn tick_each_alone(&mut self, backend: &str, served: &Served<'_>, round: &Round) -> Result<Ticked> {
+        let (mut ticked, mut refused) = (Ticked::default(), Vec::new());
+        for name in &round.alone {
+            self.begin().await?;
+            let settled = self.tick_alone_within(backend, served, name).await;
+            match self.end(settled).await {
+                Err(Error::Refused(why)) => refused.push((name, why)),
+                answer => {
+                    let Ticked { jobs, skipped, .. } = answer?;
+                    ticked.jobs += jobs;
+                    ticked.skipped += skipped;
+                }
+            }
+        }
+        let is_their_own = !round.together.is_empty() || refused.len() < round.alone.len();
+        match refused.pop() {
+            Some((_, why)) if !is_their_own => return Err(Error::Refused(why)),
+            last => refused.extend(last),
+        }
+        for (name, why) in refused {
+            self.begin().await?;
+            let blamed = self.blame_within(backend, served, name, why).await;
+            self.end(blamed).await?;
+        }
+        Ok(ticked)
+    }
+
+    async fn tick_alone_within(&mut self, backend: &str, served: &Served<'_>, name: &str) -> Result<Ticked> {
+        match self.due_within(backend, served, 1, Some(name)).await? {
+            Some((due, now)) => self.settle_ticks_within(backend, &due, &now).await.map(|(ticked, _)| ticked),
+            None => Ok(Ticked::default()),
+        }
+    }
+
+    async fn blame_within(&mut self, backend: &str, served: &Served<'_>, name: &str, why: String) -> Result<()> {
+        if self.due_within(backend, served, 1, Some(name)).await?.is_some() {
+            let mark = Mark { name, high_water: None, next_at: None, problem: Some(storable(&why).into_owned()) };
+            self.run(&MARK_SCHEDULES, &[backend.into(), json(&[mark])]).await?;
+        }
+        Ok(())
     }
 
     async fn next_tick(&mut self, backend: &str, served: &Served<'_>) -> Result<Option<Duration>> {
@@ -87,26 +154,44 @@ impl Session {
         Ok(next_at.and_then(|next_at| next_at.since(&now)))
     }
 
-    /// What a round did in the transaction that is open, and whether it has left some that are due for the next one.
+    /// Settles what is due and can be settled together, in the transaction that is open.
     pub(crate) async fn round_within(
         &mut self,
         backend: &str,
         served: &Served<'_>,
         limit: u32,
-    ) -> Result<(Ticked, bool)> {
+        round: &mut Round,
+    ) -> Result<Ticked> {
+        let Some((due, now)) = self.due_within(backend, served, limit, None).await? else {
+            return Ok(Ticked::default());
+        };
+        round.leaves_some = due.len() >= limit as usize;
+        let (alone, together): (Vec<_>, Vec<_>) = due.into_iter().partition(Locked::has_key);
+        let names = |schedules: &[Locked]| schedules.iter().map(|locked| locked.name.clone()).collect();
+        (round.alone, round.together) = (names(&alone), names(&together));
+        let (ticked, settled) = self.settle_ticks_within(backend, &together, &now).await?;
+        round.leaves_some |= settled < together.len();
+        Ok(ticked)
+    }
+
+    /// Locks schedules that are due: all of them, or one by its name. None: there are none, or others settle them.
+    async fn due_within(
+        &mut self,
+        backend: &str,
+        served: &Served<'_>,
+        limit: u32,
+        name: Option<&str>,
+    ) -> Result<Option<(Vec<Locked>, Moment)>> {
         let [on_backend, queues, exclude] = served.binds(backend);
-        let binds = [on_backend, queues, exclude, self.now(), Bind::Int(limit.into())];
-        let rows = self.run(&DUE_SCHEDULES, &binds).await?;
-        let is_full = rows.len() >= limit as usize;
-        let (mut due, mut now) = (Vec::with_capacity(rows.len()), None);
-        for row in rows {
+        let name = name.map_or(Bind::Null, Bind::from);
+        let binds = [on_backend, queues, exclude, self.now(), Bind::Int(limit.into()), name];
+        let (mut due, mut now) = (Vec::new(), None);
+        for row in self.run(&DUE_SCHEDULES, &binds).await? {
             let mut fields = Fields::of(row);
             due.push(Locked::read(&mut fields)?);
             now = Some(fields.moment()?);
         }
-        let Some(now) = now else { return Ok((Ticked::default(), false)) };
-        let (ticked, settled) = self.settle_ticks_within(backend, &due, &now).await?;
-        Ok((ticked, is_full || settled < due.len()))
+        Ok(now.map(|now| (due, now)))
     }
 
     /// Settles what these schedules owe up to `now`, in the transaction that has locked them. Gives what it did, and how
@@ -133,6 +218,9 @@ impl Session {
             if let Ok((defined, look)) = looked {
                 ticks.extend(look.ticks.iter().map(|tick| Made::of(backend, locked, defined, *tick, now)));
             }
+        }
+        if marks.is_empty() {
+            return Ok((Ticked::default(), 0));
         }
         let ticked = self.make_within(backend, ticks, now).await?;
         self.run(&MARK_SCHEDULES, &[backend.into(), json(&marks)]).await?;
@@ -197,9 +285,17 @@ impl Locked {
         })
     }
 
+    fn has_key(&self) -> bool {
+        self.definition().is_ok_and(|defined| defined.job.unique_key.is_some())
+    }
+
     fn definition(&self) -> Result<Defined, String> {
         let definition = serde_json::from_str(&self.definition).map_err(|error| unreadable("definition", &error))?;
-        let job = serde_json::from_str(&self.job).map_err(|error| unreadable("job", &error))?;
+        let job: JobTemplate = serde_json::from_str(&self.job).map_err(|error| unreadable("job", &error))?;
+        // The database refuses such a job, and with it all others of the round.
+        if !(-100..=100).contains(&job.priority) {
+            return Err(format!("the priority of its jobs is {}, not between -100 and 100", job.priority));
+        }
         Ok(Defined { definition, job })
     }
 
