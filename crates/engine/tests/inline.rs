@@ -168,6 +168,25 @@ async fn a_job_that_is_asked_to_end_while_it_runs_is_cancelled_unless_it_is_succ
 }
 
 #[tokio::test]
+async fn jobs_of_schedules_that_are_due_run_in_the_same_run_and_each_tick_once() {
+    let (place, mut test) = (Place::fresh().await, Test::default());
+    let minutely = r#"{"schedules": [{"name": "minutely", "task_name": "work", "definition": {
+        "cron": "* * * * *", "run_on_creation": true, "args": "[\"tick\"]"}}]}"#;
+    let schedules = BTreeMap::from([("default".to_owned(), serde_json::from_str(minutely).unwrap())]);
+    let options = Options { schedules, ..options() };
+    for (second, called) in [(0, 1), (30, 1), (60, 2), (61, 2)] {
+        test.second = second;
+        place.run(&mut test, &options).await;
+        assert_eq!(test.called, vec![r#"["tick"]"#; called], "at second {second}");
+    }
+    test.second = 3_600;
+    place.run(&mut test, &self::options()).await;
+    assert_eq!(test.called.len(), 2, "who is not asked to tick does not");
+    place.run(&mut test, &options).await;
+    assert_eq!(test.called.len(), 3, "the newest one that was missed");
+}
+
+#[tokio::test]
 async fn a_job_runs_after_those_that_it_waits_for_and_not_after_one_that_failed() {
     let (place, mut test) = (Place::fresh().await, Test::default());
     let (first, failing) = (job("work", "first"), job("work", "fail"));

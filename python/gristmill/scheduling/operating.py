@@ -86,7 +86,8 @@ def define_schedule(
         rule = checked_rule(found, cron=cron, every=every, **options)
         schedule = Declared(checked_name(name), found, rule)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{where}: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{where}: {error}") from None
     ours = gristmill_backend(found.backend)
     text = json.dumps(announced(ours, schedule), ensure_ascii=False, separators=(",", ":"))
     with transaction.atomic(using=ours.database):

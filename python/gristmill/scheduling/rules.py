@@ -86,7 +86,7 @@ def checked_rule(
     rule = _one_rule(cron, every)
     if timezone is not None and rule[0] in (None, "manual"):
         raise ValueError("timezone belongs to a cron expression; this schedule goes by no clock on a wall")
-    if run_on_creation not in (True, False):
+    if not isinstance(run_on_creation, bool):
         raise ValueError(f"run_on_creation must be True or False; got {shown(run_on_creation)}")
     if run_on_creation and rule[0] == "manual":
         raise ValueError("run_on_creation needs a rule: a schedule that is 'manual' has no instant before now")

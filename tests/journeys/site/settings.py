@@ -1,5 +1,6 @@
 """The journeys' project: one app with tasks, on the database that JOURNEY_DATABASE names."""
 
+import json
 import os
 from urllib.parse import unquote, urlsplit
 
@@ -33,4 +34,10 @@ else:
         }
     }
 
-TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "QUEUES": []}}
+TASKS = {
+    "default": {
+        "BACKEND": "gristmill.backend.GristmillBackend",
+        "QUEUES": [],
+        "OPTIONS": {"SCHEDULES": json.loads(os.environ.get("JOURNEY_SCHEDULES", "{}"))},
+    }
+}

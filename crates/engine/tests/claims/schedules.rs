@@ -6,6 +6,9 @@ use crate::common::{Database, Faulty, Running, WAIT, WORK, int, quick, soon, suc
 use gristmill_core::schedule::{Announced, Announcement, Definition, JobTemplate};
 use gristmill_engine::{Ending, Event, Options};
 
+/// What the SQL that asks for the next tick says of itself.
+const LOOK: &str = "from the backend's start to the first that is served";
+
 /// A schedule each second, or as `cron` says.
 fn schedule(name: &str, cron: &str) -> Announced {
     let definition = Definition { cron: Some(cron.into()), ..Definition::default() };
@@ -95,7 +98,7 @@ async fn several_workers_make_one_job_a_tick() {
     assert_eq!(jobs, count(&database, "select count(*) from gristmill_tick").await);
     assert_eq!(jobs, count(&database, "select count(distinct nominal) from gristmill_tick").await);
     // Those who come second do not go round and round until the first is through.
-    let looks = faults.ran("How long until a schedule is due");
+    let looks = faults.ran(LOOK);
     assert!(looks < 150, "{looks} looks for {jobs} ticks by 4 workers");
 }
 
@@ -108,7 +111,7 @@ async fn an_idle_worker_without_schedules_opens_no_connection_for_them_and_asks_
         let mut worker = Running::start(&sessions, 1, 0, Options { schedules, ..quick() });
         worker.until(|progress| progress.idle).await;
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        assert_eq!(faults.ran("How long until a schedule is due"), usize::from(schedules));
+        assert_eq!(faults.ran(LOOK), usize::from(schedules));
         opened.push(faults.opened());
         worker.stop().await;
     }

@@ -185,7 +185,7 @@ impl Fake {
                     let words = format!("{event:?}");
                     return wanted(event).unwrap_or_else(|| panic!("unexpected: {words}"));
                 }
-                Ok(Said::Tasks(_)) => {}
+                Ok(Said::Imported(..)) => {}
                 Err(_) => {
                     assert!(Instant::now() < deadline, "in vain");
                     std::thread::sleep(Duration::from_micros(200));
