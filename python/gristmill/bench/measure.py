@@ -6,6 +6,7 @@ from typing import Any
 
 from . import rows, tasks
 from .goals import goals, wide
+from .schedules import schedules
 from .worker import Track, worker
 
 
@@ -104,6 +105,7 @@ MEASUREMENTS = {
     "backlog": backlog,
     "goals": goals,
     "wide": wide,
+    "schedules": schedules,
 }
 
 

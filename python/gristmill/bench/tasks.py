@@ -4,7 +4,7 @@ import os
 import struct
 import time
 
-from gristmill.compat import task
+from gristmill.decorators import task
 
 #: Names the file that bodies append to; set only by the benchmark, for the workers it starts.
 FILE = "GRISTMILL_BENCH_FILE"
@@ -15,7 +15,7 @@ _shape = struct.Struct("<qq")
 _open: tuple[int, int] | None = None
 
 
-@task
+@task(schedulable=True)
 def noop(number: int) -> None:
     """Appends its number and the machine's monotonic clock, 16 bytes in all, and does nothing else."""
     global _open

@@ -51,11 +51,18 @@ def track() -> Iterator[Track]:
 
 
 @contextlib.contextmanager
-def worker(track: Track, *, backend: str, processes: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs a worker that knows the benchmark's task and no other, so that it leaves the project's jobs alone."""
+def worker(
+    track: Track, *, backend: str, processes: int, schedules: bool = False
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """
+    Runs a worker that knows the benchmark's task and no other, so that it leaves the project's jobs alone.
+
+    And its schedules too, unless it is to have `schedules`: it would take them all for removed.
+    """
     environment = {**os.environ, tasks.FILE: track.path, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "django", "gristmill", "worker", "--backend", backend]
-    command += ["--processes", str(processes), "--no-reload", "--no-schedules", "--label", "bench-{pid}"]
+    command += ["--processes", str(processes), "--no-reload", "--label", "bench-{pid}"]
+    command += [] if schedules else ["--no-schedules"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
