@@ -151,7 +151,7 @@ async fn announce<S: Sessions>(link: &mut Link<S>, schedules: &Schedules, announ
         Ok(session) => within(deadline, session.announce(&schedules.backend, announcement)).await,
         Err(error) => Err(error),
     };
-    let Registered { created, changed, removed, .. } = link.judge(answer)?;
+    let Registered { created, changed, removed } = link.judge(answer)?;
     if created + changed + removed > 0 {
         info!(target: "gristmill::ticker", created, changed, removed, "announced schedules");
     }

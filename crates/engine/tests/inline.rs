@@ -174,7 +174,7 @@ async fn jobs_of_schedules_that_are_due_run_in_the_same_run_and_each_tick_once()
         "cron": "* * * * *", "run_on_creation": true, "args": "[\"tick\"]"}}]}"#;
     let schedules = BTreeMap::from([("default".to_owned(), serde_json::from_str(minutely).unwrap())]);
     let options = Options { schedules, ..options() };
-    for (second, called) in [(0, 1), (30, 1), (60, 2), (61, 2)] {
+    for (second, called) in [(5, 1), (30, 1), (60, 2), (61, 2)] {
         test.second = second;
         place.run(&mut test, &options).await;
         assert_eq!(test.called, vec![r#"["tick"]"#; called], "at second {second}");
