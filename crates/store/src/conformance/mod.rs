@@ -26,6 +26,7 @@ mod scene;
 mod schedules;
 mod schedules_announced;
 mod schedules_kept;
+mod schedules_rounds;
 mod schema;
 #[cfg(feature = "postgres")]
 pub mod server;
@@ -87,6 +88,7 @@ pub fn questions() -> Vec<Question> {
         pause::questions(),
         schedules::questions(),
         schedules_announced::questions(),
+        schedules_rounds::questions(),
         schedules_kept::questions(),
         progress::questions(),
         prune::questions(),

@@ -36,7 +36,7 @@ impl Worker {
         let present = now - held_up;
         match self.tick(present).await {
             Ok(next_due) => {
-                let next_due = next_due.unwrap_or(Duration::from_secs(60)).as_micros();
+                let next_due = next_due.unwrap_or(Duration::from_mins(1)).as_micros();
                 let due = present + Micros::try_from(next_due).expect("is near");
                 let asleep = if self.rng.u8(..) < 3 { self.rng.i64(0..120 * SECOND) } else { 0 };
                 self.wakes_at = due + self.rng.i64(-2 * SECOND..=2 * SECOND) + asleep;

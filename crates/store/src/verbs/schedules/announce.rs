@@ -6,7 +6,7 @@ use gristmill_core::Moment;
 use gristmill_core::schedule::{Announced, Announcement, Definition, JobTemplate};
 use serde::Serialize;
 
-use super::tick::Locked;
+use super::settle::Locked;
 use crate::row::Fields;
 use crate::statement::{Sql, sql};
 use crate::verbs::json;
