@@ -292,7 +292,7 @@ impl Locked {
     fn definition(&self) -> Result<Defined, String> {
         let definition = serde_json::from_str(&self.definition).map_err(|error| unreadable("definition", &error))?;
         let job: JobTemplate = serde_json::from_str(&self.job).map_err(|error| unreadable("job", &error))?;
-        // The database refuses such a job, and with it all others of the round.
+        // The database would refuse such a job, in words that help nobody.
         if !(-100..=100).contains(&job.priority) {
             return Err(format!("the priority of its jobs is {}, not between -100 and 100", job.priority));
         }
