@@ -489,7 +489,7 @@ async fn a_database_without_the_tables_ends_the_worker_with_an_error() {
 #[ignore = "a measurement: cargo test --release -p gristmill-engine -- --ignored --nocapture how_fast"]
 async fn how_fast_a_backlog_of_empty_jobs_is_worked_off() {
     let database = Database::fresh().await;
-    database.enqueue(WORK, &[0; 20_000]).await;
+    database.enqueue(WORK, &vec![0; 20_000]).await;
     let began = std::time::Instant::now();
     let worker = Running::start(&database.store, 100, 100, until_done());
     worker.task_end().await;

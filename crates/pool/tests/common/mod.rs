@@ -158,9 +158,8 @@ impl Worker {
                         let id = ended.claimed.id;
                         assert!(self.ended.insert(id, ended).is_none(), "job {id} ended twice");
                     }
-                    Event::Room => {}
+                    Event::Room | Event::Announced(_) => {}
                     Event::Progress(progress) => self.progress.push(progress),
-                    Event::Announced(_) => {}
                     Event::Broken(why) => self.broken = Some(why),
                 }
             }
