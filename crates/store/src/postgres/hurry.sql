@@ -29,9 +29,9 @@ next as materialized (
         select precondition_id, state
         from gristmill_edge
         where dependent_id = picked.job_id
-            and precondition_id > coalesce(picked.seen, '00000000-0000-0000-0000-000000000000')
-            and precondition_id between coalesce(picked.other_id, '00000000-0000-0000-0000-000000000000')
-                and coalesce(picked.other_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            and precondition_id >= coalesce(picked.other_id, picked.seen, '00000000-0000-0000-0000-000000000000')
+            and precondition_id <= coalesce(picked.other_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            and precondition_id is distinct from picked.seen
         order by precondition_id
         limit (select edges from share)
     ) as edge

@@ -56,9 +56,9 @@ next as materialized (
         select precondition_id
         from gristmill_edge
         where dependent_id = settles.job_id
-            and precondition_id > coalesce(settles.seen, '00000000-0000-0000-0000-000000000000')
-            and precondition_id between coalesce(settles.other_id, '00000000-0000-0000-0000-000000000000')
-                and coalesce(settles.other_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            and precondition_id >= coalesce(settles.other_id, settles.seen, '00000000-0000-0000-0000-000000000000')
+            and precondition_id <= coalesce(settles.other_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            and precondition_id is distinct from settles.seen
         order by precondition_id
         limit (select edges from share)
     ) as edge

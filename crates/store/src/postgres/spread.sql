@@ -2,7 +2,7 @@
 -- it has come. What sync.sql then changes is committed with it.
 -- $1 now, or null for the server's clock
 -- $2 errands at most
--- $3 dependents, shared out among the errands
+-- $3 dependents, shared out among the errands; each looks at one more than its share, so that who has no more is done
 -- Gives, with how many errands it took up, each (precondition, dependent) whose gate it has locked; one row of nulls for none.
 -- Index: gristmill_errand_due from the kind's start; gristmill_edge's primary key, a range an errand; gates by theirs.
 -- Nothing waits here: a gate that someone holds is left for later, in an errand of its own where others went on.
@@ -29,11 +29,11 @@ next as materialized (
         select dependent_id
         from gristmill_edge
         where precondition_id = picked.job_id
-            and dependent_id > coalesce(picked.seen, '00000000-0000-0000-0000-000000000000')
-            and dependent_id between coalesce(picked.other_id, '00000000-0000-0000-0000-000000000000')
-                and coalesce(picked.other_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            and dependent_id >= coalesce(picked.other_id, picked.seen, '00000000-0000-0000-0000-000000000000')
+            and dependent_id <= coalesce(picked.other_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            and dependent_id is distinct from picked.seen
         order by dependent_id
-        limit (select edges from share)
+        limit (select edges + 1 from share)
     ) as edge
 ),
 free as materialized (
@@ -62,7 +62,7 @@ done as (
     delete from gristmill_errand as errand
     using told, share
     where errand.id = told.id
-        and told.seen < share.edges
+        and told.seen <= share.edges
         and (told.seen = 0 or told.free > 0)
 ),
 gone_on as (
@@ -70,7 +70,7 @@ gone_on as (
     set seen = told.last
     from told, share
     where errand.id = told.id
-        and told.seen >= share.edges
+        and told.seen > share.edges
         and told.free > 0
 ),
 put_off as (

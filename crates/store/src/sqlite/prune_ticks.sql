@@ -4,8 +4,7 @@
 -- ?2 the retention, in seconds; at least 60 are taken
 -- ?3 limit
 -- Gives how many ticks it forgot. Of a schedule that is removed or deleted no tick stays for ever.
--- Index: gristmill_tick's primary key, from schedule to schedule, and in each from its oldest tick. A plus takes the
--- columns' affinity away: SQLite compares whole rows by the index only with values of none.
+-- Index: gristmill_tick's primary key, from schedule to schedule, and in each from its oldest tick.
 -- Chosen once, into a temporary table of this connection.
 create temp table if not exists gristmill_old_tick (
     backend text not null,
@@ -30,10 +29,24 @@ with recursive known (backend, schedule) as (
     from known
     cross join gristmill_tick as next
     where (next.backend, next.schedule, next.nominal) = (
-        select later.backend, later.schedule, later.nominal
-        from gristmill_tick as later
-        where (later.backend, later.schedule) > (+known.backend, +known.schedule)
-        order by later.backend, later.schedule, later.nominal
+        select *
+        from (
+            select backend, schedule, nominal
+            from gristmill_tick
+            where backend = known.backend
+                and schedule > known.schedule
+            order by schedule, nominal
+            limit 1
+        )
+        union all
+        select *
+        from (
+            select backend, schedule, nominal
+            from gristmill_tick
+            where backend > known.backend
+            order by backend, schedule, nominal
+            limit 1
+        )
         limit 1
     )
 )

@@ -46,8 +46,9 @@ cross join json_each((
         select precondition_id
         from gristmill_edge
         where dependent_id = picked.job_id
-            and precondition_id > coalesce(picked.seen, '')
-            and precondition_id between coalesce(picked.other_id, '') and coalesce(picked.other_id, 'g')
+            and precondition_id >= coalesce(picked.other_id, picked.seen, '')
+            and precondition_id <= coalesce(picked.other_id, 'g')
+            and precondition_id is not picked.seen
         order by precondition_id
         limit (select max(edges) from temp.gristmill_picked)
     ) as edge

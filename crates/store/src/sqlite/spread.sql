@@ -2,7 +2,7 @@
 -- committed with it.
 -- ?1 now
 -- ?2 errands at most
--- ?3 dependents, shared out among the errands
+-- ?3 dependents, shared out among the errands; each looks at one more than its share, so that who has no more is done
 -- Gives, with how many errands it took up, each (precondition, dependent), packed into one row; one of nulls for none.
 -- Index: gristmill_errand_due from the kind's start; gristmill_edge's primary key, a range an errand.
 -- One writer at a time: nothing is locked, and nothing is left for later.
@@ -30,10 +30,11 @@ cross join json_each((
         select dependent_id
         from gristmill_edge
         where precondition_id = picked.job_id
-            and dependent_id > coalesce(picked.seen, '')
-            and dependent_id between coalesce(picked.other_id, '') and coalesce(picked.other_id, 'g')
+            and dependent_id >= coalesce(picked.other_id, picked.seen, '')
+            and dependent_id <= coalesce(picked.other_id, 'g')
+            and dependent_id is not picked.seen
         order by dependent_id
-        limit (select max(edges) from temp.gristmill_picked)
+        limit (select max(edges) + 1 from temp.gristmill_picked)
     ) as edge
 )) as found;
 
@@ -41,7 +42,7 @@ delete from gristmill_errand
 where id in (
     select picked.id
     from temp.gristmill_picked as picked
-    where (select count(*) from temp.gristmill_next as next where next.errand_id = picked.id) < picked.edges
+    where (select count(*) from temp.gristmill_next as next where next.errand_id = picked.id) <= picked.edges
 );
 
 update gristmill_errand

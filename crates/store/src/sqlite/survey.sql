@@ -5,26 +5,83 @@
 -- ?6 now
 -- ?7 seconds: a band whose first job has a later deadline than that from now is as good as paused; null for any
 -- Gives at least one row; one without a band when there is none.
--- Index: gristmill_ready_claim, one probe a band: each step asks for the first row behind the whole band before it;
+-- Index: gristmill_ready_claim, four probes a band at most: each step asks for the first row behind the whole band before it;
 -- gristmill_errand_due, one probe a kind.
 -- Without lateral joins a step can carry one value, so it carries the first row's id; a null one ends it.
--- A plus takes the columns' affinity away: SQLite compares whole rows by the index only with values of none.
+-- Column by column: of whole rows SQLite seeks the first that is not less, and would walk over the band to its end.
 with recursive head (id) as (
-    select (
-        select id
-        from gristmill_ready
-        where (backend, queue_name, task_name, priority) > (?1, ?2, ?3, ?4)
-        order by backend, queue_name, task_name, priority, deadline, id
-        limit 1
+    select coalesce(
+        (
+            select id
+            from gristmill_ready
+            where backend = ?1
+                and queue_name = ?2
+                and task_name = ?3
+                and priority > ?4
+            order by priority, deadline, id
+            limit 1
+        ),
+        (
+            select id
+            from gristmill_ready
+            where backend = ?1
+                and queue_name = ?2
+                and task_name > ?3
+            order by task_name, priority, deadline, id
+            limit 1
+        ),
+        (
+            select id
+            from gristmill_ready
+            where backend = ?1
+                and queue_name > ?2
+            order by queue_name, task_name, priority, deadline, id
+            limit 1
+        ),
+        (
+            select id
+            from gristmill_ready
+            where backend > ?1
+            order by backend, queue_name, task_name, priority, deadline, id
+            limit 1
+        )
     )
     union all
-    select (
-        select next.id
-        from gristmill_ready as next
-        where (next.backend, next.queue_name, next.task_name, next.priority)
-            > (+last.backend, +last.queue_name, +last.task_name, +last.priority)
-        order by next.backend, next.queue_name, next.task_name, next.priority, next.deadline, next.id
-        limit 1
+    select coalesce(
+        (
+            select id
+            from gristmill_ready
+            where backend = last.backend
+                and queue_name = last.queue_name
+                and task_name = last.task_name
+                and priority > last.priority
+            order by priority, deadline, id
+            limit 1
+        ),
+        (
+            select id
+            from gristmill_ready
+            where backend = last.backend
+                and queue_name = last.queue_name
+                and task_name > last.task_name
+            order by task_name, priority, deadline, id
+            limit 1
+        ),
+        (
+            select id
+            from gristmill_ready
+            where backend = last.backend
+                and queue_name > last.queue_name
+            order by queue_name, task_name, priority, deadline, id
+            limit 1
+        ),
+        (
+            select id
+            from gristmill_ready
+            where backend > last.backend
+            order by backend, queue_name, task_name, priority, deadline, id
+            limit 1
+        )
     )
     from head
     cross join gristmill_ready as last

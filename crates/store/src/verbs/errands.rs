@@ -82,7 +82,7 @@ impl Moved {
 
 impl Session {
     /// Works off what errands are due: those of each kind in a transaction of their own, which looks at `limit` edges at
-    /// most. Never waits for anybody's open transaction; what is locked comes again later.
+    /// most and one more for each errand. Never waits for anybody's open transaction; what is locked comes again later.
     pub async fn work_off(&mut self, limit: u32) -> Result<WorkedOff> {
         let mut done = WorkedOff::default();
         let due = self.errands_due().await?;
