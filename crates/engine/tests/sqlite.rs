@@ -72,5 +72,6 @@ async fn a_task_that_blocks_the_database_file_past_the_fence_interrupts_nothing(
 
 #[tokio::test]
 async fn whichever_call_breaks_a_worker_gets_over_it() {
-    sweep::sweep(sweep::scenarios::all(), 64).await;
+    // Most of a play is work, not waiting: more of them at once only starve each other.
+    sweep::sweep(sweep::scenarios::all(), 16).await;
 }
