@@ -293,6 +293,13 @@ def test_a_schedule_is_paused_and_resumed():
     assert run("resume", "nightly") == (1, "Schedule nightly was not paused.\n")
 
 
+def test_the_next_instant_of_a_new_schedule_is_told_before_a_worker_has_looked_at_it():
+    run("add", "mine", "tests.test_schedule_command.report", "--cron", "0 * * * *")
+    assert Schedule.objects.get().high_water is None
+    (found,) = json.loads(run("list", "--json")[1])["schedules"]
+    assert datetime.fromisoformat(found["next_at"]) == NOW.replace(minute=0) + HOUR
+
+
 def test_schedules_are_made_and_removed():
     command = ["add", "mine", "tests.test_schedule_command.report", "--cron", "0 8 * * mon", "--args", "[2025]"]
     assert run(*command) == (0, "Made schedule mine.\n")

@@ -103,8 +103,7 @@ def schedules_of(backend: GristmillBackend, name: str | None = None) -> list[Sch
     unannounced = {each["name"]: each for each in declared if name in (None, each["name"])}
     seen = [_of_row(row) for row in found if row.name not in unannounced]
     seen += [_of_code(backend, each) for each in unannounced.values()]
-    for schedule, words in zip(seen, _in_words(seen), strict=True):
-        schedule.describe = words
+    _have_read(seen, now_of(backend))
     for schedule in seen:
         if schedule.row is not None:
             schedule.last = next(iter(ticks_seen(backend, schedule.row.ticks[:1])), None)
@@ -181,16 +180,27 @@ def _of_code(backend: GristmillBackend, said: dict[str, Any]) -> ScheduleSeen:
     )
 
 
-def _in_words(schedules: Sequence[ScheduleSeen]) -> list[str]:
-    """Returns the rules in words, without the zone where that is the project's."""
-    answers: Sequence[Answer | None] = ask_if_possible([question(one.rule) for one in schedules]) or [None] * len(
-        schedules
-    )
+def _have_read(schedules: Sequence[ScheduleSeen], now: datetime) -> None:
+    """Puts the rules in words, without the zone where that is the project's; and says when a new one runs first."""
+    questions = [question(one.rule, after=_unseen_since(one, now)) for one in schedules]
+    answers: Sequence[Answer | None] = ask_if_possible(questions) or [None] * len(schedules)
     project = f", {timezone.get_default_timezone_name()}"
-    return [
-        as_written(one.rule) if answer is None or answer.error is not None else answer.describe.removesuffix(project)
-        for one, answer in zip(schedules, answers, strict=True)
-    ]
+    for one, answer in zip(schedules, answers, strict=True):
+        if answer is None or answer.error is not None:
+            one.describe = as_written(one.rule)
+            continue
+        one.describe = answer.describe.removesuffix(project)
+        if _unseen_since(one, now) is not None:
+            one.next_at = as_django(answer.next[0]) if answer.next else None
+
+
+def _unseen_since(schedule: ScheduleSeen, now: datetime) -> datetime | None:
+    """Returns since when no worker has looked at it: what is stored as its next instant is that moment."""
+    row = schedule.row
+    if row is None or schedule.state != "active" or row.next_at is None:
+        return None
+    since = row.high_water or row.created_at
+    return since if now - OVERDUE < row.next_at <= since else None
 
 
 def as_written(rule: dict[str, Any]) -> str:
