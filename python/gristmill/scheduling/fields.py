@@ -103,7 +103,7 @@ def _step_of(unit: Unit, item: str, text: str) -> int:
     if step > unit.size:
         raise Wrong(
             f"the step of '{item}' is longer than the field, which has {unit.size} values; "
-            "every(seconds=…) has no such bound"
+            "an interval (every=…) has no such bound"
         )
     return step
 

@@ -199,7 +199,8 @@ fn step_of(unit: Unit, item: &str, text: &str) -> Result<u32, String> {
         Some(0) => Err(format!("the step of '{item}' is 0; the least is 1")),
         // `*/90` minutes would silently mean once an hour.
         Some(step) if step > most => Err(format!(
-            "the step of '{item}' is longer than the field, which has {most} values; every(seconds=…) has no such bound"
+            "the step of '{item}' is longer than the field, which has {most} values; \
+             an interval (every=…) has no such bound"
         )),
         Some(step) => Ok(step),
         None => Err(format!("the step of '{item}' is not a number")),
