@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn who_finds_others_at_it_looks_again_soon_and_more_and_more_seldom() {
         let vain = found(0, Some(Duration::ZERO));
-        let pauses: Vec<Duration> = (1..15).map(|looks| after(&vec![vain.clone(); looks], MILLIS)).collect();
+        let pauses: Vec<Duration> = (1..15).map(|looks| after(&vec![vain; looks], MILLIS)).collect();
         assert!(pauses[0] >= MILLIS && pauses[0] <= 3 * MILLIS, "{pauses:?}");
         assert!(pauses[..LOOKS as usize].iter().sum::<Duration>() < 200 * MILLIS, "{pauses:?}");
         assert!(pauses[13] >= OTHERS_ARE_AT_IT.1.mul_f64(0.75), "{pauses:?}");
