@@ -6,6 +6,7 @@ from typing import Any
 
 from . import rows, tasks
 from .goals import goals, wide
+from .ranks import percentile
 from .schedules import schedules
 from .worker import Track, worker
 
@@ -119,11 +120,6 @@ def rate(ran: list[tuple[int, int]]) -> float:
     """Bodies a second from the first to the last."""
     times = sorted(moment for _, moment in ran)
     return (len(times) - 1) / max((times[-1] - times[0]) / 1e9, 1e-9)
-
-
-def percentile(ordered: list[float], percent: int) -> float:
-    """Nearest rank."""
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 def memory(supervisor: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ from gristmill.compat import task_backends
 from gristmill.models import Schedule, Tick
 
 from . import tasks
+from .ranks import percentile
 from .worker import Track, worker
 
 #: Other jobs a second, and in one go.
@@ -96,8 +97,3 @@ def late(moment: int) -> float:
     """Milliseconds since the last whole second, by the wall clock, of an instant of the monotonic one."""
     wall = moment + time.time_ns() - time.monotonic_ns()
     return wall % 1_000_000_000 / 1e6
-
-
-def percentile(ordered: list[float], rank: int) -> float:
-    """Nearest rank."""
-    return ordered[min(len(ordered) - 1, len(ordered) * rank // 100)]
