@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use gristmill_core::{Band, Lane, Lease, Moment, WorkerId};
 use gristmill_store::conformance::{Databases, Fixture, Pending, Question, runner};
-use gristmill_store::{Error, Session, Settings, Store};
+use gristmill_store::{Error, NewWorker, Session, Settings, Store};
 use sqlx::{Connection, Executor, SqliteConnection};
 
 fn main() -> ExitCode {
@@ -62,6 +64,10 @@ fn own_questions() -> Vec<Question> {
             name: "migrate_says_that_it_turned_wal_on",
             ask: |_| Box::pin(migrate_says_that_it_turned_wal_on()),
         },
+        Question {
+            name: "what_is_enqueued_while_a_claim_waits_is_not_claimed_before_that",
+            ask: |_| Box::pin(what_is_enqueued_while_a_claim_waits_is_not_claimed_before_that()),
+        },
     ]
 }
 
@@ -104,5 +110,51 @@ async fn migrate_says_that_it_turned_wal_on() {
 
     assert!(first.wal_turned_on && !again.wal_turned_on);
     assert_eq!((first.applied, again.applied), (vec!["0001_initial"], vec![]));
+    std::fs::remove_dir_all(directory).expect("removes");
+}
+
+async fn what_is_enqueued_while_a_claim_waits_is_not_claimed_before_that() {
+    let directory = a_directory();
+    let path = directory.join("db.sqlite3");
+    let store = Store::new(Settings::sqlite(path.clone())).expect("settings");
+    store.migrate().await.expect("migrates");
+    let mut session = store.open().await.expect("opens");
+    let worker = NewWorker {
+        id: WorkerId::new(),
+        label: String::new(),
+        host: String::new(),
+        pid: 1,
+        backend: "default".into(),
+        queues_json: "{}".into(),
+        tasks_json: "[]".into(),
+        processes: 1,
+        lease: Lease::new(Duration::from_secs(5)),
+    };
+    session.register(&worker).await.expect("registers");
+    let lane = Lane { backend: "default".into(), queue_name: "default".into(), task_name: "t".into() };
+    let band = Band { lane, priority: 0, deadline: Moment::earliest(), id: None };
+    let mut other = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.expect("connects");
+    other.execute("begin immediate").await.expect("holds the write lock");
+
+    let bands = [band];
+    let claim = session.claim(worker.id, &bands, 1, None);
+    let enqueue = async {
+        let insert = "insert into gristmill_job
+                (id, backend, queue_name, task_name, priority, enqueued_at, args, kwargs)
+            values ('00000000000000000000000000000001', 'default', 'default', 't', 0,
+                strftime('%Y-%m-%d %H:%M:%f', 'now', '+0.001 seconds') || '000', '[]', '{}')";
+        other.execute(insert).await.expect("enqueues");
+        // The clock has to pass the millisecond that it was rounded up to.
+        let count =
+            "with recursive n (i) as (select 1 union all select i + 1 from n where i < 100000) select max(i) from n";
+        other.execute(count).await.expect("counts");
+        other.execute("commit").await.expect("commits");
+    };
+    // In this order: the claim waits when the job is enqueued.
+    let (claimed, ()) = tokio::join!(claim, enqueue);
+
+    let claimed = claimed.expect("claims");
+    assert_eq!(claimed.len(), 1);
+    assert!(claimed[0].claimed_at >= claimed[0].enqueued_at, "{claimed:?}");
     std::fs::remove_dir_all(directory).expect("removes");
 }
