@@ -1,6 +1,6 @@
 //! Schedules: their jobs are made when they are due, once, by whichever worker is there.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::{Database, Faulty, Running, WAIT, WORK, int, quick, soon, success, text, until_done};
 use gristmill_core::schedule::{Announced, Announcement, Definition, JobTemplate};
@@ -244,29 +244,4 @@ async fn a_round_whose_answer_was_lost_is_made_again_and_makes_nothing_twice() {
     // None is missing between the first and the last.
     let seconds = count(&database, "select count(distinct nominal) from gristmill_tick").await;
     assert_eq!(seconds, count(&database, "select count(*) from gristmill_tick").await);
-}
-
-#[tokio::test]
-#[ignore = "a measurement: cargo test --release -p gristmill-engine -- --ignored --nocapture how_late"]
-async fn how_late_ticks_are_found_beside_a_thousand_jobs_a_second() {
-    const SECONDS: u64 = 60;
-    let database = Database::fresh().await;
-    let worker = Running::announce(&database.store, Options::default(), code(&[each_second()]));
-    let more = Running::start(&database.store, 100, 100, Options::default());
-    let began = Instant::now();
-    let mut enqueued = 0;
-    while began.elapsed() < Duration::from_secs(SECONDS) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let wanted = usize::try_from(began.elapsed().as_millis()).unwrap();
-        database.enqueue(WORK, &vec![0; wanted - enqueued]).await;
-        enqueued = wanted;
-    }
-    worker.stop().await;
-    more.stop().await;
-    let mut late = lateness(&database).await;
-    late.sort_unstable();
-    let at = |share: usize| late[(late.len() - 1) * share / 100];
-    println!("{enqueued} jobs, {} ticks, ms late: p50 {} p99 {} max {}", late.len(), at(50), at(99), at(100));
-    println!("{}", database.states().await);
-    assert!(at(99) <= 50);
 }
