@@ -2,7 +2,8 @@
 # Each goal sets up what it needs and redoes only what has changed; scripts/ holds the how.
 
 .DEFAULT_GOAL := help
-RUN = GRISTMILL_GOAL=$@ sh scripts/run
+# By exec, so that a TERM to the goal reaches what it runs.
+RUN = GRISTMILL_GOAL=$@ && export GRISTMILL_GOAL && exec sh scripts/run
 
 # The demo's folder of photographs, and the dev site's port.
 PHOTOS ?=
@@ -30,6 +31,10 @@ dev: ## Serve the photo site and its admin beside a live worker (PORT=8000)
 test: ## Everything: check, both languages, both databases, old and new Django, journeys
 	@$(RUN) suite.py test
 
+.PHONY: test-long
+test-long: ## The same at full size (fault sweeps, chaos, drains, simulation): before a release, after a change to engine or store
+	@$(RUN) suite.py test-long
+
 .PHONY: check
 check: ## Format, lint, types, house rules: fast, before every commit
 	@$(RUN) suite.py check
@@ -45,6 +50,18 @@ journeys: ## A real project, a real worker, real signals, on both databases
 .PHONY: sim
 sim: ## The engine under a virtual clock and seeded faults
 	@$(RUN) suite.py sim
+
+.PHONY: plants
+plants: ## Take guards out of a copy of the tree, one at a time: a step of `make test` has to find each
+	@$(RUN) ../tests/plants/run.py
+
+.PHONY: additions
+additions: ## Add a dummy option and a dummy column in a copy of the tree: few files change, and their tests pass
+	@$(RUN) ../tests/additions/run.py
+
+.PHONY: pictures
+pictures: ## Make the documentation's pictures of the admin anew, in a browser
+	@$(RUN) pictures.py
 
 .PHONY: bench
 bench: ## Race Gristmill against its peers, side by side (bench/README.md)

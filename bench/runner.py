@@ -30,8 +30,9 @@ django.setup()
 from django.tasks import task  # noqa: E402
 from django.tasks.signals import task_finished, task_started  # noqa: E402
 
-from gristmill import registry, runner  # noqa: E402
-from gristmill.frame import JOB, Parser, pack  # noqa: E402
+from gristmill.runner import loop  # noqa: E402
+from gristmill.runner.frame import JOB, Parser, pack  # noqa: E402
+from gristmill.tasks import registry  # noqa: E402
 
 
 @task
@@ -77,9 +78,9 @@ def main() -> None:
         if "--profile" in sys.argv:
             import cProfile
 
-            cProfile.runctx("runner.Runner(theirs).run()", globals(), {"theirs": theirs}, sort="tottime")
+            cProfile.runctx("loop.Runner(theirs).run()", globals(), {"theirs": theirs}, sort="tottime")
         else:
-            runner.Runner(theirs).run()
+            loop.Runner(theirs).run()
         print(f"{time.process_time() / jobs * 1e6:.1f} µs of CPU a job in the runner, start included", flush=True)
         os._exit(0)
     theirs.close()

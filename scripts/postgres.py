@@ -54,6 +54,19 @@ def server(*, durable: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def shared() -> Iterator[str]:
+    """One server for every step that is started meanwhile: its URL is in their environment."""
+    before = os.environ.get(VARIABLE)
+    with server() as url:
+        os.environ[VARIABLE] = url
+        try:
+            yield url
+        finally:
+            if before is None:
+                del os.environ[VARIABLE]
+
+
+@contextlib.contextmanager
 def own_server(*, durable: bool = False, **settings: str) -> Iterator[Server]:
     """A server that nobody else uses, so that it may be stopped and started again, or has settings of its own."""
     sweep()
@@ -196,7 +209,10 @@ class Server:
             shut_down(self.process)
 
     def said(self) -> str:
-        return (self.data.parent / "server.log").read_text(errors="replace")[-2000:]
+        return self.log()[-2000:]
+
+    def log(self) -> str:
+        return (self.data.parent / "server.log").read_text(errors="replace")
 
 
 def initdb(binaries: Path, data: Path, user: str | None) -> None:
@@ -212,7 +228,7 @@ def options(port: int, settings: dict[str, str]) -> list[str]:
         "port": str(port),
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
-        "max_connections": "200",
+        "max_connections": "400",
         "dynamic_shared_memory_type": "mmap",
         "logging_collector": "off",
         **settings,

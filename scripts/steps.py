@@ -1,7 +1,7 @@
 """Runs a command as one quiet step: a line while it works, its time when it is done, its log's end when it fails.
 
 Every other script here tells its story through these lines, so that `make test` reads the same on a terminal
-(where the line lives and shows the latest output) and in a log file (where it is written once).
+(where the last line lives and shows what is at work) and in a log file (where a line is written once).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +25,7 @@ LOGS = ROOT / ".venv" / "logs"
 
 TAIL_LINES = 40
 # A long log names its failures before its end.
-TELLING = re.compile(r"\bFAILED\b|panicked at|^error|^E  +\w*(Error|assert)")
+TELLING = re.compile(r"\bFAILED\b|panicked at|^error|^E  +\w*(Error|assert)|SEED=\d")
 TELLING_LINES = 15
 # In a log file nothing moves, so a long step says now and then that it is still at work.
 STILL_SECONDS = 60.0
@@ -56,6 +57,75 @@ def need(program: str, advice: str) -> str:
     return found
 
 
+@dataclass(frozen=True)
+class Step:
+    """A command with a title."""
+
+    title: str
+    argv: Sequence[str | Path]
+    cwd: Path = ROOT
+    env: Mapping[str, str] = field(default_factory=dict)
+    # What mends it, said when it fails.
+    hint: str = ""
+    # How many cores it keeps busy, and why it takes its time.
+    cores: float = 1.0
+    why: str = ""
+    # The command that runs one of its tests, with {test} where its name goes.
+    repeat: str = ""
+
+    @property
+    def log(self) -> Path:
+        """Where its output goes."""
+        return LOGS / (re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") + ".log")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a step ended. Processor time is its own and that of the processes it waited for."""
+
+    step: Step
+    status: int
+    seconds: float
+    cpu_seconds: float
+    output: str
+
+
+class Running:
+    """A step at work, its output going into a log file."""
+
+    def __init__(self, step: Step) -> None:
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.step = step
+        self.started = time.monotonic()
+        with step.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [str(part) for part in step.argv],
+                cwd=step.cwd,
+                env={**os.environ, **step.env},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def done(self) -> Done | None:
+        """How it ended, once it has."""
+        pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+        if not pid:
+            return None
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        output = self.step.log.read_text(errors="replace")
+        return Done(self.step, self.process.returncode, self.seconds, cpu_seconds, output)
+
+    def stop(self) -> None:
+        """Ends it before its time."""
+        end(self.process)
+
+
 def step(
     title: str,
     argv: Sequence[str | Path],
@@ -65,66 +135,60 @@ def step(
     hint: str = "",
 ) -> str:
     """Runs argv with its output in a log file, gives the output back, and raises StepFailed when it fails."""
-    LOGS.mkdir(parents=True, exist_ok=True)
-    log = LOGS / (re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") + ".log")
-    line = Line(title)
-    with log.open("wb") as output:
-        started = time.monotonic()
-        process = subprocess.Popen(
-            [str(part) for part in argv],
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            while process.poll() is None:
-                line.working(time.monotonic() - started, log)
-                wait_for_exit(process, seconds=0.25)
-        except BaseException:
-            end(process)
-            line.done("stopped", time.monotonic() - started)
-            raise
-    text = log.read_text(errors="replace")
-    if process.returncode == 0:
-        line.done("", time.monotonic() - started)
-        return text
-    line.done("FAILED", time.monotonic() - started)
-    rows = text.rstrip().splitlines()
+    running = Running(Step(title, argv, cwd, env or {}, hint))
+    line = Line(f"  {title:<44}")
+    try:
+        while not (done := running.done()):
+            line.working(f"{running.seconds:7.0f} s  {last_line(running.step.log)}", f" … {running.seconds:.0f} s")
+            time.sleep(0.1)
+    except BaseException:
+        running.stop()
+        line.end(f" {running.seconds:7.1f} s  stopped")
+        raise
+    line.end(f" {done.seconds:7.1f} s" + ("  FAILED" if done.status else ""))
+    if done.status:
+        tell_failure(done)
+        raise StepFailed(title, done.output)
+    return done.output
+
+
+def tell_failure(done: Done) -> None:
+    """What its log says of failures, its last lines, and what mends it."""
+    log = shown(done.step.log)
+    rows = done.output.rstrip().splitlines()
     telling = [row for row in rows[:-TAIL_LINES] if TELLING.search(row)][:TELLING_LINES]
     if telling:
-        say(f"\nWhat {shown(log)} says of failures:")
+        say(f"\nWhat {log} says of failures:")
         say("\n".join("    " + row for row in telling))
-    say(f"\nIts last lines ({shown(log)}):")
+    say(f"\nIts last lines ({log}):")
     say("\n".join("    " + row for row in rows[-TAIL_LINES:]))
-    if hint:
-        say(f"\n{hint}")
-    raise StepFailed(title, text)
+    if done.step.hint:
+        say(f"\n{done.step.hint}")
+    say()
 
 
 class Line:
-    """The one line of a running step."""
+    """A line that lives on a terminal, and elsewhere grows now and then until it ends."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self, start: str) -> None:
+        self.start = start
         self.terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        self.next_still = STILL_SECONDS
+        self.next_still = time.monotonic() + STILL_SECONDS
         if not self.terminal:
-            print(f"  {title:<44}", end="", flush=True)
+            print(start, end="", flush=True)
 
-    def working(self, seconds: float, log: Path) -> None:
+    def working(self, text: str, still: str) -> None:
+        """Shows a text on a terminal; elsewhere adds `still` once a minute."""
         if self.terminal:
             width = max(shutil.get_terminal_size().columns, 40) - 1
-            text = f"  {self.title:<44} {seconds:5.0f} s  {last_line(log)}"
-            print(f"\r\x1b[2K{text[:width]}", end="", flush=True)
-        elif seconds > self.next_still:
+            print(f"\r\x1b[2K{(self.start + text)[:width]}", end="", flush=True)
+        elif time.monotonic() > self.next_still:
             self.next_still += STILL_SECONDS
-            print(f" … {seconds:.0f} s", end="", flush=True)
+            print(still, end="", flush=True)
 
-    def done(self, word: str, seconds: float) -> None:
-        start = "\r\x1b[2K" + f"  {self.title:<44}" if self.terminal else ""
-        say(f"{start} {seconds:7.1f} s  {word}".rstrip())
+    def end(self, text: str) -> None:
+        """Its last word."""
+        say((f"\r\x1b[2K{self.start}" if self.terminal else "") + text)
 
 
 def wait_for_exit(process: subprocess.Popen[bytes], seconds: float) -> bool:

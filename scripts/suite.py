@@ -1,4 +1,4 @@
-"""Runs the project's checks and tests, step by step, and sums them up: scripts/run suite.py GOAL.
+"""Runs the project's checks and tests, side by side, and sums them up: scripts/run suite.py GOAL.
 
 A failing step does not stop the others, so one run tells everything that is wrong. The last line counts tests,
 and checks as one test each.
@@ -9,22 +9,24 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
+import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 
+import counting
 import environments
+import gate
 import postgres
 import pythons
+import side_by_side
+import sizes
 import steps
-from steps import CACHE, ROOT
+from steps import CACHE, ROOT, Done, Step
 
-PYTHON_SOURCES = ("python", "scripts", "tests", "examples", "bench")
-CARGO_DENY = "cargo-deny@0.20.2"
+SLOWEST = 10
 
 
 @dataclass
@@ -33,177 +35,135 @@ class Tally:
 
     passed: int = 0
     failed: int = 0
-    failed_steps: list[str] = field(default_factory=list)
+    ended: list[Done] = field(default_factory=list)
 
-    def step(
-        self,
-        title: str,
-        argv: Sequence[str | Path],
-        *,
-        cwd: Path = ROOT,
-        env: Mapping[str, str] | None = None,
-        hint: str = "",
-    ) -> str:
-        """Runs one step, counts it, and gives its output."""
-        try:
-            output = steps.step(title, argv, cwd=cwd, env=env, hint=hint)
-            passed, failed = tests_in(output) or (1, 0)
-        except steps.StepFailed as error:
-            output = error.output
-            passed, failed = tests_in(output) or (0, 1)
-            failed = max(failed, 1)
-            self.failed_steps.append(title)
-            steps.say()
-        self.passed += passed
-        self.failed += failed
-        return output
+    def ask(self, chosen: Sequence[Step]) -> None:
+        """Runs steps and counts their tests."""
+        for done in side_by_side.run(chosen, verdict):
+            passed, failed = counts(done)
+            self.passed += passed
+            self.failed += failed
+            self.ended.append(done)
+            if done.status:
+                tell_how_to_repeat(done)
+
+
+def counts(done: Done) -> tuple[int, int]:
+    """Passed and failed tests of a step; a plain command is one."""
+    passed, failed = counting.tests_in(done.output) or (int(done.status == 0), 0)
+    return passed, max(failed, int(done.status != 0))
+
+
+def verdict(done: Done) -> str:
+    """The words of a step's line."""
+    passed, failed = counts(done)
+    if counting.tests_in(done.output) is None:
+        return "FAILED" if done.status else "ok"
+    return f"{failed} FAILED, {passed} passed" if failed else f"{passed} passed"
+
+
+def tell_how_to_repeat(done: Done) -> None:
+    """The command for each of the first tests that failed, with the seed that it printed."""
+    seeds = " ".join(counting.seeds(done.output)[:1])
+    for test in counting.failed_tests(done.output)[:3]:
+        if done.step.repeat:
+            steps.say(f"  Repeat it: {seeds} {done.step.repeat.format(test=test)}".replace(":  ", ": "))
+    steps.say()
 
 
 def check(tally: Tally) -> None:
     """What can be said without running the project."""
-    bin_folder, tools = environments.pair("new"), environments.tools()
-    sources = [name for name in PYTHON_SOURCES if (ROOT / name).exists()]
-    tally.step("rust: format", ["cargo", "fmt", "--all", "--check"], hint="`cargo fmt --all` mends it.")
-    tally.step(
-        "python: format",
-        [tools / "ruff", "format", "--check", *sources],
-        hint="`.venv/tools/bin/ruff format` mends it.",
-    )
-    tally.step("python: lint", [tools / "ruff", "check", *sources])
-    tally.step(
-        "rust: lint",
-        ["cargo", "clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
-        env=CARGO,
-    )
-    tally.step("python: types", [bin_folder / "mypy", "--strict"], env={"PYTHONPATH": "python"})
-    tally.step("house rules", [bin_folder / "pytest", "-q", *PLAIN, "tests/tidy"])
-    deny(tally)
+    environments.pair("new")
+    tally.ask(gate.check())
 
 
-def deny(tally: Tally) -> None:
-    """Licences, sources and banned crates. Advisories are not asked for: their database is no package."""
-    kept = CACHE / "tools"
-    if os.environ.get("CI") and not (shutil.which("cargo-deny") or (kept / "bin" / "cargo-deny").exists()):
-        # Minutes to build, so it is built where nobody waits and kept for the next run.
-        tally.step("rust: cargo-deny, once", ["cargo", "install", "--quiet", "--locked", "--root", kept, CARGO_DENY])
-    found = shutil.which("cargo-deny") or shutil.which("cargo-deny", path=str(kept / "bin"))
-    if not found:
-        steps.say(
-            f"  rust: licences and sources: skipped, there is no cargo-deny (cargo install --locked {CARGO_DENY})"
-        )
-        return
-    tally.step(
-        "rust: licences and sources",
-        [found, "--workspace", "--log-level", "error", "check", "bans", "licenses", "sources"],
-    )
+def everything(tally: Tally) -> None:
+    """The gate, at sizes that find what each test is for; CI adds a slice of the full ones, and the other halves."""
+    ci = bool(os.environ.get("CI"))
+    full = sizes.SLICES[sizes.slice_of_this_commit(CACHE / "slices.json")] if ci else ()
+    whole(tally, full, with_more=ci)
 
 
-def audit(tally: Tally) -> None:
-    """Known vulnerabilities in what the Python side installs, where the package index can be asked about them."""
-    title = "python: known vulnerabilities"
-    argv = [environments.tools() / "pip-audit", "--progress-spinner", "off", "-r", "scripts/requirements/new.txt"]
-    try:
-        answer = steps.step(title, argv)
-    except steps.StepFailed:
-        tally.failed += 1
-        tally.failed_steps.append(title)
-        return
-    unknown = answer.count("could not be audited")
-    if unknown:
-        steps.say(f"    not counted: the index that is reached here knows nothing of {unknown} packages")
-    else:
-        tally.passed += 1
+def everything_at_full_size(tally: Tally) -> None:
+    """The gate with all that CI ever adds."""
+    whole(tally, sizes.SIZES, with_more=True)
 
 
-def rust(tally: Tally) -> None:
-    """Every crate's tests: the store's ask both databases, the pool's start Python processes."""
-    # As many made-up histories as make a difference; by itself the test is content with a few.
-    os.environ.setdefault("GRISTMILL_MODEL_CASES_SQLITE", "2000")
-    os.environ.setdefault("GRISTMILL_MODEL_CASES_POSTGRES", "300")
-    os.environ.setdefault("GRISTMILL_GOALS_CASES_SQLITE", "400")
-    os.environ.setdefault("GRISTMILL_GOALS_CASES_POSTGRES", "100")
-    cargo_test(tally, "rust: tests", "--workspace")
+def whole(tally: Tally, full: Collection[str], *, with_more: bool) -> None:
+    pythons.old(), pythons.need_new()  # before minutes are spent
+    steps.say(f"  Sizes: {sizes.said(sizes.env(full))}")
+    prepare(tally, ["tools", "new", "old"])
+    with postgres.shared():
+        chosen = [*gate.check(), *gate.tests(), *(gate.more() if with_more else [])]
+        tally.ask(gate.sized(chosen, full))
+    hold_the_floor(tally)
 
 
-def cron(tally: Tally) -> None:
-    """When a schedule is due, held against croniter's answers."""
-    bin_folder = environments.pair("new")
-    tally.step(
-        "cron: the program that answers",
-        ["cargo", "build", "--quiet", "-p", "gristmill"],
-        env=CARGO,
-    )
-    tally.step("cron: against croniter", [bin_folder / "pytest", "-q", *PLAIN, "tests/cron"], env=CARGO)
+def prepare(tally: Tally, names: Sequence[str]) -> None:
+    """Compiles everything once, and makes the environments beside that."""
+    environments.need_rust()
+    environments.prepare(names, environments.build(everything=True))
+    for name in names:
+        if name != "tools":
+            environments.pair(name)
+
+
+def hold_the_floor(tally: Tally) -> None:
+    """Fewer tests or assertions than there have been is a failure, until counts.json says otherwise."""
+    least = counting.least()
+    found = {"tests": tally.passed + tally.failed, "assertions": counting.assertions()}
+    for name, number in found.items():
+        steps.say(f"  {number:,} {name}; at least {least[name]:,} there have to be (scripts/counts.json)")
+        if number < least[name]:
+            tally.failed += 1
+
+
+def some(tally: Tally, titles: str) -> None:
+    """The steps whose titles begin so, at the sizes of `make test`, and all that they print."""
+    prepare(tally, ["tools", "new"])
+    with postgres.shared():
+        chosen = [step for step in [*gate.check(), *gate.tests(), *gate.more()] if step.title.startswith(titles)]
+        if not chosen:
+            raise steps.stop(f"No step's title begins with {titles!r}.")
+        tally.ask(gate.sized(chosen, ()))
+    for done in tally.ended:
+        steps.say(done.output)
 
 
 def conformance(tally: Tally) -> None:
-    """The store's questions alone."""
-    cargo_test(tally, "conformance", "-p", "gristmill-store")
+    """The store's questions alone, all of them."""
+    some_rust(tally, "store", ("sqlite", "postgres", "plans", "model", "goals", "ticks"))
 
 
 def sim(tally: Tally) -> None:
     """The engine's simulation, longer than `make test` has time for; SEED repeats a run, SIM_SECONDS bounds it."""
-    os.environ.setdefault("SIM_SECONDS", "120")
-    output = cargo_test(tally, "sim", "-p", "gristmill-engine", "sim", "--", "--nocapture")
-    for line in output.splitlines():
+    some_rust(tally, "engine", ("unit",), ("sim", "--nocapture"))
+    for line in tally.ended[-1].output.splitlines():
         if re.match(r"\.*(seeds \d|\w+ found with SEED)", line) or "simulated hours" in line:
             steps.say(f"    {line.lstrip('.')}")
 
 
-def cargo_test(tally: Tally, title: str, *arguments: str) -> str:
-    """One failing crate does not keep the others from being asked."""
-    env = {**CARGO, "GRISTMILL_TEST_PYTHON": str(environments.pair("best") / "python")}
-    with postgres.server() as url:
-        argv = ["cargo", "test", "--quiet", "--no-fail-fast", *arguments]
-        return tally.step(title, argv, env={**env, postgres.VARIABLE: url})
-
-
-def python(tally: Tally) -> None:
-    """The package's tests: each pair on each database."""
-    with postgres.server() as url:
-        for pair in ("old", "new"):
-            bin_folder = environments.pair(pair)
-            for database, env in databases(url):
-                tally.step(f"python: {pair}, {database}", [bin_folder / "pytest", "-q"], env=env)
-
-
-def site(tally: Tally) -> None:
-    """The example site's own tests."""
-    bin_folder = environments.pair("best")
-    tally.step(
-        "example site",
-        [bin_folder / "python", "manage.py", "test", "--verbosity", "1"],
-        cwd=ROOT / "examples/django_site",
-    )
+def some_rust(tally: Tally, crate: str, targets: Collection[str], arguments: Sequence[str] = ()) -> None:
+    prepare(tally, ["tools", environments.best("best")])
+    with postgres.shared():
+        titles = {f"rust: {crate}, {target}" for target in targets}
+        chosen = [step for step in gate.rust(crate) if step.title in titles]
+        chosen = [replace(step, argv=[*step.argv, *arguments]) for step in chosen]
+        tally.ask(gate.sized(chosen, sizes.SIZES))
 
 
 def django_suite(tally: Tally) -> None:
     """The tests that Django has for its own backends."""
-    with postgres.server() as url:
-        for pair in ("old", "new"):
-            bin_folder = environments.pair(pair)
-            tally.step(
-                f"django's own suite: {pair}",
-                [bin_folder / "python", "python/tests/django_suite/run.py"],
-                env={postgres.VARIABLE: url},
-            )
+    prepare(tally, ["tools", "new", "old"])
+    with postgres.shared():
+        tally.ask([gate.django_suite("old"), gate.django_suite("new")])
 
 
 def journeys(tally: Tally) -> None:
     """Real workers and real signals."""
-    bin_folder = environments.pair("new")
-    with postgres.server() as url:
-        tally.step(
-            "journeys",
-            [bin_folder / "pytest", "-q", *PLAIN, "tests/journeys"],
-            env={postgres.VARIABLE: url},
-        )
-
-
-def pages(tally: Tally) -> None:
-    """The code in the pages for users."""
-    for pair in ("old", "new"):
-        tally.step(f"pages: {pair}", [environments.pair(pair) / "pytest", "-q", *PLAIN, "tests/docs"])
+    environments.pair("new")
+    with postgres.shared():
+        tally.ask(gate.sized([gate.journeys()], ()))
 
 
 def bench(tally: Tally) -> None:
@@ -216,38 +176,25 @@ def bench(tally: Tally) -> None:
     tally.passed, tally.failed = int(status == 0), int(status != 0)
 
 
-def everything(tally: Tally) -> None:
-    """In order of how soon each can say no."""
-    for goal in (check, rust, cron, python, site, pages, django_suite, journeys, audit):
-        goal(tally)
+def tell(goal: str, tally: Tally, seconds: float) -> None:
+    """The slowest steps with their reasons, what it cost, and the counts."""
+    slowest = sorted(tally.ended, key=lambda done: -done.seconds)[:SLOWEST]
+    if len(tally.ended) > SLOWEST:
+        steps.say("\nThe ten slowest steps:")
+        for done in slowest:
+            steps.say(f"  {done.step.title:<36} {done.seconds:7.1f} s  {done.step.why}".rstrip())
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    minutes, rest = divmod(seconds, 60)
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    steps.say(
+        f"\nmake {goal} took {minutes:.0f} min {rest:.0f} s: {used.ru_utime:.0f} s user, {used.ru_stime:.0f} s system, "
+        f"on {os.cpu_count()} cores; load {load}."
+    )
+    for done in tally.ended:
+        if done.status:
+            steps.say(f"Failed: {done.step.title} ({steps.shown(done.step.log)})")
+    steps.say(f"{tally.passed} passed, {tally.failed} failed")
 
-
-def databases(url: str) -> list[tuple[str, dict[str, str]]]:
-    """The environment that names each database to the Python tests."""
-    return [("SQLite", {"DATABASE_URL": ""}), ("PostgreSQL", {"DATABASE_URL": url})]
-
-
-def tests_in(output: str) -> tuple[int, int] | None:
-    """Passed and failed tests by what cargo, unittest and pytest print; None for a plain command."""
-    cargo = re.findall(r"^test result: \S+ (\d+) passed; (\d+) failed", output, re.MULTILINE)
-    asked = re.findall(r"^(\d+) asked, (\d+) failed", output, re.MULTILINE)
-    if cargo or asked:
-        failed = sum(int(bad) for _, bad in cargo + asked)
-        return sum(int(good) for good, _ in cargo) + sum(int(all_) - int(bad) for all_, bad in asked), failed
-    ran = re.findall(r"^Ran (\d+) tests?", output, re.MULTILINE)
-    if ran:
-        failed = sum(map(int, re.findall(r"(?:failures|errors|unexpected successes)=(\d+)", output)))
-        return sum(map(int, ran)) - failed, failed
-    last = output.rstrip().rsplit("\n", 1)[-1]
-    passed, failures = re.search(r"(\d+) passed", last), re.findall(r"(\d+) (?:failed|errors?)\b", last)
-    if passed or failures:
-        return int(passed[1]) if passed else 0, sum(map(int, failures))
-    return None
-
-
-# The rules of the package's own tests (settings, warnings) are not those of the others.
-PLAIN = ("-c", "tests/pytest.ini")
-CARGO = {"CARGO_TARGET_DIR": str(environments.TARGET)}
 
 GOALS: dict[str, Callable[[Tally], None]] = {
     "bench": bench,
@@ -257,28 +204,28 @@ GOALS: dict[str, Callable[[Tally], None]] = {
     "journeys": journeys,
     "sim": sim,
     "test": everything,
+    "test-long": everything_at_full_size,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the project's checks and tests.")
-    parser.add_argument("goal", choices=sorted(GOALS))
-    goal = parser.parse_args().goal
+    parser.add_argument("goal", choices=[*sorted(GOALS), "step"])
+    parser.add_argument("titles", nargs="?", default="", help="of step: how the titles of the steps begin")
+    options = parser.parse_args()
+    goal = options.goal
     steps.stop_on_signals()
     started, tally = time.monotonic(), Tally()
     try:
-        if goal == "test":
-            pythons.old(), pythons.need_new()  # before minutes are spent
-        GOALS[goal](tally)
+        if goal == "step":
+            some(tally, options.titles)
+        else:
+            GOALS[goal](tally)
     except steps.StepFailed:
         return 1
     except KeyboardInterrupt:
         return 130
-    minutes, seconds = divmod(time.monotonic() - started, 60)
-    steps.say(f"\nmake {goal} took {minutes:.0f} min {seconds:.0f} s.")
-    for title in tally.failed_steps:
-        steps.say(f"Failed: {title}")
-    steps.say(f"{tally.passed} passed, {tally.failed} failed")
+    tell(goal, tally, time.monotonic() - started)
     return 1 if tally.failed else 0
 
 

@@ -2,17 +2,17 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from gristmill.bulk import call
-from gristmill.decorators import options, task
-from gristmill.graphs import Graph
-from gristmill.postpone import Postpone
-from gristmill.preconditions import at_least
-from gristmill.remote_tasks import remote
-from gristmill.retries import Constant, Exponential, Linear
-from gristmill.running.progress import Context
-from gristmill.scheduling.decorator import schedule
-from gristmill.steps import chain, group
-from gristmill.uniqueness import Unique
+from gristmill.enqueue.graphs import Graph
+from gristmill.enqueue.steps import chain, group
+from gristmill.runner.progress import Context
+from gristmill.schedules.decorator import schedule
+from gristmill.tasks.backoff import Constant, Exponential, Linear
+from gristmill.tasks.calls import call
+from gristmill.tasks.decorators import options, task
+from gristmill.tasks.postpone import Postpone
+from gristmill.tasks.preconditions import at_least
+from gristmill.tasks.remote import remote
+from gristmill.tasks.uniqueness import Unique
 
 try:
     __version__ = version("gristmill")

@@ -10,20 +10,19 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from functools import cached_property, partial
-from itertools import islice
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from django.core import checks
-from django.db import DatabaseError, connections, router, transaction
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from gristmill import middleware
-from gristmill.bulk import ROWS_PER_STATEMENT, Call, Enqueued, enqueue_many, one_by_one
+from gristmill.checks import check_backend
 from gristmill.compat import (
     AnyTask,
-    BaseTaskBackend,
     TaskResultDoesNotExist,
     task_backends,
     task_enqueued,
@@ -31,19 +30,25 @@ from gristmill.compat import (
 from gristmill.compat import (
     Task as DjangoTask,
 )
-from gristmill.conflict import insert_unique
+from gristmill.database.missing_tables import raise_if_tables_missing
+from gristmill.database.transactions import read_committed
+from gristmill.database.wake import wake_after_commit, wake_now
+from gristmill.enqueue.bulk import Call, Enqueued, enqueue_many, one_by_one
+from gristmill.enqueue.enqueue_graph import enqueue_graph
+from gristmill.enqueue.graphs import GraphResults, Node, graph_one_by_one
+from gristmill.enqueue.new_job import Gate, NewJob
+from gristmill.enqueue.preparation import prepared_for, with_key
+from gristmill.enqueue.verbs import ROWS_PER_STATEMENT, chunks, enqueue_one, enqueue_unique
 from gristmill.exceptions import OutsideTransaction
-from gristmill.gates import Gate, insert_waiting
-from gristmill.graphs import GraphResults, Node, graph_one_by_one
-from gristmill.ids import new_id, parse_id
-from gristmill.insert import NewJob, insert, raise_if_tables_missing
-from gristmill.json_rule import MAX_BYTES, encode
-from gristmill.preconditions import ids_on
-from gristmill.preparation import prepared_for, with_key
-from gristmill.reading import read_job
-from gristmill.results import JobResult, fresh_result, result_of
-from gristmill.tasks import Task, unchecked_copy
-from gristmill.wake import wake_after_commit, wake_now
+from gristmill.results.reading import read_job
+from gristmill.results.result import JobResult, fresh_result, result_of
+from gristmill.tasks.aliases import OwnBackend
+from gristmill.tasks.callback_timeout import callback_timeout
+from gristmill.tasks.options import checked_run_after
+from gristmill.tasks.preconditions import ids_on
+from gristmill.tasks.task import Task, unchecked_copy
+from gristmill.values.ids import new_id, parse_id
+from gristmill.values.json_rule import MAX_BYTES
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypeVar
@@ -52,14 +57,15 @@ if TYPE_CHECKING:
     R = TypeVar("R")
 
 
-class GristmillBackend(BaseTaskBackend):
+class GristmillBackend(OwnBackend):
     """
     Keeps jobs in the project's own database.
 
     OPTIONS: DATABASE (an alias of DATABASES; else the router decides), CLOCK ("database" or "django"),
     MAX_JSON_BYTES (per arguments and result; 256 KiB), OUTSIDE_TRANSACTION ("refuse" or "allow"), DEFAULTS (of task
-    options), QUEUES (settings of single queues), RETENTION (of results), WORKER (defaults of `manage.py gristmill
-    worker`).
+    options), EMAIL (of queued messages), QUEUES (settings of single queues), RETENTION (of results), REDACT (words in
+    keys that hide arguments), CALLBACK_TIMEOUT (of receivers, hooks and backoff functions; 30 s), WORKER (defaults of
+    `manage.py gristmill worker`).
     """
 
     task_class = Task
@@ -72,6 +78,7 @@ class GristmillBackend(BaseTaskBackend):
         # Runs when a module with tasks is imported, before apps are ready: no models in here.
         super().__init__(alias, params)
         self.max_json_bytes: int = self.options.get("MAX_JSON_BYTES", MAX_BYTES)
+        self.callback_timeout = callback_timeout(self.options)
         self.has_enqueue_middleware = bool(self.options.get(middleware.ENQUEUE))
         self._run_through: dict[bool, Any] = {}
 
@@ -80,13 +87,19 @@ class GristmillBackend(BaseTaskBackend):
         """The alias of the database that has the queue's tables."""
         named: str | None = self.options.get("DATABASE")
         if named:
+            if named not in connections.settings:
+                raise ImproperlyConfigured(
+                    f"TASKS['{self.alias}']['OPTIONS']['DATABASE'] names '{named}', which is not in DATABASES; there "
+                    f"is {', '.join(map(repr, connections.settings))}"
+                )
             return named
         from gristmill.models import Job
 
         return router.db_for_write(Job)
 
     def validate_task(self, task: AnyTask) -> None:
-        """Checks a task as Django does; `run_after` may also be a timedelta."""
+        """Checks a task as Django does; `run_after` may also be a timedelta, and lies within the ends of time."""
+        checked_run_after(task.module_path, task.run_after)
         if isinstance(task.run_after, timedelta):
             task = unchecked_copy(task, run_after=None)
         super().validate_task(task)
@@ -95,9 +108,9 @@ class GristmillBackend(BaseTaskBackend):
         """
         Adds a job for `task` to the queue, in the transaction that is open on the queue's database.
 
-        Raises TypeError or ValueError for arguments that are not JSON, naming their path; UnknownJob for something to
-        wait for that is not there; OutsideTransaction when a transaction is open on another database only;
-        TablesMissing before the first `migrate`.
+        Raises TypeError for arguments that the task's function does not take; TypeError or ValueError for such as are
+        not JSON, naming their path; UnknownJob for something to wait for that is not there; OutsideTransaction when a
+        transaction is open on another database only; TablesMissing before the first `migrate`.
         """
         if self.has_enqueue_middleware:
             return cast("JobResult[P, R]", self._enqueue_through(task, args, kwargs))
@@ -118,8 +131,8 @@ class GristmillBackend(BaseTaskBackend):
     def _enqueue(self, task: DjangoTask[P, R], args: list[Any], kwargs: dict[str, Any]) -> JobResult[P, R]:
         self.validate_task(task)
         prepared = prepared_for(self, task)
-        args_json = encode(args, where="args", max_bytes=self.max_json_bytes)
-        kwargs_json = encode(kwargs, where="kwargs", max_bytes=self.max_json_bytes)
+        prepared.fit.refuse_misfit(args, kwargs)
+        args_json, kwargs_json = prepared.fit.encoded(args, kwargs, max_bytes=self.max_json_bytes)
         connection = connections[self.database]
         if not connection.in_atomic_block:
             self.refuse_other_transactions(connection)
@@ -136,25 +149,25 @@ class GristmillBackend(BaseTaskBackend):
             args_json=args_json,
             kwargs_json=kwargs_json,
             options_json=prepared.options_json,
-            waits=bool(prepared.after),
+            retention=prepared.retention,
             held=prepared.held,
         )
         now = timezone.now() if self.uses_django_clock() else None
-        put = insert
+        gate, after = None, None
         if prepared.after:
+            gate = Gate(prepared.needed, prepared.on_precondition_failure)
             after = ids_on(connection.alias, prepared.after)
-            put = partial(insert_waiting, gate=Gate(prepared.needed, prepared.on_failure), after=after)
         if prepared.key_maker is None:
-            inserted = put(connection, job, now)
+            inserted = enqueue_one(connection, job, now, gate, after)
             assert inserted is not None, "a job without a key was not inserted"
             if connection.in_atomic_block:
                 wake_after_commit(connection)
             elif inserted.idle and connection.get_autocommit():
                 wake_now(connection)
         else:
-            with transaction.atomic(using=connection.alias):
-                key = prepared.key_maker.key(args, kwargs)
-                answer = insert_unique(self, connection, with_key(job, prepared, key), prepared.unique, now, put=put)
+            with read_committed(connection.alias):
+                job = with_key(job, prepared, prepared.key_maker.key(args, kwargs))
+                answer = enqueue_unique(connection, job, prepared.rule, now, gate, after)
                 if isinstance(answer, str):
                     return cast("JobResult[P, R]", self.existing_results([answer])[answer])
                 inserted = answer
@@ -173,34 +186,32 @@ class GristmillBackend(BaseTaskBackend):
         """Returns the results of jobs that an enqueue met, by their ids."""
         from gristmill.models import Job
 
-        wanted, found = iter(job_ids), {}
-        while some := list(islice(wanted, ROWS_PER_STATEMENT)):
+        found = {}
+        for some in chunks(job_ids, ROWS_PER_STATEMENT):
             for job in Job.objects.using(self.database).filter(pk__in=some):
                 found[job.id.hex] = result_of(job, existing=True)
         return found
 
     def enqueue_many(self, task: AnyTask, calls: Iterable[Call | Sequence[Any]]) -> Enqueued:
         """
-        Adds a job for each of `calls`, all or none; see `gristmill.bulk.enqueue_many`.
+        Adds a job for each of `calls`, all or none; see `gristmill.enqueue.bulk.enqueue_many`.
 
         With middleware around an enqueue each of them goes through it, so each costs what one enqueue does.
         """
         if self.has_enqueue_middleware:
-            with transaction.atomic(using=self.database):
+            with read_committed(self.database):
                 return one_by_one(self, task, calls)
         return enqueue_many(self, task, calls)
 
     def enqueue_graph(self, nodes: Sequence[Node], order: Sequence[int]) -> GraphResults:
         """
-        Adds the jobs of a graph, all or none; see `gristmill.graphs.Graph.enqueue`.
+        Adds the jobs of a graph, all or none; see `gristmill.enqueue.graphs.Graph.enqueue`.
 
         With middleware around an enqueue each of them goes through it, after those that it waits for.
         """
         if any(getattr(task_backends[node.task.backend], "has_enqueue_middleware", False) for node in nodes):
-            with transaction.atomic(using=self.database):
+            with read_committed(self.database):
                 return graph_one_by_one(nodes, order)
-        from gristmill.enqueue_graph import enqueue_graph
-
         return enqueue_graph(self, nodes, order)
 
     def get_result(self, result_id: str) -> JobResult[..., Any]:
@@ -220,8 +231,6 @@ class GristmillBackend(BaseTaskBackend):
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """System checks of this alias: settings, database engine, and whether the app is installed."""
-        from gristmill.checks import check_backend
-
         return check_backend(self, **kwargs)
 
     def refuse_other_transactions(self, connection: BaseDatabaseWrapper) -> None:

@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
-from django.utils.connection import ConnectionDoesNotExist
+from django.utils.module_loading import import_string
 
-from gristmill import registry
 from gristmill.compat import task_backends
+from gristmill.database.dialects import DIALECTS, unsupported
+from gristmill.database.schema import is_in_memory, tables_exist
 from gristmill.middleware import ENQUEUE, RUN, path_errors
-from gristmill.option_rules import default_errors
-from gristmill.schema import DIALECTS, is_in_memory, tables_exist, unsupported
-from gristmill.task_options import NOT_GIVEN, NOTHING
-from gristmill.tasks import transactional_elsewhere
+from gristmill.schedules.announcing import announcement
+from gristmill.schedules.declared import declared
+from gristmill.schedules.settings import WHERE, setting_errors
+from gristmill.tasks import registry
+from gristmill.tasks.aliases import OwnBackend
+from gristmill.tasks.callback_timeout import NAME as CALLBACK_TIMEOUT
+from gristmill.tasks.callback_timeout import callback_timeout_error
+from gristmill.tasks.discovery.modules import NAME as TASK_MODULES
+from gristmill.tasks.discovery.modules import pattern_errors
+from gristmill.tasks.exception_names import problem_of
+from gristmill.tasks.options import NOT_GIVEN, NOTHING, checked, default_errors
+from gristmill.tasks.secret_words import NAME as REDACT
+from gristmill.tasks.secret_words import secret_words_error
+from gristmill.tasks.task import transactional_elsewhere
+from gristmill.worker.options import option_errors, queue_errors
 
 if TYPE_CHECKING:
     from gristmill.backend import GristmillBackend
+    from gristmill.compat import AnyTask
 
 OPTIONS = frozenset(
     {
-        *("CLOCK", "DATABASE", "DEFAULTS", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION", "SCHEDULES"),
-        "WORKER",
+        *("CLOCK", "DATABASE", "DEFAULTS", "EMAIL", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION"),
+        *("SCHEDULES", "SETUP", "WORKER", CALLBACK_TIMEOUT, REDACT, TASK_MODULES),
         *(ENQUEUE, RUN),
     }
 )
@@ -42,19 +56,23 @@ def check_backend(backend: GristmillBackend, **kwargs: Any) -> list[CheckMessage
                 id="gristmill.E001",
             )
         ]
+    try:
+        _ = backend.database
+    except ImproperlyConfigured as error:
+        return [*check_options(backend), *check_queues(backend), Error(f"{error}.", id="gristmill.E005")]
     return [
         *check_options(backend),
         *check_queues(backend),
         *check_database(backend),
         *check_transactional(backend),
+        *check_isolation(backend),
         *check_schedules(backend),
+        *check_retry_on(backend),
     ]
 
 
 def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
     """Checks the names and values of OPTIONS."""
-    from gristmill.commands.worker_options import option_errors, queue_errors
-
     where = f"TASKS['{backend.alias}']['OPTIONS']"
     for name in sorted(set(backend.options) - OPTIONS):
         yield Error(
@@ -71,6 +89,14 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
             yield Error(
                 f"{where}['{name}'] must be {' or '.join(map(repr, values))}, not {value!r}.", id="gristmill.E003"
             )
+    if (sentence := callback_timeout_error(backend.options)) is not None:
+        yield Error(f"{where}{sentence}.", id="gristmill.E003")
+    if (sentence := secret_words_error(backend.options)) is not None:
+        yield Error(f"{where}{sentence}.", id="gristmill.E003")
+    for sentence in pattern_errors(backend.options.get(TASK_MODULES, ["tasks"])):
+        yield Error(f"{where}['{TASK_MODULES}'] {sentence}.", id="gristmill.E012")
+    if (sentence := setup_error(backend.options.get("SETUP"))) is not None:
+        yield Error(f"{where}['SETUP'] {sentence}.", id="gristmill.E013")
     for name in (ENQUEUE, RUN):
         for sentence in path_errors(backend.options.get(name) or []):
             yield Error(f"{where}['{name}'] {sentence}.", id="gristmill.E009")
@@ -78,6 +104,19 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
         yield Error(f"{where}['WORKER']: {sentence}.", id="gristmill.E004")
     for sentence in queue_errors(backend.options):
         yield Error(f"{where}{sentence}.", id="gristmill.E004")
+
+
+def setup_error(path: Any) -> str | None:
+    """Says what is wrong with the function that is called before Django is set up."""
+    if path is None:
+        return None
+    if not isinstance(path, str) or "." not in path:
+        return f"must be the path of a function, such as 'configurations.setup', not {path!r}"
+    try:
+        function = import_string(path)
+    except ImportError as error:
+        return f"names {path!r}, which cannot be imported: {error}"
+    return None if callable(function) else f"names {path!r}, which is no function"
 
 
 def check_queues(backend: GristmillBackend) -> Iterator[CheckMessage]:
@@ -115,53 +154,108 @@ def check_transactional(backend: GristmillBackend) -> Iterator[CheckMessage]:
             )
 
 
-def check_schedules(backend: GristmillBackend) -> Iterator[CheckMessage]:
-    """Checks the schedules of the settings, which name tasks, and that no two schedules have one name."""
-    from gristmill.scheduling.announcing import announcement
-    from gristmill.scheduling.settings import WHERE, setting_errors
-
-    if not backend.options.get("SCHEDULES"):
+def check_isolation(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Says where transactional tasks do not have the isolation that the settings ask for."""
+    alias = backend.database
+    level = connections.settings.get(alias, {}).get("OPTIONS", {}).get("isolation_level")
+    names = sorted(
+        task.module_path for task in registry.tasks.get(backend.alias, {}).values() if is_transactional(task)
+    )
+    if not level or not names or connections[alias].vendor != "postgresql":
         return
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    above = {each.value: each.name.replace("_", " ") for each in IsolationLevel if not each.name.startswith("READ_")}
+    if level in above:
+        yield Warning(
+            f"Transactional tasks run at READ COMMITTED, not at the {above[level]} of DATABASES['{alias}']['OPTIONS']: "
+            f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''}.",
+            hint="A task that needs it says so in its first statement: SET TRANSACTION ISOLATION LEVEL "
+            f"{above[level]}. Where none does, add 'gristmill.W005' to SILENCED_SYSTEM_CHECKS.",
+            id="gristmill.W005",
+        )
+
+
+def is_transactional(task: AnyTask) -> bool:
+    """Tells whether a task's handler and the end of its job are one commit."""
+    given = getattr(task, "options", NOTHING).transactional
+    return given is not NOT_GIVEN and bool(given)
+
+
+def check_schedules(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Checks the schedules of code and settings: that the engine can read their rules, and no two have one name."""
     try:
         registry.load()
     except Exception as error:
         # Whoever runs it will see why; here it is only why nothing can be said.
-        yield Warning(
-            f"{WHERE.format(alias=backend.alias)} cannot be checked: the project's tasks cannot be imported "
-            f"({type(error).__name__}: {error}).",
-            hint="Import the `tasks` modules of your apps in manage.py shell to see where it fails.",
-            id="gristmill.W004",
-        )
+        if backend.options.get("SCHEDULES"):
+            yield Warning(
+                f"{WHERE.format(alias=backend.alias)} cannot be checked: the project's tasks cannot be imported "
+                f"({type(error).__name__}: {error}).",
+                hint="Import the `tasks` modules of your apps in manage.py shell to see where it fails.",
+                id="gristmill.W004",
+            )
         return
     sentences = setting_errors(backend)
-    if not sentences:
+    if not sentences and (backend.options.get("SCHEDULES") or declared(backend.alias)):
         try:
             announcement(backend)
         except ImproperlyConfigured as error:
             sentences = [str(error)]
     for sentence in sentences:
-        yield Error(
-            f"{sentence}.",
-            hint="An entry is {'name': {'task': 'shop.tasks.report', 'cron': '30 8 * * *', …}}, with the options of "
-            "gristmill.schedule.",
-            id="gristmill.E010",
-        )
+        yield Error(f"{sentence}.", hint=SCHEDULE_HINT, id="gristmill.E010")
+
+
+SCHEDULE_HINT = (
+    "docs/guides/schedules.md has the options, docs/reference/cron.md the expressions. An entry of the settings is "
+    "{'name': {'task': 'shop.tasks.report', 'cron': '30 8 * * *', …}}."
+)
+
+
+def check_retry_on(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Checks that paths of exception classes name what can be raised: of the defaults, and of the tasks here."""
+    hint = "A path is that of the class's own module and name, such as 'requests.exceptions.ConnectionError'."
+    for where, path in _retry_on(backend):
+        if (problem := problem_of(path)) is not None:
+            yield Error(f"{where} has {path!r} in retry_on, {problem}.", hint=hint, id="gristmill.E014")
+
+
+def _retry_on(backend: GristmillBackend) -> Iterator[tuple[str, str]]:
+    where = f"TASKS['{backend.alias}']['OPTIONS']"
+    queues = backend.options.get("QUEUES", {})
+    defaults = [(f"{where}['DEFAULTS']", backend.options.get("DEFAULTS", {}))]
+    for name, entry in queues.items() if isinstance(queues, dict) else ():
+        if isinstance(entry, dict):
+            defaults.append((f"{where}['QUEUES'][{name!r}]['defaults']", entry.get("defaults", {})))
+    for owner, given in defaults:
+        # Whatever else is wrong with them has been said.
+        if isinstance(given, dict) and "retry_on" in given:
+            with suppress(ValueError):
+                yield from ((owner, path) for path in checked("retry_on", given["retry_on"]) or ())
+    # Where they cannot be imported, whoever runs them will see why.
+    with suppress(Exception):
+        registry.load()
+    for task in dict.fromkeys(registry.tasks.get(backend.alias, {}).values()):
+        paths = getattr(task, "options", NOTHING).retry_on
+        yield from ((task.module_path, path) for path in (paths if isinstance(paths, tuple) else ()))
 
 
 def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:
     """Checks the engine and settings of the database that has the queue."""
     alias = backend.database
-    try:
-        connection = connections[alias]
-    except ConnectionDoesNotExist:
-        yield Error(
-            f"TASKS['{backend.alias}']['OPTIONS']['DATABASE'] names '{alias}', which is not in DATABASES.",
-            id="gristmill.E005",
-        )
-        return
+    connection = connections[alias]
     if connection.vendor not in DIALECTS:
         yield Error(unsupported(connection) + ".", id="gristmill.E006")
-    elif connection.vendor == "sqlite" and not is_in_memory(connection):
+        return
+    if not connection.settings_dict.get("AUTOCOMMIT", True):
+        yield Error(
+            f"Database '{alias}' has AUTOCOMMIT off, so nothing that transactional tasks and operations on jobs write "
+            "is ever committed.",
+            hint=f"Leave 'AUTOCOMMIT' out of DATABASES['{alias}'], or keep the queue on another alias: "
+            f"TASKS['{backend.alias}']['OPTIONS']['DATABASE'].",
+            id="gristmill.E011",
+        )
+    if connection.vendor == "sqlite" and not is_in_memory(connection):
         mode = connection.settings_dict.get("OPTIONS", {}).get("transaction_mode")
         if str(mode).upper() not in ("IMMEDIATE", "EXCLUSIVE"):
             yield Warning(
@@ -177,11 +271,9 @@ def check_tables(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Warns where a database that a backend uses has no Gristmill tables. Runs only where databases may be asked."""
-    from gristmill.backend import GristmillBackend
-
     if not databases or sys.argv[1:2] == ["migrate"]:
         return []
-    aliases = {backend.database for backend in task_backends.all() if isinstance(backend, GristmillBackend)}
+    aliases = {backend.database for backend in task_backends.all() if isinstance(backend, OwnBackend)}
     return list(_missing_tables(sorted(aliases & set(databases))))
 
 

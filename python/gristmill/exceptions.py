@@ -36,6 +36,18 @@ class UnknownSchedule(LookupError):
     """The database knows no schedule of that name; workers announce those of the code as they start."""
 
 
+class NotDelivered(Exception):
+    """
+    A queued message could not be handed over, or not to all of its recipients; the cause is in its words.
+
+    It is tried again. What a mail server refuses for good raises `smtplib`'s own exceptions.
+    """
+
+
+class MessageTooLarge(ValueError):
+    """A message with its attachments is larger than the arguments of a job may be."""
+
+
 class GraphCycle(ValueError):
     """The jobs of a graph wait for each other in a circle, so none of them could ever run."""
 
@@ -78,4 +90,12 @@ class TransactionBroken(Exception):
 
     It ran COMMIT or ROLLBACK itself, or went on after a database error that had already undone the transaction. Never
     tried again by itself: part of what it did may have been kept.
+    """
+
+
+class TransactionLeftOpen(TransactionManagementError):
+    """
+    A handler returned and left a transaction open, or autocommit off, so what it wrote would have vanished.
+
+    It counts as any other failure: `max_attempts` and `retry_on` say whether it is tried again.
     """

@@ -18,12 +18,7 @@ from typing import TYPE_CHECKING
 from asgiref.sync import sync_to_async
 
 from gristmill.compat import TaskResultDoesNotExist
-from gristmill.explaining.answer import Explanation, Reason
-from gristmill.explaining.gates import gate_reasons
-from gristmill.explaining.life import cancel_asked, date, dependents, errands, held, result, running
-from gristmill.explaining.line import in_line, nobody_serves, paused
-from gristmill.explaining.look import Look, jobs_by_id
-from gristmill.explaining.roots import failed_above
+from gristmill.inspect.explaining.answer import Explanation, Reason
 from gristmill.operations import database_of, id_of
 
 if TYPE_CHECKING:
@@ -39,48 +34,17 @@ def explain(job: AnyJob, *, using: str | None = None) -> Explanation:
     `using` is the database that keeps it, where only an id is given and it is not the default alias's. Raises
     TaskResultDoesNotExist for an unknown job.
     """
+    # A door may be opened before apps are ready; what is behind this one reads models.
+    from gristmill.inspect.explaining.look import Look, jobs_by_id
+    from gristmill.inspect.explaining.reasons import explained
+
     database, job_id = using or database_of(job), id_of(job)
     found = jobs_by_id([job_id], database).get(job_id)
     if found is None:
         raise TaskResultDoesNotExist(job_id.hex)
-    look = Look(found, database)
-    reasons = reasons_of(look)
-    return Explanation(
-        id=found.id.hex,
-        task_name=found.task_name,
-        backend=found.backend,
-        queue_name=found.queue_name,
-        state=found.state,
-        headline=reasons[0].sentence,
-        reasons=reasons,
-    )
+    return explained(Look(found, database))
 
 
 async def aexplain(job: AnyJob, *, using: str | None = None) -> Explanation:
     """See `explain`."""
     return await sync_to_async(explain)(job, using=using)
-
-
-def reasons_of(look: Look) -> list[Reason]:
-    """Returns every reason, what the state shows first."""
-    state = look.job.state
-    if state == "running":
-        return [running(look), *cancel_asked(look), *dependents(look), *errands(look)]
-    if look.job.finished_at is not None:
-        return [result(look), *dependents(look), *errands(look)]
-    reasons = [held(look)] if state == "held" else []
-    if state in ("held", "stranded", "waiting"):
-        reasons += gate_reasons(look)
-    if state == "stranded":
-        reasons += failed_above(look)
-    reasons += date(look)
-    if state == "ready":
-        stops = [*paused(look), *nobody_serves(look)]
-        # Without a worker it is in nobody's line.
-        reasons += stops or [in_line(look)]
-    else:
-        reasons += [*paused(look), *nobody_serves(look)]
-    if not reasons:
-        # Between two looks it has moved on; the state that was read is what can be told.
-        reasons.append(Reason(state, f"{state.capitalize()}; a worker moves it on in a moment."))
-    return [*reasons, *cancel_asked(look), *dependents(look), *errands(look)]

@@ -21,26 +21,27 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
-from django.db import connections, router, transaction
+from django.db import router
 
-from gristmill.aliases import default_database, gristmill_backend
-from gristmill.carrying import BATCH, carried_out, database_of_set, now_bind, pages, words
 from gristmill.compat import TaskResult
-from gristmill.ids import parse_id
-from gristmill.preconditions import ids_on, preconditions
-from gristmill.scheduling.operating import (
+from gristmill.database.statements import carry_out
+from gristmill.database.transactions import read_committed
+from gristmill.tasks.aliases import default_database, gristmill_backend, gristmill_backends
+from gristmill.tasks.preconditions import ids_on, preconditions
+from gristmill.values.ids import parse_id
+from gristmill.verbs.batched import BATCH, carried_out, database_of_set, now_bind, pages, words
+from gristmill.verbs.schedules import (
     define_schedule,
     pause_schedule,
     remove_schedule,
     resume_schedule,
     run_schedule,
 )
-from gristmill.statements import carry_out
 
 if TYPE_CHECKING:
     from gristmill.compat import AnyTaskResult
     from gristmill.models import Job, JobQuerySet
-    from gristmill.preconditions import After
+    from gristmill.tasks.preconditions import After
 
     AnyJob: TypeAlias = Job | AnyTaskResult | UUID | str
 
@@ -170,15 +171,14 @@ def pause_queue(queue_name: str, *, reason: str, backend: str = "default") -> No
         raise ValueError("a pause needs a queue and a reason, for the people who wonder why nothing runs")
     database = gristmill_backend(backend).database
     binds = [backend, words(queue_name, "queue_name"), words(reason, "reason"), now_bind(database)]
-    with transaction.atomic(using=database):
-        carry_out(connections[database], "pause", binds)
+    with read_committed(database) as connection:
+        carry_out(connection, "pause", binds)
 
 
 def resume_queue(queue_name: str, *, backend: str = "default") -> bool:
     """Ends a pause, and wakes an idle worker. False: the queue was not paused."""
     database = gristmill_backend(backend).database
-    connection = connections[database]
-    with transaction.atomic(using=database):
+    with read_committed(database) as connection:
         resumed = bool(carry_out(connection, "resume", [backend, words(queue_name, "queue_name")]))
         if resumed:
             gristmill_backend(backend).wake(connection)
@@ -237,7 +237,11 @@ def database_of(job: AnyJob) -> str:
     from gristmill.models import Job
 
     if isinstance(job, Job):
-        return job._state.db or router.db_for_read(Job)
+        read_from = job._state.db
+        if read_from in {backend.database for backend in gristmill_backends().values()}:
+            return read_from
+        # Where it was read may be a replica.
+        return router.db_for_write(Job, instance=job)
     if isinstance(job, TaskResult):
         return gristmill_backend(job.backend).database
     return default_database()

@@ -1,4 +1,4 @@
-"""A fixture for pytest, known by itself where Gristmill is installed."""
+"""Fixtures for pytest, known by itself where Gristmill is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from gristmill.testing import Ran
 
@@ -19,3 +19,11 @@ def run_jobs() -> Callable[..., Ran]:
     from gristmill.testing import run_jobs
 
     return run_jobs
+
+
+@pytest.fixture
+def arun_jobs() -> Callable[..., Awaitable[Ran]]:
+    """Gives `gristmill.testing.arun_jobs`, for tests that are async."""
+    from gristmill.testing import arun_jobs
+
+    return arun_jobs

@@ -24,11 +24,14 @@ from functools import cached_property
 from typing import Any
 from unittest import mock
 
+from asgiref.sync import sync_to_async
 from django.db import connections
 from django.utils import timezone
 
-from gristmill import inline
 from gristmill.compat import AnyTask, AnyTaskResult, TaskResultStatus, task_backends
+from gristmill.inprocess import inline
+from gristmill.inprocess.inline import JobFailed
+from gristmill.values import bounds
 
 # A bound for jobs that enqueue themselves without end; no test means to run so many.
 MAX_JOBS = 10_000
@@ -97,7 +100,7 @@ def run_jobs(
     task: AnyTask | str | None = None,
     backend: str | None = None,
     max_jobs: int = MAX_JOBS,
-    raise_errors: bool = False,
+    raise_errors: bool = True,
     schedules: bool = False,
 ) -> Ran:
     """
@@ -111,8 +114,12 @@ def run_jobs(
     that they owe by Django's clock, before each look for what is due: schedules of the served aliases whose queues are
     among `queue_names`.
 
-    `raise_errors` raises the exception of the first job that fails for good, once that is written down; the other
-    jobs stay. Raises TooManyJobs when `max_jobs` attempts have been made and more are due, TablesMissing before
+    The first job that fails for good raises what its handler did, once that is written down, and the other jobs stay.
+    So does one whose arguments do not fit its function; JobFailed is raised where there was no exception, as for a job
+    that was too old to start. With `raise_errors=False` all are run, and what is returned tells how they ended. A
+    failure that is to be tried again raises nothing.
+
+    Raises TooManyJobs when `max_jobs` attempts have been made and more are due, TablesMissing before
     `migrate`, and whatever the database raises.
     """
     if isinstance(queue_names, str):
@@ -143,6 +150,10 @@ def run_jobs(
     return Ran(tuple(attempts), tuple(sorted(unknown)))
 
 
+arun_jobs = sync_to_async(run_jobs)
+"""`run_jobs()` to be awaited, in tests that are async: `await arun_jobs()`."""
+
+
 def _too_many(attempts: list[inline.Attempt], max_jobs: int) -> str:
     ((name, count),) = Counter(attempt.task_name for attempt in attempts).most_common(1)
     return (
@@ -158,15 +169,25 @@ class Clock:
     def __init__(self, now: datetime) -> None:
         self.now = now
 
-    def advance(self, by: timedelta) -> datetime:
-        """Moves it forward, and returns what it shows."""
-        self.now += by
+    def advance(self, by: float | timedelta) -> datetime:
+        """Moves it forward, by seconds or a timedelta, and returns what it shows."""
+        found = bounds.seconds_of(by)
+        if found is None or abs(found) > bounds.LONGEST:
+            raise ValueError(f"a clock advances by seconds or a timedelta, a hundred years at most; got {by!r}")
+        self.now = bounds.later(self.now, by if isinstance(by, timedelta) else timedelta(seconds=found))
         return self.now
 
     def move_to(self, moment: datetime) -> datetime:
         """Sets it, and returns what it shows."""
-        self.now = moment
+        self.now = _checked(moment)
         return self.now
+
+
+def _checked(moment: Any) -> datetime:
+    try:
+        return bounds.moment(moment)
+    except ValueError as error:
+        raise ValueError(f"the moment of a clock {error}; got {moment!r}") from None
 
 
 @contextmanager
@@ -182,7 +203,7 @@ def clock(moment: datetime | None = None) -> Iterator[Clock]:
     if moment is None:
         moment = timezone.now()
         moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-    stopped = Clock(moment)
+    stopped = Clock(_checked(moment))
     with mock.patch.object(timezone, "now", lambda: stopped.now):
         yield stopped
 
@@ -203,4 +224,4 @@ def enqueued(task: AnyTask | str | None = None) -> list[AnyTaskResult]:
     return [task_backends[job.backend].get_result(job.id.hex) for job in found]
 
 
-__all__ = ["Clock", "Ran", "TooManyJobs", "clock", "enqueued", "run_jobs"]
+__all__ = ["Clock", "JobFailed", "Ran", "TooManyJobs", "arun_jobs", "clock", "enqueued", "run_jobs"]

@@ -33,7 +33,7 @@ def a_busy_healthy_database() -> Busy:
     worker = rows.worker(processes=8, version=__version__)
     names = (
         *("ready", "running", "done", "failed", "cancelled", "held", "retried", "asked", "crashed", "poisoned"),
-        *("started key", "finished key", "pruned key"),
+        *("started key", "each_start key", "finished key", "pruned key"),
     )
     jobs = {name: add.enqueue(name) for name in names}
     jobs["dated"] = add.using(run_after=timedelta(hours=1)).enqueue("dated")
@@ -73,24 +73,24 @@ def schedules(jobs: dict[str, Any]) -> None:
 
 def goals_of(jobs: dict[str, Any]) -> dict[str, Job]:
     """Jobs that wait in every way, for jobs in every place."""
-    one = {name: add.enqueue(name) for name in ("all", "stranded", "any", "proceed", "unsettled", "judged", "told")}
+    one = {name: add.enqueue(name) for name in ("all", "stranded", "any", "proceed", "unresolved", "evaluated", "told")}
     made = {
         "all": goals.wait(one["all"], jobs["ready"], jobs["running"], jobs["done"], jobs["dated"], jobs["held"]),
         "stranded": goals.wait(one["stranded"], jobs["ready"], jobs["failed"], jobs["cancelled"]),
         "any": goals.wait(one["any"], jobs["failed"], jobs["ready"], needed=1),
-        "proceed": goals.wait(one["proceed"], jobs["failed"], jobs["ready"], on_failure="proceed"),
-        "unsettled": goals.wait(one["unsettled"], jobs["done"], settled=False, open=1, successful=0),
-        "judged": goals.wait(one["judged"], jobs["done"]),
+        "proceed": goals.wait(one["proceed"], jobs["failed"], jobs["ready"], on_precondition_failure="proceed"),
+        "unresolved": goals.wait(one["unresolved"], jobs["done"], resolved=False, open=1, successful=0),
+        "evaluated": goals.wait(one["evaluated"], jobs["done"]),
         "told": goals.wait(one["told"], jobs["started key"]),
     }
     made["stranded too"] = goals.wait(add.enqueue("stranded too"), made["stranded"])
     made["chain"] = goals.wait(add.enqueue("chain"), made["all"], made["any"])
-    goals.errand("settle", made["unsettled"])
-    goals.errand("judge", made["judged"])
+    goals.propagation("resolve", made["unresolved"])
+    goals.propagation("evaluate", made["evaluated"])
     # Its end is about to be told.
     UniqueKeyRow.objects.filter(key="started").delete()
     rows.succeed(jobs["started key"].id)
-    goals.errand("spread", jobs["started key"])
+    goals.propagation("notify", jobs["started key"])
     return made
 
 
@@ -105,16 +105,15 @@ def crashes(job: Any, times: int) -> None:
     """It killed its runner so often, and is poisoned if that was too often."""
     running = rows.claim(job.id)
     rows.end(running, "crashed")
-    running.crashes = times
     if times < 3:
-        rows.ready_again(running)
+        rows.ready_again(running, crashes=times)
     else:
-        rows.finish(running, "poisoned", "crashed")
+        rows.finish(running, "poisoned", "crashed", crashes=times)
 
 
 def keys(jobs: dict[str, Any], worker: Worker) -> None:
     """Unique keys of every kind, each held by a job in its states; and one that has expired."""
-    for until in ("started", "finished", "pruned"):
+    for until in ("started", "each_start", "finished", "pruned"):
         UniqueKeyRow.objects.create(key=until, job_id=goals.id_of(jobs[f"{until} key"]), until=until)
     rows.claim(jobs["finished key"].id, worker.id)
     rows.succeed(jobs["pruned key"].id)

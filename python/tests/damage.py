@@ -10,8 +10,9 @@ from typing import Any
 from django.utils import timezone
 
 from gristmill.models import (
+    Action,
     Attempt,
-    ControlRow,
+    CancelRequestRow,
     EdgeRow,
     GateRow,
     Job,
@@ -49,8 +50,7 @@ def damage(check: str) -> Callable[[Plant], Plant]:
 
 def place(model: Any, job: Any, **columns: Any) -> None:
     """One more place row, made up."""
-    values = {name: getattr(job, name) for name in rows.PLACE + rows.COUNTS}
-    model.objects.create(**{**values, "token": job.token, **columns})
+    model.objects.create(**{**rows.columns_of(job), "token": job.token, **columns})
 
 
 def stray(model: Any, **columns: Any) -> None:
@@ -170,33 +170,33 @@ def a_success_lost_its_attempt(busy):
 
 @damage("ready: should be poisoned")
 def a_killer_would_run_again(busy):
-    ReadyRow.objects.filter(pk=busy.id("crashed")).update(crashes=3)
+    ReadyRow.objects.filter(pk=busy.id("crashed")).update(counts='{"crashes":3}')
 
 
 @damage("scheduled: should be poisoned")
 def a_job_lost_too_often_would_run_again(busy):
-    ScheduledRow.objects.update(losses=5)
+    ScheduledRow.objects.update(counts='{"losses":5}')
 
 
 @damage("waiting: should be poisoned")
 def a_job_interrupted_too_often_would_run_again(busy):
-    WaitingRow.objects.filter(pk=busy.id("held")).update(interruptions=20)
+    WaitingRow.objects.filter(pk=busy.id("held")).update(counts='{"interruptions":20}')
 
 
 @damage("ready: out of attempts")
 def a_job_that_failed_for_good_would_run_again(busy):
-    ReadyRow.objects.filter(pk=busy.id("ready")).update(failures=1)
+    ReadyRow.objects.filter(pk=busy.id("ready")).update(counts='{"failures":1}')
 
 
 @damage("scheduled: out of attempts")
 def a_dated_job_has_used_its_attempts(busy):
     JobRow.objects.filter(pk=busy.id("dated")).update(options='{"max_attempts":4}')
-    ScheduledRow.objects.update(failures=4)
+    ScheduledRow.objects.update(counts='{"failures":4}')
 
 
 @damage("waiting: out of attempts")
 def a_held_job_has_used_its_attempts(busy):
-    WaitingRow.objects.filter(pk=busy.id("held")).update(failures=2)
+    WaitingRow.objects.filter(pk=busy.id("held")).update(counts='{"failures":2}')
 
 
 @damage("running for nobody")
@@ -227,9 +227,35 @@ def a_key_of_a_pruned_job_is_left(busy):
     UniqueKeyRow.objects.create(key="left", job_id=uuid.uuid4(), until="pruned")
 
 
-@damage("wish to cancel left over")
-def a_wish_outlived_its_job(busy):
-    ControlRow.objects.create(job_id=busy.id("done"), token=1, asked_at=timezone.now() - PAST)
+@damage("cancel request left over")
+def a_cancel_request_outlived_its_job(busy):
+    CancelRequestRow.objects.create(job_id=busy.id("done"), token=1, asked_at=timezone.now() - PAST)
+
+
+@damage("cancel request without a job")
+def a_cancel_request_outlived_its_row(busy):
+    CancelRequestRow.objects.create(job_id=uuid.uuid4(), token=1, asked_at=timezone.now() - PAST)
+    # A worker would say so too.
+    Worker.objects.update(stopped_at=timezone.now())
+
+
+@damage("propagation without a job")
+def a_propagation_outlived_its_job(busy):
+    goals.PropagationRow.objects.create(kind="raise_deadline", job_id=uuid.uuid4(), due_at=timezone.now() - PAST)
+    Worker.objects.update(stopped_at=timezone.now())
+
+
+@damage("action without a job")
+def an_action_outlived_its_job(busy):
+    gone = {"id": uuid.uuid4(), "job_id": uuid.uuid4(), "verb": "hold", "token": 0, "actor": ""}
+    Action.objects.create(acted_at=timezone.now() - PAST, **gone)
+
+
+@damage("waiting for nothing")
+def a_gate_was_deleted_and_its_edges_stayed(busy):
+    job = goals.wait(add.enqueue(1), busy.jobs["ready"])
+    GateRow.objects.filter(pk=job.id).delete()
+    EdgeRow.objects.filter(dependent_id=job.id)._raw_delete("default")
 
 
 @damage("progress of another attempt")
@@ -244,7 +270,13 @@ def progress_outlived_its_job(busy):
 
 @damage("gate without a job")
 def a_gate_outlived_its_job(busy):
-    values = {"needed": None, "on_failure": "strand", "arming": 1, "armed_at": timezone.now(), "settled": True}
+    values = {
+        "needed": None,
+        "on_precondition_failure": "strand",
+        "epoch": 1,
+        "armed_at": timezone.now(),
+        "resolved": True,
+    }
     GateRow.objects.create(job_id=uuid.uuid4(), open=0, successful=0, failed=0, **values)
 
 
@@ -253,14 +285,14 @@ def a_count_was_lost(busy):
     GateRow.objects.filter(pk=busy.id("all")).update(open=3)
 
 
-@damage("gate that nobody settles")
-def an_errand_to_settle_was_lost(busy):
-    goals.ErrandRow.objects.filter(kind="settle").delete()
+@damage("gate that nobody resolves")
+def a_propagation_to_resolve_was_lost(busy):
+    goals.PropagationRow.objects.filter(kind="resolve").delete()
 
 
 @damage("waiting though its gate holds")
-def an_errand_to_judge_was_lost(busy):
-    goals.ErrandRow.objects.filter(kind="judge").delete()
+def a_propagation_to_evaluate_was_lost(busy):
+    goals.PropagationRow.objects.filter(kind="evaluate").delete()
 
 
 @damage("hopeless but not stranded")
@@ -271,7 +303,7 @@ def a_failure_stranded_nobody(busy):
 
 @damage("hopeless but not stranded")
 def a_failure_failed_nobody(busy):
-    goals.wait(add.enqueue(1), busy.jobs["failed"], on_failure="fail")
+    goals.wait(add.enqueue(1), busy.jobs["failed"], on_precondition_failure="fail")
 
 
 @damage("stranded but hopeful")
@@ -321,8 +353,8 @@ def a_gate_was_never_made(busy):
 
 
 @damage("edge without a gate")
-def an_edge_is_of_a_later_arming(busy):
-    GateRow.objects.filter(pk=busy.id("unsettled")).update(arming=0)
+def an_edge_is_of_a_later_epoch(busy):
+    GateRow.objects.filter(pk=busy.id("unresolved")).update(epoch=0)
 
 
 @damage("waiting for what does not exist")
@@ -333,12 +365,12 @@ def a_precondition_was_pruned_too_early(busy):
 
 
 @damage("edge that tells another end")
-def an_errand_to_spread_was_lost(busy):
-    goals.ErrandRow.objects.filter(kind="spread").delete()
+def a_propagation_to_notify_was_lost(busy):
+    goals.PropagationRow.objects.filter(kind="notify").delete()
 
 
 @damage("edge that tells another end")
-def a_stranding_was_not_spread(busy):
+def a_stranding_notified_nobody(busy):
     edges = EdgeRow.objects.filter(precondition_id=busy.id("stranded"))
     dependent = edges.get().dependent_id
     edges.update(state="open")
@@ -377,9 +409,9 @@ def nobody_promotes(busy):
     ScheduledRow.objects.update(run_after=timezone.now() - PAST)
 
 
-@damage("old errands")
-def nobody_works_errands_off(busy):
-    goals.ErrandRow.objects.filter(kind="judge").update(due_at=timezone.now() - PAST)
+@damage("old propagations")
+def nobody_carries_propagations_out(busy):
+    goals.PropagationRow.objects.filter(kind="evaluate").update(due_at=timezone.now() - PAST)
 
 
 @damage("one job of two ticks")

@@ -1,4 +1,4 @@
-"""Writes the rows that goals have: gates, edges and errands, as enqueue and the engine write them."""
+"""Writes the rows that goals have: gates, edges and propagations, as enqueue and the engine write them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from django.utils import timezone
 
 from gristmill.models import (
     EdgeRow,
-    ErrandRow,
     GateRow,
     Job,
+    PropagationRow,
     ReadyRow,
     ResultRow,
     RunningRow,
     ScheduledRow,
     WaitingRow,
 )
-from tests.rows import COUNTS, PLACE
+from tests.rows import columns_of
 from tests.sql import mark_awaited
 
 PLACES = (ReadyRow, ScheduledRow, WaitingRow, RunningRow, ResultRow)
 
 
 def wait(
-    dependent: Any, *preconditions: Any, needed: int | None = None, on_failure: str = "strand", **gate: Any
+    dependent: Any, *preconditions: Any, needed: int | None = None, on_precondition_failure: str = "strand", **gate: Any
 ) -> Job:
-    """Makes a job that is ready wait for others, as if enqueued so, its gate settled by what they are now."""
+    """Makes a job that is ready wait for others, as if enqueued so, its gate resolved by what they are now."""
     job_id, others = id_of(dependent), [id_of(one) for one in preconditions]
     job = Job.objects.get(pk=job_id)
     ReadyRow.objects.filter(pk=job_id).delete()
@@ -40,16 +40,16 @@ def wait(
     made = GateRow(
         job_id=job_id,
         needed=needed,
-        on_failure=on_failure,
-        arming=1,
+        on_precondition_failure=on_precondition_failure,
+        epoch=1,
         armed_at=timezone.now(),
-        **{"settled": True, **counts, **gate},
+        **{"resolved": True, **counts, **gate},
     )
     made.save(force_insert=True)
     total = len(others)
     wanted = min(total if needed is None else needed, total)
-    stranded = on_failure == "strand" and counts["successful"] + counts["open"] < wanted
-    values = {name: getattr(job, name) for name in PLACE + COUNTS} | {"run_after": job.due_at}
+    stranded = on_precondition_failure == "strand" and counts["successful"] + counts["open"] < wanted
+    values = columns_of(job) | {"run_after": job.due_at}
     WaitingRow.objects.create(**values, token=job.token, stranded=stranded)
     return Job.objects.get(pk=job_id)
 
@@ -67,8 +67,8 @@ def outcome(job_id: uuid.UUID) -> str:
     return "failed" if state in ("failed", "cancelled", "poisoned", "stranded") else "open"
 
 
-def errand(kind: str, job: Any, other: Any = None, **columns: Any) -> ErrandRow:
+def propagation(kind: str, job: Any, other: Any = None, **columns: Any) -> PropagationRow:
     """Something that the engine has yet to do."""
     ids = {"job_id": id_of(job), "other_id": other and id_of(other)}
     values = {"kind": kind, "due_at": timezone.now(), **ids}
-    return ErrandRow.objects.create(**{**values, **columns})
+    return PropagationRow.objects.create(**{**values, **columns})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -48,10 +49,18 @@ def worker(**columns: Any) -> Worker:
     return Worker.objects.create(**{**values, **columns})
 
 
+def columns_of(job: Any, **more: int) -> dict[str, Any]:
+    """The columns that all places share but the token; with `more` to count."""
+    # The view has them one by one.
+    before = json.loads(job.counts or "{}") if hasattr(job, "counts") else vars(job)
+    counts = {name: count for name in COUNTS if (count := before.get(name, 0) + more.get(name, 0))}
+    return {**{name: getattr(job, name) for name in PLACE}, "counts": json.dumps(counts) if counts else None}
+
+
 def claim(job_id: str, worker_id: uuid.UUID | None = None) -> RunningRow:
     """Claims a job: its place becomes `running`, with the next token."""
     job = Job.objects.get(pk=job_id)
-    values = {name: getattr(job, name) for name in PLACE + COUNTS}
+    values = columns_of(job)
     for model in (ReadyRow, ScheduledRow, WaitingRow):
         model.objects.filter(pk=job.id).delete()
     moment = later()
@@ -76,16 +85,16 @@ def end(running: RunningRow, outcome: str, **columns: Any) -> Attempt:
     )
 
 
-def finish(running: RunningRow, state: str, reason: str | None = None) -> ResultRow:
-    """Puts a job whose attempt has ended among the results."""
-    values = {name: getattr(running, name) for name in PLACE + COUNTS}
+def finish(running: RunningRow, state: str, reason: str | None = None, **more: int) -> ResultRow:
+    """Puts a job whose attempt has ended among the results; with `more` to count."""
+    values = columns_of(running, **more)
     values["started_at"] = running.started_at or running.claimed_at
     return ResultRow.objects.create(**values, token=running.token, finished_at=later(), state=state, reason=reason)
 
 
-def ready_again(running: RunningRow) -> ReadyRow:
-    """Puts a job whose attempt has ended back to `ready`."""
-    values = {name: getattr(running, name) for name in PLACE + COUNTS}
+def ready_again(running: RunningRow, **more: int) -> ReadyRow:
+    """Puts a job whose attempt has ended back to `ready`; with `more` to count."""
+    values = columns_of(running, **more)
     values["started_at"] = running.started_at or running.claimed_at
     return ReadyRow.objects.create(**values, token=running.token)
 
@@ -94,16 +103,15 @@ def fail(job_id: str, path: str = "builtins.ValueError", traceback: str = "Value
     """One attempt that fails, and with it the job."""
     running = claim(job_id)
     end(running, "failed", reason="error", exception_class_path=path, traceback=traceback)
-    running.failures += 1
-    finish(running, "failed", "error")
+    finish(running, "failed", "error", failures=1)
 
 
 def failed_for_now(job_id: str, delay: timedelta = timedelta(minutes=5)) -> ScheduledRow:
     """One attempt that fails, and the job waits to run again."""
     running = claim(job_id)
     end(running, "failed", reason="error")
-    values = {name: getattr(running, name) for name in PLACE + COUNTS}
-    values.update(run_after=timezone.now() + delay, failures=running.failures + 1, started_at=running.claimed_at)
+    values = columns_of(running, failures=1)
+    values.update(run_after=timezone.now() + delay, started_at=running.claimed_at)
     return ScheduledRow.objects.create(**values, token=running.token)
 
 

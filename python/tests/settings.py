@@ -12,15 +12,50 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 # East of Greenwich, so that a moment taken for local time shows.
 TIME_ZONE = "Europe/Zurich"
-INSTALLED_APPS = ["gristmill", "tests.app"]
+INSTALLED_APPS = [
+    "gristmill",
+    "tests.app",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+# Tables without the steps that led to them: these apps' own tests ask those.
+MIGRATION_MODULES = dict.fromkeys(("admin", "auth", "contenttypes", "sessions"))
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+ROOT_URLCONF = "tests.urls"
+STATIC_URL = "static/"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 if django.VERSION < (6, 0):
     INSTALLED_APPS.insert(0, "django_tasks")
 
 if os.environ.get("DATABASE_URL"):
     _entry = databases_entry(os.environ["DATABASE_URL"])
+    # Two pairs of Python and Django may be tested at once, on one server.
+    _name = f"test_gristmill_{os.environ.get('TEST_PAIR', 'alone')}"
     DATABASES = {
-        "default": {**_entry, "TEST": {"NAME": "test_gristmill"}},
-        "other": {**_entry, "TEST": {"NAME": "test_gristmill_other"}},
+        "default": {**_entry, "TEST": {"NAME": _name}},
+        "other": {**_entry, "TEST": {"NAME": f"{_name}_other"}},
     }
 else:
     # Files, because some tests look through a second connection or start another process.

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gristmill.frame import JOB, Parser, pack
+from gristmill.runner.frame import JOB, Parser, pack
 
-PATIENCE = 30
+PATIENCE = 120
 SOURCE = Path(__file__).parent.parent
 
 SETTINGS = """
@@ -33,8 +33,8 @@ BACKEND = """
 from dataclasses import dataclass
 from typing import Any
 
-from gristmill import registry
 from gristmill.compat import BaseTaskBackend, Task
+from gristmill.tasks import registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,10 @@ class Backend(BaseTaskBackend):
 """
 
 Frame = tuple[str, bytes]
+
+
+#: What the engine says of a job that it would try again after an Exception.
+AGAIN = {"retried_classes": ["builtins.Exception"]}
 
 
 class Peer:
@@ -90,10 +94,40 @@ class Peer:
 
 
 class Runner(Peer):
-    """A runner, by number."""
+    """A runner, by number. Tells it what becomes of ends that it asks about; the test sees what concerns the job."""
 
     number = 0
     pid = 0
+    # What ends by this kind of frame is said to have become; "" goes on.
+    verdicts = {"D": "successful", "F": "failed", "P": "", "K": ""}
+    # Whether the test sees, and answers, everything.
+    sees_all = False
+
+    def next(self) -> Frame | None:
+        while (frame := super().next()) is not None:
+            if self.sees_all:
+                return frame
+            kind, payload = frame
+            key = payload[: JOB.size]
+            if kind == "A":
+                if payload.endswith(b"?"):
+                    self.asks = key
+            elif not (
+                kind == "N"
+                or (kind == "S" and payload.endswith(b"~"))
+                or (kind == "F" and b'"advice": "asked"' in payload)
+            ):
+                if kind in self.verdicts and self.asks == key:
+                    self.settle(key, self.verdicts[kind])
+                return frame
+        return None
+
+    asks = b""
+
+    def settle(self, key: bytes, state: str) -> None:
+        """Says what has become of an end."""
+        self.asks = b""
+        self.socket.sendall(pack(ord("V"), key + state.encode()))
 
     def send(self, task: str, arguments: Any = (), *, token: int = 1, **changes: Any) -> bytes:
         """Sends it one job; gives the job's key."""
@@ -120,6 +154,8 @@ class Runner(Peer):
             "token": token,
             "priority": 0,
             "attempt": 1,
+            "retried_classes": [],
+            "retries_conflict": True,
         }
         key = JOB.pack(job.bytes, token)
         return key, pack(ord("R"), key + json.dumps({**request, **changes}).encode())
@@ -200,7 +236,7 @@ class Zygote(Peer):
         with (folder / "errors").open("w") as file:
             # Not a pipe: nobody would read it, and a runner that logs much would wait for ever.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gristmill.zygote"],
+                [sys.executable, "-m", "gristmill.worker.zygote"],
                 stdin=theirs,
                 env=environment,
                 cwd=folder,
@@ -249,8 +285,15 @@ class Zygote(Peer):
         self.socket.sendall(pack(ord("K"), json.dumps({"runner": runner.number}).encode()))
 
     def vouch(self, seconds: float) -> None:
-        until = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(seconds * 1e9)
+        until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(seconds * 1e9)
         self.socket.sendall(pack(ord("L"), struct.pack("<Q", until)))
+
+    def hand_over(self) -> socket.socket:
+        """Gives it something to keep open for its worker; the other end of that, which notices when it is closed."""
+        ours, theirs = socket.socketpair()
+        socket.send_fds(self.socket, [pack(ord("W"))], [theirs.fileno()])
+        theirs.close()
+        return ours
 
     def errors(self) -> str:
         """What it and its runners have written to the standard error."""

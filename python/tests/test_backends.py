@@ -11,7 +11,7 @@ import gristmill
 from gristmill import Exponential, Postpone, Unique, call
 from gristmill.backends import immediate
 from gristmill.compat import InvalidTask, TaskResultStatus, task_backends, task_finished
-from gristmill.results import JobResult
+from gristmill.results.result import JobResult
 from tests.app.models import Order
 from tests.test_options import GIVEN
 
@@ -151,6 +151,33 @@ def test_a_task_that_postpones_itself_stays_ready(at_once, function):
     assert (result.status, result.attempts, result.errors) == (TaskResultStatus.READY, 0, [])
     assert received == []
     assert Order.objects.exists() == (function is postpone)
+
+
+def careless():
+    Order.objects.create(name="kept")
+    transaction.on_commit(lambda: 1 / 0)
+    transaction.on_commit(lambda: Order.objects.create(name="on commit"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_callback_of_its_commit_that_fails_costs_a_transactional_task_nothing(at_once, caplog):
+    received = []
+    task_finished.connect(
+        lambda task_result, **given: received.append(
+            (task_result.status, transaction.get_connection().in_atomic_block)
+        ),
+        weak=False,
+        dispatch_uid="careless",
+    )
+    try:
+        result = make(careless, transactional=True).enqueue()
+    finally:
+        task_finished.disconnect(dispatch_uid="careless")
+
+    assert (result.status, result.errors) == (TaskResultStatus.SUCCESSFUL, [])
+    assert received == [(TaskResultStatus.SUCCESSFUL, False)]
+    assert {order.name for order in Order.objects.all()} == {"kept", "on commit"}
+    assert "an on_commit callback of job" in caplog.text
 
 
 def test_a_result_that_is_not_json_fails(at_once):

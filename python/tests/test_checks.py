@@ -10,9 +10,10 @@ from django.db import connection, connections
 from django.test.utils import override_settings
 
 import gristmill
-from gristmill import Exponential, registry
+from gristmill import Exponential
 from gristmill.checks import check_tables
 from gristmill.compat import task_backends
+from gristmill.tasks import registry
 
 PATH = "gristmill.backend.GristmillBackend"
 
@@ -20,6 +21,11 @@ PATH = "gristmill.backend.GristmillBackend"
 def check(**params):
     with override_settings(TASKS={"default": {"BACKEND": PATH, **params}}):
         return {message.id: message for message in task_backends["default"].check()}
+
+
+def messages(**params):
+    with override_settings(TASKS={"default": {"BACKEND": PATH, **params}}):
+        return task_backends["default"].check()
 
 
 def test_a_good_configuration_is_silent():
@@ -31,12 +37,66 @@ def test_a_good_configuration_is_silent():
         "MAX_JSON_BYTES": 1000,
         "WORKER": worker,
         "RETENTION": timedelta(days=3),
-        "DEFAULTS": {"max_attempts": None, "backoff": Exponential(), "retry_on": ["shop.errors.Busy"]},
+        "CALLBACK_TIMEOUT": timedelta(minutes=2),
+        "DEFAULTS": {
+            "max_attempts": None,
+            "backoff": Exponential(),
+            "retry_on": ["django.db.utils.OperationalError", ValueError],
+        },
         "QUEUES": {"mail": queue},
     }
 
     assert check() == {}
     assert check(OPTIONS=options, QUEUES=[]) == {}
+
+
+class Busy(Exception):
+    class Very(Exception):
+        pass
+
+
+Known = Busy
+
+
+def idle(): ...
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("shop.errors.Busy", "which is no class: no module has that name in it"),
+        ("tests.test_checks.Bussy", "which is no class: no module has that name in it"),
+        ("tests.test_checks.Busy.Hardly", "which is no class: no module has that name in it"),
+        ("django.db.OperationalError", "which is another name of 'django.db.utils.OperationalError'; give that one"),
+        ("tests.test_checks.Known", "which is another name of 'tests.test_checks.Busy'; give that one"),
+        ("tests.test_checks.check", "which is no class of exceptions"),
+        ("builtins.int", "which is no class of exceptions"),
+        ("tests.app.broken_import.Busy", "which cannot be looked up: ModuleNotFoundError: No module named 'nowhere'"),
+        ("builtins.ValueError", None),
+        ("tests.test_checks.Busy.Very", None),
+        ("tests.test_checks.test.<locals>.Busy", None),
+    ],
+)
+def test_a_path_in_retry_on_that_nothing_can_have_is_told(path, problem, monkeypatch):
+    monkeypatch.setitem(registry.tasks, "default", {})
+    gristmill.task(name="tests.checks.paths", retry_on=[path])(idle)
+
+    told = [
+        message.msg.partition(" has ")
+        for options in (
+            {},
+            {"DEFAULTS": {"retry_on": [path]}},
+            {"QUEUES": {"mail": {"defaults": {"retry_on": [path]}}}},
+        )
+        for message in messages(OPTIONS=options, QUEUES=[])
+        if message.id == "gristmill.E014"
+    ]
+
+    where = "TASKS['default']['OPTIONS']"
+    task = "tests.test_checks.idle"
+    owners = [task, f"{where}['DEFAULTS']", task, f"{where}['QUEUES']['mail']['defaults']", task]
+    said = f"{path!r} in retry_on, {problem}."
+    assert told == ([(owner, " has ", said) for owner in owners] if problem else [])
 
 
 def test_the_app_must_be_installed(monkeypatch):
@@ -54,6 +114,12 @@ def test_the_app_must_be_installed(monkeypatch):
         ({"MAX_JSON_BYTES": "big"}, "gristmill.E003", "must be a number of bytes, not 'big'"),
         ({"CLOCK": "wall"}, "gristmill.E003", "must be 'database' or 'django', not 'wall'"),
         ({"OUTSIDE_TRANSACTION": True}, "gristmill.E003", "must be 'refuse' or 'allow', not True"),
+        (
+            {"CALLBACK_TIMEOUT": 0},
+            "gristmill.E003",
+            "a number of seconds, from 0.1 to 3,600, not 0",
+        ),
+        ({"CALLBACK_TIMEOUT": "long"}, "gristmill.E003", "['CALLBACK_TIMEOUT'] must be a timedelta or"),
         ({"WORKER": {"procesess": 1}}, "gristmill.E004", "unknown key 'procesess'"),
         ({"WORKER": {"processes": 0}}, "gristmill.E004", "'processes' must be a whole number from 1 to 1,024, not 0"),
         ({"WORKER": {"once": 1}}, "gristmill.E004", "'once' must be True or False, not 1"),
@@ -111,6 +177,33 @@ def test_an_unsupported_database_is_named(monkeypatch):
     message = check()["gristmill.E006"].msg
 
     assert "Gristmill keeps its queue in PostgreSQL or SQLite, and database 'default' is" in message
+
+
+@pytest.mark.only_on_postgres
+def test_transactional_tasks_below_the_projects_isolation_are_named(monkeypatch):
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"isolation_level": IsolationLevel.SERIALIZABLE})
+    monkeypatch.setattr(registry, "tasks", {"default": {}})
+    assert check() == {}
+    monkeypatch.setattr(registry, "tasks", {"default": {pay.task_name: pay}})
+
+    message = check()["gristmill.W005"]
+
+    assert message.msg.startswith("Transactional tasks run at READ COMMITTED, not at the SERIALIZABLE of DATABASES")
+    assert "tests.test_checks.pay" in message.msg
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"isolation_level": IsolationLevel.READ_COMMITTED})
+    assert check() == {}
+
+
+def test_a_database_without_autocommit_is_refused(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+
+    message = check()["gristmill.E011"]
+
+    assert message.msg.startswith("Database 'default' has AUTOCOMMIT off, so nothing that transactional tasks and")
+    assert "Leave 'AUTOCOMMIT' out of DATABASES['default']" in message.hint
+    assert check(OPTIONS={"DATABASE": "other"}) == {}
 
 
 def test_deferred_transactions_on_sqlite_are_warned_about_with_the_line_to_add(monkeypatch):

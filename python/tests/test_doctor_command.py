@@ -58,7 +58,7 @@ def test_problems_are_told_under_what_must_be_true_and_the_status_is_1():
         "  gate counts (I9)",
         f"    {busy.id('all').hex}: its gate counts 3 open, 1 successful, 0 failed; its edges are 4, 1, 0",
     ]
-    assert lines[-1] == "--fix can put 1 of them right; the others take a person."
+    assert lines[-1] == "--fix can put 8 of them right."
     assert lines[-2].startswith("8 problems: ")
 
 
@@ -101,7 +101,7 @@ def test_json_has_every_finding_with_its_facts():
     assert status == 1
     assert (database["database"], database["unchecked"]) == ("default", {})
     assert [(one["check"], one["severity"], one["mendable"]) for one in database["findings"]] == [
-        ("job without a place", "problem", False)
+        ("job without a place", "problem", True)
     ]
 
 

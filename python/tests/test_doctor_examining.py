@@ -17,9 +17,9 @@ from gristmill.doctor.examine import examine
 from gristmill.models import (
     Action,
     EdgeRow,
-    ErrandRow,
     GateRow,
     JobRow,
+    PropagationRow,
     ReadyRow,
     Worker,
 )
@@ -235,7 +235,7 @@ def test_a_cycle_that_is_about_to_be_looked_for_is_no_alarm(monkeypatch):
     next(plant for check, plant in DAMAGE if check == "cycle")(busy)
     assert len(look().problems) == 1
 
-    goals.errand("settle", busy.waiting["all"], checks=True)
+    goals.propagation("resolve", busy.waiting["all"], checks=True)
 
     assert look().problems == []
 
@@ -251,17 +251,28 @@ def test_a_graph_beyond_what_is_searched_is_said(monkeypatch):
 
 
 MENDED = {
-    "gate counts": ("counted again: 4 open, 1 successful, 0 failed", "judge"),
-    "gate that nobody settles": ("asked for its preconditions to be looked at", "settle"),
-    "waiting though its gate holds": ("asked for its gate to be judged", "judge"),
-    "hopeless but not stranded": ("asked for its gate to be judged", "judge"),
-    "stranded but hopeful": ("asked for its gate to be judged", "judge"),
-    "ready though its gate does not hold": ("asked for its gate to be judged", "judge"),
-    "scheduled though its gate does not hold": ("asked for its gate to be judged", "judge"),
-    "edge that tells another end": ("asked for its precondition's end to be told", "spread"),
-    "precondition that would not tell": ("asked for its preconditions to be looked at", "settle"),
+    "gate counts": ("counted again: 4 open, 1 successful, 0 failed", "evaluate"),
+    "gate that nobody resolves": ("asked for its preconditions to be looked at", "resolve"),
+    "waiting though its gate holds": ("asked for its gate to be evaluated", "evaluate"),
+    "hopeless but not stranded": ("asked for its gate to be evaluated", "evaluate"),
+    "stranded but hopeful": ("asked for its gate to be evaluated", "evaluate"),
+    "ready though its gate does not hold": ("asked for its gate to be evaluated", "evaluate"),
+    "scheduled though its gate does not hold": ("asked for its gate to be evaluated", "evaluate"),
+    "edge that tells another end": ("asked for its precondition's end to be told", "notify"),
+    "precondition that would not tell": ("asked for its preconditions to be looked at", "resolve"),
     "key of a job that left its states": ("freed the key", None),
     "progress of another attempt": ("forgot the progress", None),
+    "job without a place": ("held it, as it had lost its place", None),
+    "waiting for nothing": ("held it, as nobody knows what it waits for", None),
+    "waiting for what does not exist": ("took it for failed", "evaluate"),
+}
+#: One that waits has its edges resolved; another forgets them.
+GATED = "edge without a gate"
+#: Rows of what is no job are removed, and nothing is kept of that.
+REMOVED = {
+    *(f"{place} row without a job" for place in contract.PLACES),
+    *("attempt without a job", "gate without a job", "edge without a dependent"),
+    *("cancel request without a job", "propagation without a job", "action without a job"),
 }
 
 
@@ -270,16 +281,19 @@ MENDED = {
 )
 def test_what_can_be_put_right_is_and_is_written_down(check, plant):
     plant(a_busy_healthy_database())
-    before = ErrandRow.objects.count()
+    before = PropagationRow.objects.count()
     done, kind = MENDED[check]
 
     report = look(fix=True, actor="lea")
 
     assert [finding.mended for finding in report.findings] == [done]
     assert report.exit_status == 0
+    if not JobRow.objects.filter(pk=report.findings[0].subject).exists():
+        assert not Action.objects.filter(verb="doctor").exists()
+        return
     action = Action.objects.get(verb="doctor")
     assert (action.actor, action.job_id.hex) == (f"lea: {done} ({check})", report.findings[0].subject)
-    assert ErrandRow.objects.count() == before + (kind is not None)
+    assert PropagationRow.objects.count() == before + (kind is not None)
     # Asked for is as good as done: the next run has nothing to say.
     assert look().findings == []
 
@@ -299,11 +313,24 @@ def test_a_schedule_that_no_worker_could_see_to_yet_is_no_alarm(columns, monkeyp
 
 
 def test_everything_that_can_be_put_right_is_tested():
-    assert {check.name for check in CHECKS if getattr(check, "mend", "")} == set(MENDED)
+    assert {check.name for check in CHECKS if getattr(check, "mend", "")} == {*MENDED, *REMOVED, GATED}
+
+
+@pytest.mark.parametrize(
+    ("check", "plant"), [(c, p) for c, p in DAMAGE if c in REMOVED], ids=[p.__name__ for c, p in DAMAGE if c in REMOVED]
+)
+def test_what_a_job_that_is_gone_has_left_is_removed(check, plant):
+    plant(a_busy_healthy_database())
+
+    report = look(fix=True, actor="lea")
+
+    assert [(finding.check, finding.mended) for finding in report.findings] == [(check, "removed it")]
+    assert not Action.objects.filter(verb="doctor").exists()
+    assert look().findings == []
 
 
 def test_a_fix_leaves_alone_what_takes_a_person():
-    lose(1)
+    ReadyRow.objects.filter(pk=add.enqueue(1).id).update(counts='{"crashes":3}')
 
     report = look(fix=True)
 

@@ -11,10 +11,10 @@ from django.db import connection
 
 from gristmill import Exponential, Graph, Unique, at_least
 from gristmill.compat import task_backends
-from gristmill.models import EdgeRow, ErrandRow, GateRow, JobRow, ReadyRow, ScheduledRow, UniqueKeyRow, WaitingRow
-from gristmill.moments import utc_text
-from gristmill.preparation import prepared_for
-from gristmill.statements import carry_out
+from gristmill.database.statements import carry_out
+from gristmill.enqueue.preparation import prepared_for
+from gristmill.models import EdgeRow, GateRow, JobRow, PropagationRow, ReadyRow, ScheduledRow, UniqueKeyRow, WaitingRow
+from gristmill.values.moments import utc_text
 from tests.app.tasks import add, send, with_context
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ DATE = datetime(2030, 1, 2, 3, 4, 5, 678901, timezone.utc)
 
 
 def every_row():
-    """All columns of all rows that an enqueue writes, but for the job's own id."""
+    """All columns of all rows that an enqueue writes, but for the job's own id and the moment of the statement."""
     return {model.__name__: [without_id(row) for row in model.objects.values()] for model in TABLES}
 
 
@@ -52,6 +52,8 @@ def asked(task, args, kwargs, now):
         **after,
         "unique_key": maker and maker.key(args, kwargs),
         "unique_until": prepared.unique.until,
+        "unique_period": prepared.unique.period if maker else None,
+        "retention": prepared.retention,
         "held": prepared.held,
     }
 
@@ -70,10 +72,11 @@ def asked(task, args, kwargs, now):
         add.using(deadline=DATE, run_after=timedelta(hours=1)),
         add.using(unique=True),
         add.using(unique=Unique(until="pruned"), run_after=DATE),
+        add.using(unique=True, retention=90.5),
     ],
     ids=[
         *("plain", "priority", "context", "delayed", "dated", "due at once", "options", "deadline", "dated deadline"),
-        *("unique", "unique until pruned"),
+        *("unique", "unique until pruned", "retention"),
     ],
 )
 @pytest.mark.parametrize("bulk", [False, True], ids=["one", "bulk"])
@@ -87,18 +90,23 @@ def test_an_enqueue_writes_what_the_engines_own_enqueue_writes(task, bulk, froze
     for model in TABLES:
         model.objects.all().delete()
 
-    carry_out(connection, "enqueue", [json.dumps([asked(task, args, kwargs, frozen)]), utc_text(frozen)])
+    carry_out(connection, "enqueue", [json.dumps([asked(task, args, kwargs, frozen)]), utc_text(frozen), None])
 
     engines = every_row()
     assert len(engines["JobRow"]) == 1
     assert engines == pythons
 
 
-GOAL_TABLES = (JobRow, ReadyRow, WaitingRow, GateRow, EdgeRow, ErrandRow)
+def inner(job_id):
+    """An id as the engine gives it to this database."""
+    return str(uuid.UUID(job_id)) if connection.vendor == "postgresql" else job_id
+
+
+GOAL_TABLES = (JobRow, ReadyRow, WaitingRow, GateRow, EdgeRow, PropagationRow)
 
 
 def rows_of(job_ids):
-    """All columns of all rows about these jobs, by the jobs' place in the list; errands without their own ids."""
+    """All columns of all rows about these jobs, by the jobs' place in the list; propagations without their own ids."""
     places = {job_id: number for number, job_id in enumerate(job_ids)}
 
     def told(value):
@@ -107,7 +115,7 @@ def rows_of(job_ids):
     found = {}
     for model in GOAL_TABLES:
         rows = [{name: told(value) for name, value in row.items()} for row in model.objects.values()]
-        if model is ErrandRow:
+        if model is PropagationRow:
             rows = [{**row, "id": None} for row in rows]
         found[model.__name__] = sorted(rows, key=repr)
     return found
@@ -136,20 +144,20 @@ def test_jobs_that_wait_are_written_as_the_engine_writes_them(shape, options, fr
     for model in GOAL_TABLES:
         model.objects.exclude(**{f"{model._meta.pk.name}__in": names if model in (JobRow, ReadyRow) else []}).delete()
 
-    gate = {"needed": None, "on_failure": "strand"}
-    asked_gate = {
-        "needed": prepared_for(task_backends["default"], task).needed,
-        "on_failure": prepared_for(task_backends["default"], task).on_failure,
-    }
-    jobs = []
+    prepared = prepared_for(task_backends["default"], task)
+    old = [inner(name) for name in names]
+    jobs, gates = [], []
     for number, job_id in enumerate(ids):
-        own = task if wanted[number] else add
-        after = [str(uuid.UUID(getattr(one, "id", one))) for one in wanted[number]]
-        if connection.vendor == "sqlite":
-            after = [one.replace("-", "") for one in after]
-        job = asked(own, ["ü"], {}, frozen)
-        job["id"] = str(uuid.UUID(job_id)) if connection.vendor == "postgresql" else job_id
-        jobs.append({**job, **(asked_gate if wanted[number] else gate), "after": after or None})
-    carry_out(connection, "enqueue", [json.dumps(jobs), utc_text(frozen)])
+        after = [inner(getattr(one, "id", one)) for one in wanted[number]]
+        job = asked(task if after else add, ["ü"], {}, frozen)
+        is_awaited = any(job_id in others for others in wanted)
+        jobs.append({**job, "id": inner(job_id), "waits": bool(after), "awaited": is_awaited})
+        if after:
+            new = [one for one in after if one not in old]
+            after = [one for one in after if one in old]
+            gate = {"needed": prepared.needed, "on_precondition_failure": prepared.on_precondition_failure}
+            gates.append({"jobs": [inner(job_id)], "after": after, "after_new": new, **gate})
+    carry_out(connection, "enqueue", [json.dumps(jobs), utc_text(frozen), None])
+    carry_out(connection, "enqueue_gates", [json.dumps(gates), utc_text(frozen)])
 
     assert rows_of([*names, *ids]) == pythons

@@ -12,8 +12,8 @@ from django.utils import timezone
 from gristmill import operations
 from gristmill.compat import TaskResultDoesNotExist
 from gristmill.explain import explain
-from gristmill.explaining import gates, line
-from gristmill.models import EdgeRow, Job, ProgressRow, ResultRow, RunningRow, WaitingRow
+from gristmill.inspect.explaining import gates, line
+from gristmill.models import EdgeRow, Job, JobRow, ProgressRow, ResultRow, RunningRow, WaitingRow
 from tests import goals, rows
 from tests.app.tasks import add, send
 
@@ -64,7 +64,7 @@ def test_at_least_k_tells_how_many_more_it_needs():
 def test_failed_ones_that_count_are_told():
     bad, other = add.enqueue(1), add.enqueue(2)
     rows.fail(bad.id)
-    job = goals.wait(add.enqueue(3), bad, other, on_failure="proceed")
+    job = goals.wait(add.enqueue(3), bad, other, on_precondition_failure="proceed")
 
     assert explain(job).headline == (
         "Waits for 1 of its 2 preconditions (1 failed); it needs all of them, failed ones count too."
@@ -148,22 +148,22 @@ def test_a_forgotten_precondition_is_named_so():
 
 def test_what_a_worker_has_yet_to_do_about_it_is_told():
     done = add.enqueue(1)
-    job = goals.wait(add.enqueue(2), done, settled=False)
+    job = goals.wait(add.enqueue(2), done, resolved=False)
     rows.succeed(done.id)
-    goals.errand("settle", job)
-    goals.errand("spread", Job.objects.get(pk=done.id))
+    goals.propagation("resolve", job)
+    goals.propagation("notify", Job.objects.get(pk=done.id))
 
     told = explain(job)
 
-    assert "unsettled" in told
-    assert told["errands"].sentence == (
+    assert "unresolved" in told
+    assert told["propagations"].sentence == (
         "A worker has yet to look at what became of its preconditions; that takes a moment."
     )
     assert told["preconditions"].details["first"][0]["sentence"].endswith("; a worker passes that on in a moment")
-    assert explain(done)["errands"].details == {"spread": 1}
+    assert explain(done)["propagations"].details == {"notify": 1}
 
 
-def test_a_gate_that_holds_is_about_to_be_judged():
+def test_a_gate_that_holds_is_about_to_be_evaluated():
     done = add.enqueue(1)
     rows.succeed(done.id)
     job = goals.wait(add.enqueue(2), done)
@@ -212,7 +212,7 @@ def test_a_job_that_is_tried_again_tells_what_went_wrong():
     job = add.enqueue(1)
     running = rows.claim(job.id)
     rows.end(running, "failed", reason="error", traceback="Traceback …\nValueError: no such order\n")
-    values = {name: getattr(running, name) for name in rows.PLACE + rows.COUNTS} | {"failures": 1}
+    values = rows.columns_of(running, failures=1)
     values["run_after"] = timezone.now() + timedelta(minutes=5)
     rows.ScheduledRow.objects.create(**values, token=running.token)
 
@@ -243,7 +243,7 @@ def test_a_paused_queue_is_told_with_its_reason():
         (
             {"backend": "any_queue"},
             "other backend",
-            "No running worker serves backend 'default'; those that run serve 'any_queue'.",
+            "No running worker serves backend 'default'; those that run serve 'any_queue'. Start one",
         ),
         ({"silent": True}, "silent", "No worker that serves it is heard of: mill-1, silent for 10 min."),
     ],
@@ -259,6 +259,37 @@ def test_why_no_worker_would_run_it(worker, kind, sentence):
 
     assert told.reasons[0].kind == kind
     assert told.headline.startswith(sentence)
+
+
+def test_without_a_worker_an_unknown_task_and_the_alias_are_told_all_the_same():
+    job = add.using(backend="any_queue").enqueue(1)
+    for model in (JobRow, rows.ReadyRow):
+        model.objects.update(task_name="tests.busy.nothing")
+
+    told = explain(job)
+
+    assert told.headline == ("No worker is running; start one with manage.py gristmill worker --backend any_queue.")
+    assert told["unknown task"].sentence.startswith(
+        "Nor would a worker know the task tests.busy.nothing: workers import 'tasks' of installed apps, and not"
+    )
+
+
+def test_a_queue_that_the_settings_do_not_have_is_told():
+    job = add.enqueue(1)
+    for model in (JobRow, rows.ReadyRow):
+        model.objects.update(queue_name="old")
+
+    assert explain(job)["unknown queue"].sentence == (
+        "QUEUES of backend 'default' does not name queue 'old', so a worker has to be told: --queue old."
+    )
+
+
+def test_workers_of_older_code_are_told_to_be_started_anew():
+    rows.worker(tasks=["other"])
+
+    assert explain(add.enqueue(1)).headline.endswith(
+        "The workers that run started with code that does not have it; start them anew."
+    )
 
 
 def test_how_far_back_in_line_it_is_by_lane_and_across_what_the_workers_serve():
@@ -323,7 +354,7 @@ def test_a_running_job_of_a_silent_worker_says_so():
     assert "which has been silent for 5 min" in explain(job).headline
 
 
-def test_a_wish_to_cancel_is_told_with_who():
+def test_a_cancel_request_is_told_with_who():
     job = add.enqueue(1)
     rows.claim(job.id)
     operations.cancel(job, actor="lea")

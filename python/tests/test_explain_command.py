@@ -94,9 +94,9 @@ def test_the_beginning_of_an_id_will_do_where_it_fits_one_job():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("0192f0c", "'0192f0c' is too short: give at least the first 8 digits of the id"),
-        ("printer", "'printer' is not the id of a job: 32 hexadecimal digits, or the first 8"),
-        ("ffffffffff", "there is no job whose id begins with ffffffffff. It may have ended and been pruned"),
+        ("0192f0c", "'0192f0c' is too short: give at least the first or last 8 digits of the id"),
+        ("printer", "'printer' is not the id of a job: 32 hexadecimal digits, or its first or last 8"),
+        ("ffffffffff", "there is no job whose id begins or ends with ffffffffff. It may have ended and been pruned"),
         ("f" * 32, f"there is no job {'f' * 32}. It may have ended"),
     ],
 )

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from gristmill.frame import MAX_LENGTH, BadFrame, Parser, pack, pack_job
+from gristmill.runner.frame import MAX_LENGTH, BadFrame, Parser, pack, pack_job
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 5, 7, 64, 1000])

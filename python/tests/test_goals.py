@@ -13,9 +13,9 @@ from django.utils import timezone
 import gristmill
 from gristmill import at_least
 from gristmill.compat import InvalidTask, task_backends
-from gristmill.deadlines import inheriting
+from gristmill.enqueue.deadlines import inheriting
 from gristmill.exceptions import UnknownJob
-from gristmill.models import EdgeRow, ErrandRow, GateRow, Job, JobRow, WaitingRow
+from gristmill.models import EdgeRow, GateRow, Job, JobRow, PropagationRow, WaitingRow
 from tests.app.tasks import add, send
 
 pytestmark = pytest.mark.django_db
@@ -36,13 +36,13 @@ def test_a_job_waits_for_another_behind_a_gate(frozen):
 
     assert edges() == {(first.id, second.id)}
     gate = GateRow.objects.get()
-    assert (gate.job_id.hex, gate.needed, gate.on_failure, gate.arming, gate.settled) == (
+    assert (gate.job_id.hex, gate.needed, gate.on_precondition_failure, gate.epoch, gate.resolved) == (
         *(second.id, None, "strand", 1, False),
     )
     assert (gate.open, gate.successful, gate.failed, gate.armed_at) == (1, 0, 0, frozen)
-    errand = ErrandRow.objects.get()
-    assert (errand.kind, errand.job_id.hex, errand.checks, errand.due_at) == ("settle", second.id, False, frozen)
-    assert JobRow.objects.get(pk=second.id).waits
+    propagation = PropagationRow.objects.get()
+    found = (propagation.kind, propagation.job_id.hex, propagation.checks, propagation.due_at)
+    assert found == ("resolve", second.id, False, frozen)
     assert (Job.objects.get(pk=second.id).state, second.status.value) == ("waiting", "READY")
     assert Job.objects.waiting().get().id.hex == second.id
 
@@ -55,22 +55,22 @@ def test_a_gate_is_armed_at_the_moment_of_the_enqueue_by_the_databases_clock_too
 
 
 @pytest.mark.parametrize(
-    ("options", "needed", "on_failure", "stored"),
+    ("options", "needed", "on_precondition_failure", "stored"),
     [
         ({}, None, "strand", None),
         ({"after_mode": "all", "on_precondition_failure": "strand"}, None, "strand", None),
         ({"after_mode": "any"}, 1, "strand", {"needed": 1}),
         ({"after_mode": at_least(2)}, 2, "strand", {"needed": 2}),
-        ({"on_precondition_failure": "proceed"}, None, "proceed", {"on_failure": "proceed"}),
-        ({"on_precondition_failure": "fail"}, None, "fail", {"on_failure": "fail"}),
+        ({"on_precondition_failure": "proceed"}, None, "proceed", {"on_precondition_failure": "proceed"}),
+        ({"on_precondition_failure": "fail"}, None, "fail", {"on_precondition_failure": "fail"}),
     ],
 )
-def test_how_it_waits_is_stored_with_the_gate_and_the_job(options, needed, on_failure, stored):
+def test_how_it_waits_is_stored_with_the_gate_and_the_job(options, needed, on_precondition_failure, stored):
     after = [add.enqueue(number) for number in range(3)]
     waiting = add.using(after=after, **options).enqueue(9)
 
     gate = GateRow.objects.get()
-    assert (gate.needed, gate.on_failure, gate.open) == (needed, on_failure, 3)
+    assert (gate.needed, gate.on_precondition_failure, gate.open) == (needed, on_precondition_failure, 3)
     assert Job.objects.get(pk=waiting.id).options == stored
 
 
@@ -78,7 +78,7 @@ def test_how_it_waits_may_be_said_of_a_task():
     result = patient.using(after=[add.enqueue(1), add.enqueue(2)], hold=False).enqueue()
     kept = patient.enqueue()
 
-    assert (GateRow.objects.get().needed, GateRow.objects.get().on_failure) == (1, "proceed")
+    assert (GateRow.objects.get().needed, GateRow.objects.get().on_precondition_failure) == (1, "proceed")
     assert {job.id.hex: job.state for job in Job.objects.filter(pk__in=[result.id, kept.id])} == {
         result.id: "waiting",
         kept.id: "held",
@@ -155,7 +155,7 @@ def test_at_least_takes_whole_numbers_from_one(count):
 
 
 def test_what_a_job_waits_for_is_no_option_of_a_task():
-    from gristmill.tasks import Task
+    from gristmill.tasks.task import Task
 
     with pytest.raises(InvalidTask, match=r"after is of single jobs; give it to using\(\)"):
         Task(func=add.func, after=[])
@@ -179,7 +179,7 @@ def test_an_unknown_precondition_is_refused_and_nothing_is_left(in_autocommit):
             add.enqueue(3)
 
     assert JobRow.objects.count() == (1 if in_autocommit else 2)
-    assert not GateRow.objects.exists() and not EdgeRow.objects.exists() and not ErrandRow.objects.exists()
+    assert not GateRow.objects.exists() and not EdgeRow.objects.exists() and not PropagationRow.objects.exists()
 
 
 def test_a_precondition_that_is_unknown_does_not_take_a_unique_key():
@@ -222,7 +222,7 @@ def test_all_of_it_is_part_of_the_callers_transaction(elsewhere):
         assert elsewhere(GateRow.objects.count) == 0
         transaction.set_rollback(True)
 
-    assert not GateRow.objects.exists() and not ErrandRow.objects.exists() and not EdgeRow.objects.exists()
+    assert not GateRow.objects.exists() and not PropagationRow.objects.exists() and not EdgeRow.objects.exists()
 
 
 @pytest.mark.only_on_postgres
@@ -243,7 +243,8 @@ def test_a_precondition_is_not_locked_by_who_waits_for_it(elsewhere):
 
         def lock():
             with transaction.atomic(), connections["default"].cursor() as cursor:
-                cursor.execute("select id from gristmill_job where id = %s for update nowait", [first.id])
+                # It is kept from being deleted, and from no change: see test_kept_preconditions.
+                cursor.execute("select id from gristmill_job where id = %s for no key update nowait", [first.id])
                 cursor.execute("select id from gristmill_ready where id = %s for update nowait", [first.id])
                 return cursor.fetchall()
 
@@ -272,7 +273,7 @@ def test_each_job_of_a_bulk_enqueue_waits(django_assert_max_num_queries):
 
     assert len(enqueued) == Job.objects.waiting().count() == GateRow.objects.filter(needed=1, open=2).count() == 1_500
     assert EdgeRow.objects.count() == 3_000
-    assert ErrandRow.objects.filter(kind="settle").count() == 1_500
+    assert PropagationRow.objects.filter(kind="resolve").count() == 1_500
 
 
 def test_a_bulk_enqueue_that_waits_for_an_unknown_job_leaves_nothing():
@@ -290,7 +291,7 @@ def test_of_a_unique_bulk_only_what_is_made_waits():
 
     assert enqueued[0].id == there.id
     assert edges() == {(first.id, enqueued[1].id)}
-    assert GateRow.objects.count() == ErrandRow.objects.count() == 1
+    assert GateRow.objects.count() == PropagationRow.objects.count() == 1
 
 
 @pytest.mark.parametrize("on_conflict", ["keep", "replace"])

@@ -13,9 +13,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from gristmill import operations
-from gristmill.drawing import reading
-from gristmill.drawing.reading import read_graph
-from gristmill.explaining.look import Look
+from gristmill.inspect.drawing import reading
+from gristmill.inspect.drawing.reading import read_graph
+from gristmill.inspect.explaining.look import Look
 from gristmill.models import Attempt, EdgeRow, Job, JobRow, RunningRow
 from tests import goals, rows
 from tests.app.tasks import add

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from gristmill.drawing.layout import Sizes, closing_edges, crossings, in_order, lay_out, layers_of
+from gristmill.inspect.drawing.layout import Sizes, closing_edges, crossings, in_order, lay_out, layers_of
 
 SIZES = Sizes()
 

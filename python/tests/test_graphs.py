@@ -1,4 +1,4 @@
-"""Whole graphs in one enqueue: the same rows as one by one, in bulk, with no cycle and nothing left open to settle."""
+"""Whole graphs in one enqueue: the same rows as one by one, in bulk, with no cycle and nothing left open to resolve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import gristmill
 from gristmill import Graph, chain, group
 from gristmill.compat import InvalidTask, TaskResult, task_backends, task_enqueued
 from gristmill.exceptions import GraphCycle, UnknownJob
-from gristmill.models import EdgeRow, ErrandRow, GateRow, Job, JobRow, ReadyRow
+from gristmill.models import EdgeRow, GateRow, Job, JobRow, PropagationRow, ReadyRow, WaitingRow
 from tests.app.tasks import add, send
 
 pytestmark = pytest.mark.django_db
@@ -48,10 +48,10 @@ def test_a_graph_is_enqueued_as_it_was_drawn():
     assert edges() == {(results[a].id, results[b].id), (results[a].id, results[c].id), (results[b].id, results[c].id)}
     gates = {gate.job_id.hex: gate for gate in GateRow.objects.all()}
     assert set(gates) == {results[b].id, results[c].id}
-    assert (gates[results[b].id].needed, gates[results[b].id].on_failure, gates[results[b].id].open) == (
+    assert (gates[results[b].id].needed, gates[results[b].id].on_precondition_failure, gates[results[b].id].open) == (
         *(None, "strand", 1),
     )
-    assert (gates[results[c].id].needed, gates[results[c].id].on_failure, gates[results[c].id].open) == (
+    assert (gates[results[c].id].needed, gates[results[c].id].on_precondition_failure, gates[results[c].id].open) == (
         *(1, "proceed", 2),
     )
     jobs = {job.id.hex: job for job in Job.objects.all()}
@@ -60,22 +60,19 @@ def test_a_graph_is_enqueued_as_it_was_drawn():
     assert jobs[results[b].id].queue_name == "mail"
 
 
-def test_edges_among_new_jobs_are_born_open_and_have_nothing_to_settle():
+def test_edges_among_new_jobs_are_born_open_and_have_nothing_to_resolve():
     graph = Graph()
     first = graph.add(add, 1)
     graph.add(add, 2, after=first)
     first, second = graph.enqueue().ids
 
-    assert GateRow.objects.get().settled
-    assert not ErrandRow.objects.exists()
-    assert {row.id.hex: (row.awaited, row.waits) for row in JobRow.objects.all()} == {
-        first: (True, False),
-        second: (False, True),
-    }
-    assert ReadyRow.objects.get().awaited
+    assert GateRow.objects.get().resolved
+    assert not PropagationRow.objects.exists()
+    assert [(row.id.hex, row.awaited) for row in ReadyRow.objects.all()] == [(first, True)]
+    assert [(row.id.hex, row.awaited) for row in WaitingRow.objects.all()] == [(second, False)]
 
 
-def test_what_also_waits_for_a_job_that_is_there_has_to_be_settled():
+def test_what_also_waits_for_a_job_that_is_there_has_to_be_resolved():
     there = add.enqueue(0)
     graph = Graph()
     first = graph.add(add, 1)
@@ -84,8 +81,8 @@ def test_what_also_waits_for_a_job_that_is_there_has_to_be_settled():
 
     results = graph.enqueue()
 
-    assert GateRow.objects.filter(settled=False, open=2).count() == 2
-    assert {row.job_id.hex for row in ErrandRow.objects.filter(kind="settle")} == {results.ids[1], results.ids[2]}
+    assert GateRow.objects.filter(resolved=False, open=2).count() == 2
+    assert {row.job_id.hex for row in PropagationRow.objects.filter(kind="resolve")} == {results.ids[1], results.ids[2]}
     assert (there.id, results.ids[2]) in edges() and (results.ids[0], results.ids[2]) in edges()
 
 
@@ -149,6 +146,27 @@ def test_a_long_cycle_is_found_without_recursion_and_told_in_short():
     assert len(str(caught.value)) < 1_000
 
 
+def test_a_circle_that_two_nodes_close_by_becoming_one_job_is_refused():
+    graph = Graph()
+    first = graph.add(once, "x")
+    between = graph.add(add, 1)
+    same = graph.add(once, "x")
+    first.after(between)
+    between.after(same)
+
+    with pytest.raises(
+        GraphCycle, match=r"once \(nodes\[0\]\) waits for tests\.app\.tasks\.add \(nodes\[1\]\) waits for"
+    ):
+        graph.enqueue()
+    assert not JobRow.objects.exists()
+
+    # Where the job was there before, it waits for nothing that is new.
+    there = once.enqueue("x")
+    results = graph.enqueue()
+    assert results[first].id == results[same].id == there.id
+    assert not results[between].existing
+
+
 def test_an_earlier_deadline_is_given_to_all_that_its_job_waits_for():
     day = timedelta(days=1)
     graph = Graph()
@@ -179,11 +197,11 @@ def test_a_node_whose_unique_key_is_taken_is_the_job_that_has_it():
     assert results[taken].id == there.id and results[taken].existing
     assert results[same].id == results[new].id and results[same].existing and not results[new].existing
     assert Job.objects.count() == 4
-    # The kept job goes on as it was; what waits for it has to be settled, what waits for the new one has not.
+    # The kept job goes on as it was; what waits for it has to be resolved, what waits for the new one has not.
     assert edges() == {(there.id, results[new].id), (results[new].id, results[last].id)}
-    gates = {gate.job_id.hex: (gate.settled, gate.open) for gate in GateRow.objects.all()}
+    gates = {gate.job_id.hex: (gate.resolved, gate.open) for gate in GateRow.objects.all()}
     assert gates == {results[new].id: (False, 1), results[last].id: (True, 1)}
-    assert [errand.job_id.hex for errand in ErrandRow.objects.all()] == [results[new].id]
+    assert [propagation.job_id.hex for propagation in PropagationRow.objects.all()] == [results[new].id]
 
 
 def test_a_node_that_becomes_what_it_waits_for_does_not_wait_for_itself():
@@ -196,7 +214,7 @@ def test_a_node_that_becomes_what_it_waits_for_does_not_wait_for_itself():
 
     assert results[first].id == results[second].id
     assert not EdgeRow.objects.exists()
-    assert (GateRow.objects.get().open, GateRow.objects.get().settled, ErrandRow.objects.count()) == (0, False, 1)
+    assert (GateRow.objects.get().open, GateRow.objects.get().resolved, PropagationRow.objects.count()) == (0, False, 1)
 
 
 def test_periods_and_conflicts_of_unique_nodes_are_each_tasks_own():
@@ -312,21 +330,21 @@ def test_a_chain_runs_one_after_the_other_and_a_group_side_by_side():
     assert edges() == {(a, b), (a, c), (b, d), (c, d)}
     assert [result.args for result in results] == [[1], [2], ["a"], [3]]
     assert results.last.id == d
-    assert set(GateRow.objects.values_list("on_failure", flat=True)) == {"strand"}
+    assert set(GateRow.objects.values_list("on_precondition_failure", flat=True)) == {"strand"}
 
 
 def test_what_follows_a_group_with_then_runs_whatever_becomes_of_it():
     results = group(add.with_args(n) for n in range(3)).then(send.with_args("done")).enqueue()
 
     assert edges() == {(results.ids[n], results.ids[3]) for n in range(3)}
-    assert GateRow.objects.get().on_failure == "proceed"
-    assert Job.objects.get(pk=results.last.id).options == {"on_failure": "proceed"}
+    assert GateRow.objects.get().on_precondition_failure == "proceed"
+    assert Job.objects.get(pk=results.last.id).options == {"on_precondition_failure": "proceed"}
 
 
 def test_of_a_chain_in_then_the_first_step_proceeds():
     results = group(add.with_args(1)).then(chain(group(add.with_args(2), add.with_args(3)), add.with_args(4))).enqueue()
 
-    gates = {gate.job_id.hex: gate.on_failure for gate in GateRow.objects.all()}
+    gates = {gate.job_id.hex: gate.on_precondition_failure for gate in GateRow.objects.all()}
     assert gates == {results.ids[1]: "proceed", results.ids[2]: "proceed", results.ids[3]: "strand"}
 
 

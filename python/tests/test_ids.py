@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from gristmill.ids import new_id, parse_id
+from gristmill.values.ids import new_id, parse_id
 
 
 def test_ids_of_one_process_sort_in_the_order_they_were_made():

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import pytest
 
 from gristmill.compat import normalize_json
-from gristmill.json_rule import MAX_DEPTH, MAX_INTEGER, encode
+from gristmill.values.json_rule import MAX_DEPTH, MAX_INTEGER, encode
 
 
 class Colour(enum.Enum):

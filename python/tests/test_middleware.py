@@ -13,7 +13,7 @@ from gristmill.backend import GristmillBackend
 from gristmill.compat import task_backends
 from gristmill.exceptions import UnknownJob
 from gristmill.models import EdgeRow, Job
-from gristmill.running.attempt import call_of
+from gristmill.runner.attempt import call_of
 from gristmill.testing import run_jobs
 from tests.app import middleware
 

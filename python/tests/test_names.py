@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import gristmill
-from gristmill import registry
 from gristmill.compat import InvalidTask, TaskResultMismatch
 from gristmill.exceptions import UnknownTask
 from gristmill.models import Job, JobRow, ReadyRow
+from gristmill.tasks import registry
 from tests.app.tasks import add
 
 

@@ -14,10 +14,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from gristmill import carrying, pruning, registry
 from gristmill.commands import gauge
-from gristmill.commands.durations import duration
 from gristmill.models import Action, Attempt, EdgeRow, GateRow, Job, JobRow, ProgressRow, Queue, ResultRow
+from gristmill.tasks import registry
+from gristmill.values.durations import duration
+from gristmill.verbs import batched, pruning
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -166,7 +167,8 @@ def test_json_is_one_object():
     [
         ("cancel", "which jobs? Name them by id, choose with --task, --queue, …, or cancel --all"),
         ("hold --reason x", "which jobs? Name them by id"),
-        ("cancel abc", "'abc' is not the id of a job"),
+        ("cancel abc", "'abc' is too short: give at least the first or last 8 digits of the id"),
+        ("cancel printer", "'printer' is not the id of a job"),
         ("cancel 0192f0c0a0b07000800000000000000a --queue mail", "by id or choose them by a filter, not both"),
         ("cancel --all --queue mail", "--all means every job"),
         ("hold --state running --yes", "hold takes jobs that are ready, scheduled, waiting or stranded, not 'running'"),
@@ -178,7 +180,7 @@ def test_json_is_one_object():
         ("queue pause nope --reason x", "backend 'default' has no queue 'nope'; its QUEUES are 'default', 'mail'"),
         ("queue list mail", "to list takes no name and no reason"),
         ("queue resume mail --reason x", "--reason belongs to a pause"),
-        ("prune --older-than 99999999d", "is longer than 36,500 days"),
+        ("prune --older-than 99999999d", "is longer than 36,525 days"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_sentence(arguments, sentence, monkeypatch):
@@ -203,7 +205,7 @@ def test_a_task_by_half_its_name_is_told_the_whole(monkeypatch):
 
 
 def test_a_long_command_says_how_far_it_is(monkeypatch):
-    monkeypatch.setattr(carrying, "BATCH", 2)
+    monkeypatch.setattr(batched, "BATCH", 2)
     monkeypatch.setattr(gauge, "SILENT_SECONDS", 0)
     monkeypatch.setattr(gauge, "LOG_SECONDS", 0)
     add.enqueue_many((number,) for number in range(4))
@@ -223,10 +225,10 @@ def test_on_a_terminal_it_says_so_on_one_line(monkeypatch):
 
 
 def test_ctrl_c_tells_what_was_done_before(monkeypatch):
-    monkeypatch.setattr(carrying, "BATCH", 2)
+    monkeypatch.setattr(batched, "BATCH", 2)
     add.enqueue_many((number,) for number in range(4))
     asked = []
-    real = carrying.carry_out
+    real = batched.carry_out
 
     def interrupted(*arguments):
         asked.append(1)
@@ -234,7 +236,7 @@ def test_ctrl_c_tells_what_was_done_before(monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(carrying, "carry_out", interrupted)
+    monkeypatch.setattr(batched, "carry_out", interrupted)
 
     assert run("cancel", "--all", "--yes") == (130, "Cancelled 2 jobs.\n", "")
     assert states() == ["cancelled", "cancelled", "ready", "ready"]

@@ -8,23 +8,24 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from gristmill import carrying, operations
+from gristmill import operations
 from gristmill.backend import GristmillBackend
 from gristmill.exceptions import UnknownJob
 from gristmill.models import (
     Action,
-    ControlRow,
-    ErrandRow,
+    CancelRequestRow,
     Job,
     ProgressRow,
+    PropagationRow,
     Queue,
     ReadyRow,
     RunningRow,
     WaitingRow,
 )
+from gristmill.verbs import batched
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -52,7 +53,7 @@ def test_a_running_job_is_asked():
     answer = operations.cancel(running.id)
 
     assert answer.done == {"asked": 1}
-    assert ControlRow.objects.get().token == running.token
+    assert CancelRequestRow.objects.get().token == running.token
     assert state_of(running.id) == "running"
 
 
@@ -126,14 +127,14 @@ def test_an_unknown_job_is_refused_and_a_word_that_is_no_id_an_error():
 def test_a_job_that_is_being_moved_is_asked_again(monkeypatch):
     job = add.enqueue(1)
     asked = []
-    real = carrying.carry_out
+    real = batched.carry_out
 
     def busy(connection, verb, binds):
         asked.append(verb)
         return [] if len(asked) < 3 else real(connection, verb, binds)
 
-    monkeypatch.setattr(carrying, "carry_out", busy)
-    monkeypatch.setattr(carrying, "FIRST_PAUSE", 0)
+    monkeypatch.setattr(batched, "carry_out", busy)
+    monkeypatch.setattr(batched, "FIRST_PAUSE", 0)
 
     assert operations.cancel(job).done == {"cancelled": 1}
     assert len(asked) == 3
@@ -142,16 +143,19 @@ def test_a_job_that_is_being_moved_is_asked_again(monkeypatch):
 def test_a_job_that_stays_locked_is_given_up_after_a_bound(monkeypatch):
     job = add.enqueue(1)
     asked = []
-    monkeypatch.setattr(carrying, "carry_out", lambda *arguments: asked.append(1) or [])
-    monkeypatch.setattr(carrying, "FIRST_PAUSE", 0)
+    monkeypatch.setattr(batched, "carry_out", lambda *arguments: asked.append(1) or [])
+    monkeypatch.setattr(batched, "FIRST_PAUSE", 0)
 
     assert operations.cancel(job).outcomes == {job.id: "refused: another transaction is moving it; ask again"}
-    assert len(asked) == 1 + carrying.ASKED_AGAIN
+    assert len(asked) == 1 + batched.ASKED_AGAIN
 
 
 def test_a_packed_answer_is_unpacked():
-    assert carrying.unpacked([('[["a",1,"held"],["b",2,"held"]]',), ("[]",)]) == [("a", 1, "held"), ("b", 2, "held")]
-    assert carrying.unpacked([("a", 1, "held")]) == [("a", 1, "held")]
+    assert batched.unpacked([('[["a",1,"held"],["b",2,"held"]]',), ("[]",)]) == [
+        ("a", 1, "held"),
+        ("b", 2, "held"),
+    ]
+    assert batched.unpacked([("a", 1, "held")]) == [("a", 1, "held")]
 
 
 def test_an_operation_is_part_of_the_callers_transaction():
@@ -165,9 +169,51 @@ def test_an_operation_is_part_of_the_callers_transaction():
     assert not Action.objects.exists()
 
 
+class Deadlock(Exception):
+    """What a driver says of it."""
+
+    sqlstate = "40P01"
+
+
+def deadlocks(monkeypatch, times):
+    """Has that many statements be chosen to give way to another transaction; returns a list of all statements."""
+    asked, carry_out = [], batched.carry_out
+
+    def give_way(*arguments):
+        asked.append(arguments)
+        if len(asked) <= times:
+            raise OperationalError("deadlock detected") from Deadlock()
+        return carry_out(*arguments)
+
+    monkeypatch.setattr(batched, "carry_out", give_way)
+    monkeypatch.setattr(batched, "FIRST_PAUSE", 0)
+    return asked
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_an_operation_that_loses_to_another_transaction_is_asked_again_within_a_bound(monkeypatch):
+    job = add.enqueue(1)
+    asked = deadlocks(monkeypatch, 2)
+    assert operations.cancel(job).done == {"cancelled": 1}
+    assert len(asked) == 3
+
+    asked = deadlocks(monkeypatch, 100)
+    with pytest.raises(OperationalError, match="deadlock detected"):
+        operations.cancel(add.enqueue(2))
+    assert len(asked) == 1 + batched.ASKED_AGAIN
+
+
+def test_an_operation_within_a_transaction_of_the_callers_leaves_it_to_them(monkeypatch):
+    job = add.enqueue(1)
+    asked = deadlocks(monkeypatch, 1)
+    with pytest.raises(OperationalError, match="deadlock detected"), transaction.atomic():
+        operations.cancel(job)
+    assert len(asked) == 1
+
+
 def test_a_filter_is_carried_out_page_by_page(monkeypatch):
-    monkeypatch.setattr(carrying, "PAGE", 4)
-    monkeypatch.setattr(carrying, "BATCH", 3)
+    monkeypatch.setattr(batched, "PAGE", 4)
+    monkeypatch.setattr(batched, "BATCH", 3)
     add.enqueue_many((number,) for number in range(10))
     other, running = send.enqueue("a"), rows.claim(add.enqueue(1).id)
 
@@ -179,24 +225,24 @@ def test_a_filter_is_carried_out_page_by_page(monkeypatch):
 
 
 def test_jobs_enqueued_after_a_filter_began_are_left_out(monkeypatch):
-    monkeypatch.setattr(carrying, "PAGE", 2)
+    monkeypatch.setattr(batched, "PAGE", 2)
     add.enqueue_many((number,) for number in range(4))
-    real = carrying.carry_out
+    real = batched.carry_out
 
     def and_one_more(*arguments):
         add.enqueue(99)
         return real(*arguments)
 
-    monkeypatch.setattr(carrying, "carry_out", and_one_more)
+    monkeypatch.setattr(batched, "carry_out", and_one_more)
 
     assert Job.objects.all().cancel().done == {"cancelled": 4}
 
 
 @pytest.mark.only_on_postgres
 def test_a_filter_on_the_state_leaves_the_results_unread():
-    jobs = Job.objects.filter(state__in=carrying.STATES["cancel"], task_name=add.module_path).order_by("pk")
+    jobs = Job.objects.filter(state__in=batched.STATES["cancel"], task_name=add.module_path).order_by("pk")
 
-    with carrying.reading_by_state("default"):
+    with batched.reading_by_state("default"):
         plan = jobs.values_list("pk").explain()
 
     assert "gristmill_ready" in plan
@@ -277,7 +323,7 @@ def test_the_words_of_people_are_bounded_and_storable():
     with pytest.raises(TypeError, match="reason must be text, not 7"):
         operations.hold(job, 7)
     operations.hold(job, "x" * 5_000)
-    assert len(Job.objects.get(pk=job.id).reason) == carrying.MOST_CHARACTERS
+    assert len(Job.objects.get(pk=job.id).reason) == batched.MOST_CHARACTERS
 
 
 def test_outcomes_are_kept_for_so_many_jobs_and_then_counted(monkeypatch):
@@ -332,7 +378,7 @@ def test_an_idle_worker_is_woken_after_the_commit():
 @pytest.mark.only_on_postgres
 @pytest.mark.django_db(transaction=True)
 def test_a_job_that_someone_has_locked_is_not_waited_for(elsewhere, monkeypatch):
-    monkeypatch.setattr(carrying, "FIRST_PAUSE", 0)
+    monkeypatch.setattr(batched, "FIRST_PAUSE", 0)
     job = add.enqueue(1)
 
     with transaction.atomic():
@@ -405,7 +451,7 @@ def test_a_job_is_given_more_to_wait_for():
     assert answer.outcomes == {second.id: "added"}
     job = Job.objects.get(pk=second.id)
     assert (job.state, [one.id.hex for one in job.preconditions]) == ("waiting", [first.id])
-    assert ErrandRow.objects.get().checks
+    assert PropagationRow.objects.get().checks
     assert [action.actor for action in job.actions] == ["lea"]
 
 

@@ -291,7 +291,8 @@ def test_arguments_of_the_wrong_shape_fail_the_job(runner: Runner) -> None:
 
 
 def test_a_transaction_left_open_does_not_leak_into_the_next_job(runner: Runner) -> None:
-    runner.run("leave_a_transaction_open")
+    failure = runner.fail("leave_a_transaction_open")
+    assert failure["exception_class_path"] == "gristmill.exceptions.TransactionLeftOpen"
     assert runner.run("tables") == []
 
 

@@ -5,9 +5,10 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import django
 import pytest
 
-from tests.supervisor import Runner, Zygote, until, wait_until_gone
+from tests.supervisor import AGAIN, Runner, Zygote, until, wait_until_gone
 
 TASKS = """
 import functools, threading
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from django.utils import timezone as django_timezone, translation
 from gristmill.compat import task_backends, task_finished
-from gristmill.postpone import Postpone
+from gristmill.tasks.postpone import Postpone
 
 HERE = Path(__file__).parent.parent
 finished = []
@@ -126,6 +127,9 @@ task_backends["default"].get_result = get_result
 def note(sender, task_result, **kwargs):
     finished.append([task_result.task.name, task_result.status])
 
+# Like Django's own log, which is told by what the runner itself knows.
+from gristmill.runner.signals import LOG
+note.__module__ = f"{LOG.name}.signals"
 task_finished.connect(note)
 """
 
@@ -158,36 +162,30 @@ def test_a_failure_names_all_that_the_exception_is(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "failures", "is_final"),
+    ("retried_classes", "is_final"),
     [
-        (None, 0, True),
-        ({"max_attempts": 2}, 0, False),
-        ({"max_attempts": 2}, 1, True),
-        ({"max_attempts": None}, 1_000, False),
-        ({"max_attempts": 5, "retry_on": ["builtins.OSError"]}, 0, True),
-        ({"max_attempts": 5, "retry_on": ["builtins.OSError", "builtins.LookupError"]}, 0, False),
-        ({"max_attempts": 5, "retry_on": []}, 0, True),
+        ([], True),
+        (["builtins.Exception"], False),
+        (["builtins.OSError"], True),
+        (["builtins.OSError", "builtins.LookupError"], False),
     ],
 )
 def test_task_finished_is_sent_only_when_no_retry_follows(
-    runner: Runner, options: Any, failures: int, is_final: bool
+    runner: Runner, retried_classes: list[str], is_final: bool
 ) -> None:
-    runner.fail("fail", options=options, failures=failures)
+    runner.fail("fail", retried_classes=retried_classes)
     assert runner.run("ends") == ([["fail", "FAILED"]] if is_final else [])
-
-
-def test_without_a_count_of_failures_every_attempt_before_counts_as_one(runner: Runner) -> None:
-    runner.fail("fail", options={"max_attempts": 3}, attempt=2)
-    assert runner.run("ends") == []
-    runner.fail("fail", options={"max_attempts": 3}, attempt=3)
-    assert runner.run("ends") == [["ends", "SUCCESSFUL"], ["fail", "FAILED"]]
 
 
 def test_an_exception_whose_text_never_ends_is_told_without_it(runner: Runner) -> None:
     failure = runner.fail("fail_slowly")
     assert failure["exception_class_path"] == "shop.tasks.Slow"
     assert "shop.tasks.Slow" in failure["traceback"]
-    assert runner.run("two", [1, 2]) == [1, 2]
+    if django.VERSION < (6, 0):
+        # The backport's own log asks for the text once more, and is stopped in the middle of that.
+        assert runner.expect("L") == b""
+    else:
+        assert runner.run("two", [1, 2]) == [1, 2]
 
 
 def test_a_traceback_begins_in_the_handler(runner: Runner) -> None:
@@ -195,7 +193,7 @@ def test_a_traceback_begins_in_the_handler(runner: Runner) -> None:
 
 
 def test_base_exceptions_are_not_retried_by_default(runner: Runner) -> None:
-    failure = runner.fail("leave", [3], options={"max_attempts": 5})
+    failure = runner.fail("leave", [3], **AGAIN)
     assert failure["exception_class_path"] == "builtins.SystemExit"
     assert "builtins.Exception" not in failure["classes"]
     assert runner.run("ends") == [["leave", "FAILED"]]
@@ -219,20 +217,20 @@ def test_base_exceptions_are_not_retried_by_default(runner: Runner) -> None:
     ],
 )
 def test_a_tasks_own_backoff_function_is_asked(runner: Runner, expression: str, advice: Any) -> None:
-    options = {"max_attempts": 5, "backoff": {"kind": "callable"}}
-    assert runner.all_of("advised", [expression], options=options)["F"]["advice"] == advice
+    options = {"backoff": {"kind": "callable"}}
+    assert runner.all_of("advised", [expression], options=options, **AGAIN)["F"]["advice"] == advice
     assert runner.run("ends") == ([["advised", "FAILED"]] if advice == "give up" else [])
 
 
 def test_a_backoff_function_that_fails_says_so_in_the_output(runner: Runner) -> None:
-    options = {"max_attempts": 5, "backoff": {"kind": "callable"}}
-    said = runner.all_of("advised", ["1 / 0"], options=options)
+    options = {"backoff": {"kind": "callable"}}
+    said = runner.all_of("advised", ["1 / 0"], options=options, **AGAIN)
     assert "the backoff function of shop.tasks.advised failed" in said["O"]
     assert "ZeroDivisionError" in said["O"]
 
 
 def test_the_backoff_function_is_not_asked_where_no_retry_can_follow(runner: Runner) -> None:
-    options = {"max_attempts": 1, "backoff": {"kind": "callable"}}
+    options = {"backoff": {"kind": "callable"}}
     assert runner.fail("advised", ["5"], options=options)["advice"] is None
     assert runner.fail("advised", ["5"])["advice"] is None
 

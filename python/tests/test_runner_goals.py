@@ -14,8 +14,8 @@ import threading
 from asgiref.sync import sync_to_async
 from django.db import connection
 from gristmill.compat import task_finished
-from gristmill.deadlines import inherited_deadline
-from gristmill.postpone import Postpone
+from gristmill.enqueue.deadlines import inherited_deadline
+from gristmill.tasks.postpone import Postpone
 
 finished = []
 

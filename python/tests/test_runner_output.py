@@ -193,6 +193,14 @@ def test_a_gigabyte_costs_bounded_memory_and_keeps_its_ends(runner: Runner, zygo
     assert (zygote.folder / "errors").stat().st_size < 1024 * 1024
 
 
+@pytest.mark.parametrize("count", [33_000, 60_000])
+def test_letters_of_several_bytes_count_by_their_bytes(runner: Runner, count: int) -> None:
+    # Few enough by their number: nothing has been left out yet when the bytes are counted.
+    output = runner.all_of("say_much", [count, "é"])["O"]
+    assert len(output.encode()) <= 64 * 1024
+    assert "characters left out …]" in output
+
+
 def test_what_is_logged_after_a_job_that_printed_much_is_still_shown(runner: Runner, zygote: Zygote) -> None:
     runner.all_of("say_much", [200, "x" * 1023 + "\n"])
     assert zygote.errors().count("left a transaction open") == 0

@@ -10,11 +10,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test.utils import override_settings
 
 import gristmill
-from gristmill import Unique, registry, schedule
+from gristmill import Unique, schedule
 from gristmill.compat import InvalidTask, task_backends
-from gristmill.scheduling import declared as declarations
-from gristmill.scheduling.announcing import announcement
-from gristmill.scheduling.declared import declared
+from gristmill.schedules import declared as declarations
+from gristmill.schedules.announcing import announcement
+from gristmill.schedules.declared import declared
+from gristmill.tasks import registry
 from tests.app.tasks import add
 
 PATH = "gristmill.backend.GristmillBackend"
@@ -81,6 +82,8 @@ def test_it_gives_back_the_task_and_workers_announce_it():
                 "deadline_after": None,
                 "unique_key": None,
                 "unique_until": None,
+                "unique_period": None,
+                "retention": None,
                 "held": False,
             },
         }
@@ -126,6 +129,8 @@ def test_every_option_is_announced_in_one_form():
         "deadline_after": 3600.0,
         "unique_key": None,
         "unique_until": None,
+        "unique_period": None,
+        "retention": None,
         "held": True,
     }
 
@@ -166,7 +171,7 @@ def test_where_the_alias_is_not_gristmills_it_has_no_effect():
 
 
 WRONG = [
-    ({"cron": "75 * * * *"}, "cron: minute: 75 is not between 0 and 59, in '75 * * * *'"),
+    ({"cron": "8 * * *"}, "cron: write five fields (minute hour day-of-month month weekday) or six with seconds at"),
     ({"cron": None}, "cron or every says when it runs, one of them; neither was given"),
     ({"cron": "* * * * *", "every": 5}, "cron or every says when it runs, one of them; both were given"),
     ({"cron": 5}, "cron must be text, such as '30 8 * * mon-fri'; got 5"),
@@ -221,6 +226,18 @@ def test_what_is_wrong_is_refused_at_once_and_named(options, sentence):
     assert str(refused.value).startswith(f"tests.test_schedule.report: schedule {name!r}: {sentence}")
     options["name"] = name
     assert declared("default") == {}
+
+
+def test_a_field_that_is_wrong_is_a_check_and_refuses_the_worker_in_the_engines_words():
+    schedule("0 8 * * *", name="nightly")(report)
+    schedule("75 * * * *", name="wrong")(report)
+    sentence = "tests.test_schedule.report: schedule 'wrong': cron: minute: 75 is not between 0 and 59, in '75 * * * *'"
+
+    (message,) = task_backends["default"].check()
+    with pytest.raises(ImproperlyConfigured) as refused:
+        told()
+
+    assert (message.id, message.msg, str(refused.value)) == ("gristmill.E010", f"{sentence}.", sentence)
 
 
 def test_a_context_is_no_argument_of_the_schedules():

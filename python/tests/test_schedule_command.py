@@ -14,14 +14,14 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone as django_timezone
 
 import gristmill
-from gristmill import registry
 from gristmill.compat import task_backends
 from gristmill.models import Job, Schedule, Tick
-from gristmill.scheduling import declared
-from gristmill.scheduling.announcing import announced
-from gristmill.scheduling.asking import Answer
-from gristmill.scheduling.declared import Declared
-from gristmill.scheduling.rules import checked_rule
+from gristmill.schedules import declared
+from gristmill.schedules.announcing import announced
+from gristmill.schedules.declared import Declared
+from gristmill.schedules.engine_cron import Answer
+from gristmill.schedules.rules import checked_rule
+from gristmill.tasks import registry
 from tests import rows
 from tests.app.tasks import add
 
@@ -49,7 +49,7 @@ def _stopped(monkeypatch):
     monkeypatch.setattr(django_timezone, "now", lambda: NOW)
     monkeypatch.setattr(declared, "_schedules", {})
     monkeypatch.setattr(registry, "_loaded", True)
-    monkeypatch.setattr("gristmill.scheduling.seeing.ask_if_possible", read_rules)
+    monkeypatch.setattr("gristmill.inspect.schedules.ask_if_possible", read_rules)
 
 
 def read_rules(questions):
@@ -246,7 +246,7 @@ def test_a_definition_that_cannot_be_read_spoils_nothing(scene):
 
 
 def test_without_an_engine_rules_are_shown_as_they_were_written(scene, monkeypatch):
-    monkeypatch.setattr("gristmill.scheduling.seeing.ask_if_possible", lambda questions: None)
+    monkeypatch.setattr("gristmill.inspect.schedules.ask_if_possible", lambda questions: None)
 
     _, said = run()
 

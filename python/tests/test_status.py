@@ -10,9 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from gristmill import operations, survey
-from gristmill.commands.tables import age, printable, table
-from gristmill.models import WaitingRow
+from gristmill import operations
+from gristmill.inspect import survey
+from gristmill.inspect.tables import age, printable, table
+from gristmill.models import JobRow, ReadyRow, WaitingRow
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -104,9 +105,43 @@ def test_ready_jobs_that_no_worker_serves_are_listed():
     output = status("--backend", "default")
 
     assert "Ready, but no running worker serves them" in output
-    assert [line.split() for line in output.splitlines() if "tests.app.tasks" in line] == [
+    assert [line.split() for line in output.splitlines() if "send  default" in line] == [
         ["tests.app.tasks.send", "default", "mail", "1"]
     ]
+    assert "send: the workers that run started with code that does not have it; start them anew." in output
+
+
+def test_with_no_worker_a_task_that_no_code_has_is_listed_with_the_cause():
+    add.enqueue(1)
+    send.enqueue("a")
+    for model in (JobRow, ReadyRow):
+        model.objects.filter(queue_name="mail").update(task_name="tests.busy.nothing")
+
+    output = status("--backend", "default")
+
+    assert "no worker is running; start one with manage.py gristmill worker\n" in output
+    assert [line.split() for line in output.splitlines() if "nothing  default" in line] == [
+        ["tests.busy.nothing", "default", "mail", "1"]
+    ]
+    assert "tests.busy.nothing: workers import 'tasks' of installed apps, and not tests.busy; add" in output
+    assert "tests.app.tasks.add" not in output
+
+
+def test_the_alias_that_has_jobs_and_no_worker_is_named():
+    add.using(backend="any_queue").enqueue(1)
+
+    assert "no worker is running; start one with manage.py gristmill worker --backend any_queue" in status()
+    rows.worker(backend="default")
+    assert "no worker serves backend 'any_queue'; start one with manage.py gristmill worker --backend any_q" in status()
+    assert [lane["kind"] for lane in status_json()["unroutable"]] == ["no worker"]
+
+
+def test_ready_jobs_of_a_queue_that_the_settings_do_not_have_are_listed():
+    add.enqueue(1)
+    for model in (JobRow, ReadyRow):
+        model.objects.update(queue_name="old")
+
+    assert "tests.app.tasks.add: QUEUES of backend 'default' does not name queue 'old'." in status()
 
 
 def test_failures_show_the_last_line_of_what_went_wrong():
@@ -163,7 +198,7 @@ def test_jobs_that_wait_to_run_again_are_counted_apart():
 
     queue = next(each for each in status_json("--backend", "default")["queues"] if each["queue_name"] == "default")
 
-    assert (queue["scheduled"], queue["retrying"]) == (2, 1)
+    assert (queue["scheduled"], queue["retrying"]) == (1, 1)
     assert "RETRYING" in status("--backend", "default")
 
 

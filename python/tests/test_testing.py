@@ -17,9 +17,11 @@ from django.db import connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
 from django.utils import timezone as django_timezone
 
-from gristmill import host, inline, registry
 from gristmill.compat import TaskResultStatus
+from gristmill.exceptions import TransactionLeftOpen
+from gristmill.inprocess import host, inline
 from gristmill.models import Attempt, Job, RunningRow, Worker
+from gristmill.tasks import registry
 from gristmill.testing import TooManyJobs, clock, enqueued, run_jobs
 from tests.app import tasks, worked
 from tests.app.models import Order
@@ -57,7 +59,7 @@ class Both:
 
     def test_a_job_that_raises_fails_with_its_traceback_and_keeps_what_it_wrote(self) -> None:
         result = worked.fail.enqueue("no tea")
-        assert run_jobs().failed == 1
+        assert run_jobs(raise_errors=False).failed == 1
         result.refresh()
         assert result.status == TaskResultStatus.FAILED
         assert result.errors[0].exception_class is worked.Sad
@@ -135,23 +137,23 @@ class Both:
     def test_a_database_error_ends_the_job_alone(self) -> None:
         result = worked.collide.enqueue()
         other = worked.place.enqueue("tea")
-        run_jobs()
+        run_jobs(raise_errors=False)
         assert (state_of(result), state_of(other)) == ("failed", "successful")
         assert Order.objects.filter(name="tea").exists()
 
     def test_an_atomic_block_that_is_never_left_is_undone(self) -> None:
-        worked.leave_open.enqueue()
+        left = worked.leave_open.enqueue()
         other = worked.place.enqueue("tea")
         depth = len(connection.savepoint_ids)
-        run_jobs()
-        assert state_of(other) == "successful"
+        run_jobs(raise_errors=False)
+        assert (state_of(left), state_of(other)) == ("failed", "successful")
         assert len(connection.savepoint_ids) == depth
         assert not Order.objects.filter(name="never committed").exists()
 
     def test_what_a_handler_raises_to_end_the_process_is_recorded_and_the_run_goes_on(self) -> None:
         jobs = [worked.leave.enqueue("interrupt"), worked.leave.enqueue("exit")]
         worked.note.enqueue("after")
-        assert run_jobs().failed == 2
+        assert run_jobs(raise_errors=False).failed == 2
         classes = [worked.leave.get_result(job.id).errors[0].exception_class for job in jobs]
         assert classes == [KeyboardInterrupt, SystemExit]
         assert ran == ["after"]
@@ -167,14 +169,14 @@ class Both:
 
     def test_ctrl_c_between_two_steps_leaves_the_next_job_where_it_was(self) -> None:
         result = worked.note.enqueue("never")
-        run, pressed = inline.Lent.run, []
+        run, pressed = inline.BorrowedConnection.run, []
 
-        def press_and_run(lent: inline.Lent, statements: list[str], binds: list[Any]) -> Any:
+        def press_and_run(borrowed: inline.BorrowedConnection, statements: list[str], binds: list[Any]) -> Any:
             if not pressed:
                 pressed.append(os.kill(os.getpid(), signal.SIGINT))
-            return run(lent, statements, binds)
+            return run(borrowed, statements, binds)
 
-        with mock.patch.object(inline.Lent, "run", press_and_run), pytest.raises(KeyboardInterrupt):
+        with mock.patch.object(inline.BorrowedConnection, "run", press_and_run), pytest.raises(KeyboardInterrupt):
             run_jobs()
         assert state_of(result) == "ready"
         assert not Attempt.objects.exists()
@@ -257,7 +259,7 @@ class InTestCase(Both, TestCase):
 
     def test_a_caught_database_error_is_told_as_django_tells_it(self) -> None:
         result = worked.shrug_off_a_collision.enqueue()
-        run_jobs()
+        run_jobs(raise_errors=False)
         assert ran == ["caught"]
         assert "TransactionManagementError" in worked.shrug_off_a_collision.get_result(result.id).errors[0].traceback
         assert not Order.objects.exists()
@@ -291,6 +293,13 @@ class InTransactionTestCase(Both, TransactionTestCase):
         assert run_jobs().successful == 1
         assert Order.objects.count() == 1
 
+    def test_a_task_that_turns_autocommit_off_has_failed_and_the_test_goes_on_with_it(self) -> None:
+        worked.turn_autocommit_off.enqueue()
+        with pytest.raises(TransactionLeftOpen, match="on database 'default', or autocommit off"):
+            run_jobs()
+        assert connection.get_autocommit()
+        assert not Order.objects.exists()
+
     def test_inside_a_block_it_runs_in_that_block(self) -> None:
         with transaction.atomic():
             worked.place.enqueue("tea")
@@ -309,6 +318,12 @@ class OnTwoDatabases(TestCase):
         worked.twice_elsewhere.enqueue("tea")
         assert run_jobs().successful == 4
         assert ran == ["elsewhere", "tea 1", "tea 2"] or ran == ["tea 1", "tea 2", "elsewhere"]
+
+    def test_the_bound_is_for_all_of_them_together(self) -> None:
+        worked.to_and_fro.enqueue(0)
+        with pytest.raises(TooManyJobs, match="max_jobs=7 attempts"):
+            run_jobs(max_jobs=7)
+        assert ran == list(range(7))
 
 
 class WithoutDatabases(SimpleTestCase):
@@ -365,7 +380,7 @@ def test_a_fork_has_a_host_of_its_own_and_leaves_its_parents_alone() -> None:
 
 
 def test_no_host_outlives_the_process_that_started_it() -> None:
-    script = "from gristmill.host import Host; print(Host().process.pid, flush=True); import os; os._exit(0)"
+    script = "from gristmill.inprocess.host import Host; print(Host().process.pid, flush=True); import os; os._exit(0)"
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": os.pathsep.join(sys.path)}
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     deadline = time.monotonic() + 10

@@ -12,7 +12,7 @@ from django.test.utils import override_settings
 import gristmill
 from gristmill import operations, schedule
 from gristmill.models import Job, Schedule, Tick
-from gristmill.scheduling import declared
+from gristmill.schedules import declared
 from gristmill.testing import Clock, clock, run_jobs
 
 pytestmark = pytest.mark.django_db

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -9,11 +10,13 @@ from django.db import connection, transaction
 from django.utils import timezone as django_timezone
 
 import gristmill
-from gristmill import Unique, call
+from gristmill import Unique, call, operations
 from gristmill.compat import TaskResultStatus, task_enqueued
+from gristmill.database.statements import carry_out
 from gristmill.exceptions import UniqueContention
 from gristmill.models import Job, JobRow, ReadyRow, ScheduledRow, UniqueKeyRow, WaitingRow
-from gristmill.uniqueness import KeyMaker
+from gristmill.tasks.uniqueness import KeyMaker
+from gristmill.testing import run_jobs
 from tests import rows
 from tests.app.tasks import add, send
 
@@ -119,13 +122,57 @@ def test_a_key_is_a_hash_of_the_canonical_text():
 
 
 def test_arguments_that_do_not_fit_are_refused_before_anything_is_written():
-    with pytest.raises(TypeError, match=r"^tests\.test_unique\.resize: unique needs arguments that fit .*'photo_id'"):
+    with pytest.raises(
+        TypeError, match=r"^tests\.test_unique\.resize\(photo_id, .*\): missing a required argument: 'photo_id'"
+    ):
         resize.enqueue(size="large")
     with pytest.raises(TypeError, match=r"tests\.open: unique needs the argument 'kind', which this call does not"):
         takes_anything.enqueue(7)
 
     assert not JobRow.objects.exists()
     assert not UniqueKeyRow.objects.exists()
+
+
+@gristmill.task(
+    takes_context=True, name="tests.at the second", max_attempts=3, backoff=gristmill.Constant(600), unique=True
+)
+def at_the_second(context):
+    if context.attempt == 1:
+        raise OSError("not now")
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+@pytest.mark.parametrize(
+    ("until", "existing", "states"),
+    [
+        ("started", False, ["scheduled", "ready"]),
+        ("each_start", True, ["ready"]),
+        ("finished", True, ["scheduled"]),
+    ],
+)
+def test_a_job_that_waits_for_its_retry_is_met_and_sent_as_its_until_says(until, existing, states, bulk):
+    task = at_the_second.using(unique=Unique(until=until))
+    first = task.enqueue()
+    run_jobs(raise_errors=False)
+
+    second = task.enqueue_many([()])[0] if bulk else task.enqueue()
+
+    assert (second.existing, second.id == first.id) == (existing, existing)
+    assert [state(result) for result in ([first] if existing else [first, second])] == states
+
+
+@pytest.mark.parametrize(("run_after", "then"), [(timedelta(seconds=60), "sooner"), (timedelta(hours=1), "as it was")])
+def test_a_job_that_waits_for_its_retry_comes_no_later_than_it_would_have(run_after, then):
+    task = at_the_second.using(unique=Unique(until="each_start", on_conflict="replace"))
+    task.enqueue()
+    run_jobs(raise_errors=False)
+    (before,) = ScheduledRow.objects.all()
+
+    assert task.using(run_after=run_after).enqueue().existing
+
+    (after,) = ScheduledRow.objects.all()
+    assert (after.started_at, after.counts) == (before.started_at, '{"failures":1}')
+    assert (after.run_after < before.run_after) == (then == "sooner")
 
 
 # -- what is stored ---------------------------------------------------------------------------------------------
@@ -142,9 +189,41 @@ def test_key_and_period_are_stored_with_the_job(bulk, clock, monkeypatch):
     job, key = JobRow.objects.get(), UniqueKeyRow.objects.get()
     assert (job.id.hex, job.unique_key, job.unique_until) == (result.id, key.key, "pruned")
     assert (key.job_id, key.until) == (job.id, "pruned")
-    assert abs(key.expires_at - job.enqueued_at - timedelta(minutes=5)) < timedelta(milliseconds=5)
-    assert abs(job.run_after - job.enqueued_at - SOONER) < timedelta(milliseconds=5)
+    assert abs(key.expires_at - job.enqueued_at - timedelta(minutes=5)) < timedelta(seconds=30)
+    assert abs(job.run_after - job.enqueued_at - SOONER) < timedelta(seconds=30)
     assert state(result) == "scheduled"
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+@pytest.mark.parametrize("until", ["started", "finished"])
+def test_a_key_that_is_taken_again_runs_out_when_it_would_have(until, bulk):
+    task = resize.using(unique=Unique(until=until, period=timedelta(minutes=5)))
+    result = task.enqueue_many([(7,)])[0] if bulk else task.enqueue(7)
+    enqueued_at = JobRow.objects.get().enqueued_at
+    if until == "started":
+        running = rows.claim(result.id)
+        UniqueKeyRow.objects.all().delete()
+        carry_out(connection, "hand_back", [json.dumps([{"id": running.id.hex, "token": running.token}])])
+    else:
+        rows.fail(result.id)
+        UniqueKeyRow.objects.all().delete()
+        assert operations.retry(result).done == {"retried": 1}
+
+    key = UniqueKeyRow.objects.get()
+    assert key.job_id.hex == result.id
+    assert abs(key.expires_at - enqueued_at - timedelta(minutes=5)) < timedelta(milliseconds=5)
+
+
+def test_a_retry_after_its_period_needs_no_key():
+    task = resize.using(unique=Unique(until="finished", period=60))
+    first = task.enqueue(7)
+    rows.fail(first.id)
+    UniqueKeyRow.objects.all().delete()
+    JobRow.objects.update(enqueued_at=django_timezone.now() - timedelta(minutes=2))
+    second = task.enqueue(7)
+
+    assert operations.retry(first).done == {"retried": 1}
+    assert UniqueKeyRow.objects.get().job_id.hex == second.id
 
 
 def test_a_period_that_is_over_gives_the_key_away():
@@ -234,7 +313,7 @@ def test_replace_keeps_the_id_and_swaps_the_rest(first_after, second_after):
     assert (second.id, second.existing) == (first.id, True) == (job.id.hex, True)
     assert (job.args, job.kwargs, job.options, job.priority) == ([7, "new"], {"owner": 1}, {"timeout": 5.0}, 9)
     assert job.state == ("scheduled" if second_after else "ready")
-    assert abs(job.deadline - job.enqueued_at - timedelta(minutes=1)) < timedelta(milliseconds=5)
+    assert abs(job.deadline - job.enqueued_at - timedelta(minutes=1)) < timedelta(seconds=30)
     assert job.enqueued_at >= first.enqueued_at
     assert (second.args, second.kwargs) == ([7, "new"], {"owner": 1})
     assert (job.run_after is None) == (job.due_at is None) == (second_after is None)
@@ -298,8 +377,11 @@ def test_a_key_is_kept_in_the_states_it_was_asked_for(until, state):
 
 def test_a_holder_that_is_never_found_where_it_should_be_is_an_error_and_no_loop(django_assert_max_num_queries):
     first = resize.enqueue(7)
+    key = UniqueKeyRow.objects.get()
     # As if it moved each time that it is looked for.
-    ReadyRow.objects.filter(pk=first.id).delete()
+    rows.claim(first.id)
+    UniqueKeyRow.objects.all().delete()
+    UniqueKeyRow.objects.bulk_create([key])
 
     with (
         django_assert_max_num_queries(40),
@@ -309,8 +391,8 @@ def test_a_holder_that_is_never_found_where_it_should_be_is_an_error_and_no_loop
 
 
 def test_a_first_unique_job_costs_few_queries(django_assert_num_queries):
-    # A savepoint and its release, and on SQLite the key by itself.
-    with django_assert_num_queries(3 if connection.vendor == "postgresql" else 4):
+    # With a savepoint and its release.
+    with django_assert_num_queries(3):
         resize.enqueue(7)
 
 

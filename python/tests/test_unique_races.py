@@ -27,7 +27,7 @@ import os, sys
 import django
 django.setup()
 from django.db import connections
-from gristmill.bulk import call
+from gristmill.enqueue.bulk import call
 connections["default"].settings_dict["NAME"] = sys.argv[1]
 from tests.test_unique import resize
 print("ready", flush=True)
@@ -74,7 +74,7 @@ def together(*functions):
     def work(function):
         try:
             connections["default"].ensure_connection()
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=60)
             function()
         except BaseException as error:
             errors.append(error)

@@ -9,10 +9,10 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 
-from gristmill import waiting
 from gristmill.compat import TaskResultDoesNotExist
 from gristmill.exceptions import WaitInTransaction
 from gristmill.models import Job
+from gristmill.results import waiting
 from tests import rows
 from tests.app.tasks import add
 

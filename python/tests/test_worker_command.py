@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
-from django.test.utils import override_settings
+from django.db import OperationalError, connection, connections
 
-from gristmill import binary
-from gristmill.commands import worker
-from gristmill.models import Job
-from gristmill.schema import is_in_memory
+from gristmill.commands import starting, worker
+from gristmill.models import Job, JobRow, ReadyRow
+from gristmill.values import binary
 from tests.app.tasks import add
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -44,7 +42,7 @@ def spy(tmp_path, monkeypatch):
 def handed_over(monkeypatch, spy):
     """Runs the command, and returns the configuration it would hand over."""
     found = []
-    monkeypatch.setattr(worker, "become", lambda binary, config: found.append(config))
+    monkeypatch.setattr(worker, "run", lambda binary, config: found.append(config))
 
     def run(*arguments, **options):
         call_command("gristmill", "worker", *arguments, **options)
@@ -64,7 +62,8 @@ def test_without_options_the_settings_count(handed_over):
     assert (config["concurrency"], config["max_runner_memory_mb"]) == (10, None)
     assert config["deadline_horizon_seconds"] is None
     assert (config["retention"], config["queue_limits"], config["unprefetched"]) == (14 * 86_400.0, {}, [])
-    assert config["processes"] >= 1
+    assert config["callback_timeout"] == 30
+    assert config["processes"] is None, "the engine counts the cores that it may use, quotas included"
     assert config["python"] == sys.executable
     assert config["settings_module"] == "tests.settings"
     assert config["label"].endswith(str(os.getpid()))
@@ -94,6 +93,20 @@ def test_every_option_is_handed_over(handed_over):
     assert [config[name] for name in ("poll_interval", "grace", "heartbeat")] == [0.5, 0.0, 1.0]
     assert config["deadline_horizon_seconds"] == 300.0
     assert [config[name] for name in ("until_done", "reload", "json_logs", "verbosity")] == [True, True, True, 2]
+
+
+def test_runners_have_the_options_of_the_interpreter(handed_over, monkeypatch):
+    given = ["-OO", "-b", "-Wdefault", "-Werror::ResourceWarning", "-Xdev", "-Xown=1"]
+    ask = "import json; from gristmill.commands.interpreter import interpreter_options as o; print(json.dumps(o()))"
+    options = json.loads(subprocess.check_output([sys.executable, *given, "-c", ask]))
+
+    say = "import sys; print(sys.flags.optimize, sys.flags.dev_mode, sys._xoptions, sys.warnoptions[-3:])"
+    said = [subprocess.check_output([sys.executable, *each, "-c", say], text=True) for each in (given, options)]
+    assert said[0].split()[:2] == ["2", "True"]
+    assert said[0] == said[1]
+
+    monkeypatch.setattr(sys, "warnoptions", ["error::ResourceWarning"])
+    assert "-Werror::ResourceWarning" in handed_over()["python_options"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +148,7 @@ def test_a_deadline_horizon_that_makes_no_sense_is_refused(handed_over, settings
 
 QUEUE_SETTINGS = {
     "RETENTION": timedelta(days=3),
+    "CALLBACK_TIMEOUT": timedelta(minutes=2),
     "QUEUES": {
         "mail": {
             "processes": 2,
@@ -174,6 +188,7 @@ def test_what_is_said_of_the_queues_served_is_handed_over(
     assert (config["queue_limits"], config["unprefetched"]) == (limits, unprefetched)
     assert config["poll_interval"] == poll_interval
     assert config["retention"] == 3 * 86_400.0
+    assert config["callback_timeout"] == 120
 
 
 @pytest.mark.parametrize(("queue_name", "retention"), [("mail", 60.0), ("default", None)])
@@ -197,6 +212,10 @@ def test_a_queues_retention_and_defaults_are_its_jobs(settings, queue_name, rete
     [
         ({"RETENTION": timedelta(seconds=-1)}, "['RETENTION'] must be a timedelta or a number of seconds"),
         ({"RETENTION": float("inf")}, "['RETENTION'] must be a timedelta or a number of seconds"),
+        ({"RETENTION": 10**400}, "['RETENTION'] must be a timedelta or a number of seconds"),
+        ({"WORKER": {"grace": 10**400}}, "'grace' must be a number of seconds from 0 to 86,400"),
+        ({"WORKER": {"heartbeat": timedelta.max}}, "'heartbeat' must be a number of seconds from 0.05 to 600"),
+        ({"WORKER": {"max_jobs": timedelta(1)}}, "'max_jobs' must be a whole number from 1 to"),
         ({"QUEUES": {"mail": 3}}, "['QUEUES']['mail'] must be a dictionary under a queue's name, not 3"),
         ({"QUEUES": {"mail": {"processes": 0}}}, "['processes'] must be a whole number from 1 to 1,024, not 0"),
         ({"QUEUES": {"mail": {"poll_interval": 0}}}, "['poll_interval'] must be a number of seconds from 0.01 to"),
@@ -211,6 +230,21 @@ def test_settings_of_queues_that_cannot_work_are_refused(handed_over, settings, 
         handed_over()
 
     assert sentence in str(refused.value)
+
+
+def test_lengths_of_time_in_the_settings_may_be_timedeltas(handed_over, settings):
+    worker_options = {
+        "grace": timedelta(minutes=1),
+        "heartbeat": timedelta(seconds=2),
+        "poll_interval": timedelta(seconds=1),
+    }
+    queues = {"mail": {"poll_interval": timedelta(milliseconds=500)}}
+    options = {"WORKER": worker_options, "QUEUES": queues}
+    settings.TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "QUEUES": [], "OPTIONS": options}}
+
+    config = handed_over()
+
+    assert (config["grace"], config["heartbeat"], config["poll_interval"]) == (60.0, 2.0, 0.5)
 
 
 def test_a_backend_of_any_queue_hands_over_what_is_said_of_all(handed_over, settings):
@@ -231,6 +265,11 @@ def test_a_backend_of_any_queue_hands_over_what_is_said_of_all(handed_over, sett
         ("--backend nope", "there is no backend 'nope' in TASKS"),
         ("--backend not_ours", "not Gristmill's; those that use Gristmill: default, any_queue, elsewhere"),
         ("--queue nope", "backend 'default' has no queue 'nope'; its QUEUES are 'default', 'mail'"),
+        ("--queue Mail", "has no queue 'Mail'; its QUEUES are 'default', 'mail'; did you mean 'mail'?"),
+        ("--queue mail,default", "'default', 'mail'; name one at a time: --queue mail --queue default"),
+        ("--backend any_queue --queue a,b", "there is no queue 'a,b'; name one at a time: --queue a --queue b"),
+        ("--queue mail --exclude-queue mail", "no queue is left to serve: of 'mail' all are excluded"),
+        ("--exclude-queue mail --exclude-queue default", "no queue is left to serve: of 'default', 'mail' all are"),
         ("--processes 0", "--processes must be a whole number from 1 to 1,024, not '0'"),
         ("--processes many", "--processes must be a whole number"),
         ("--grace -1", "--grace must be a number of seconds from 0 to 86,400, not '-1'"),
@@ -251,6 +290,38 @@ def test_what_cannot_work_is_refused_in_one_sentence(handed_over, arguments, sen
 
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert refused.value.returncode == (1 if "length of time" in sentence else 78)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--backend any_queue --queue Mail", "--queue Mail: no setting, task or job has a queue of that name; did you"),
+        ("--exclude-queue spam", "--exclude-queue spam: no setting, task or job has a queue of that name"),
+    ],
+)
+def test_a_queue_that_nothing_has_is_warned_about(handed_over, capsys, arguments, sentence):
+    handed_over(*arguments.split())
+
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--backend any_queue --queue mail", "--backend any_queue --queue left --queue mail"]
+)
+def test_a_queue_that_a_task_or_a_job_has_is_no_reason_to_warn(handed_over, capsys, arguments):
+    add.using(backend="any_queue", queue_name="left").enqueue(1)
+
+    handed_over(*arguments.split())
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_queue_that_has_left_the_settings_may_be_emptied(handed_over):
+    JobRow.objects.filter(pk=add.enqueue(1).id).update(queue_name="old")
+    ReadyRow.objects.update(queue_name="old")
+
+    assert handed_over("--queue", "old")["queues"] == ["old"]
 
 
 def test_an_unmigrated_database_is_refused(handed_over, monkeypatch):
@@ -258,6 +329,17 @@ def test_an_unmigrated_database_is_refused(handed_over, monkeypatch):
 
     with pytest.raises(CommandError, match=r"tables are missing on database 'default'; run manage\.py migrate$"):
         handed_over()
+
+
+def test_a_database_without_autocommit_is_refused_in_one_sentence(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+    monkeypatch.setattr(worker, "run", lambda *_: pytest.fail("a worker was started"))
+
+    with pytest.raises(CommandError) as refused:
+        call_command("gristmill", "worker", "--until-done")
+
+    assert str(refused.value).startswith("Database 'default' has AUTOCOMMIT off, so nothing that transactional tasks")
+    assert "\n" not in str(refused.value)
 
 
 def test_an_error_of_the_system_checks_is_refused(handed_over, settings):
@@ -268,63 +350,66 @@ def test_an_error_of_the_system_checks_is_refused(handed_over, settings):
 
 
 def test_an_unreachable_database_is_refused(handed_over, monkeypatch):
-    from django.db import OperationalError
-
     def unreachable(*args, **kwargs):
         raise OperationalError("connection refused\n")
 
     monkeypatch.setattr(connection, "cursor", unreachable)
 
-    with pytest.raises(CommandError, match=r"^database 'default' cannot be reached: connection refused$"):
+    with pytest.raises(CommandError, match=r"^database 'default' cannot be reached: connection refused$") as refused:
         handed_over()
 
-
-@override_settings(DATABASE_ROUTERS=[])
-def test_a_database_in_memory_is_refused(monkeypatch):
-    if connection.vendor != "sqlite":
-        monkeypatch.setattr(connection, "vendor", "sqlite")
-    monkeypatch.setattr(type(connections["default"]), "is_in_memory_db", lambda self: True, raising=False)
-
-    assert is_in_memory(connection)
-    with pytest.raises(CommandError, match="is in memory, where no worker can reach it"):
-        worker.database_settings(connection)
+    assert refused.value.returncode == 1, "it may come back, so starting the worker again helps"
 
 
-def test_the_database_is_the_one_that_django_uses():
-    found = worker.database_settings(connection)
+@pytest.mark.parametrize("said", ['password authentication failed for user "shop"', "file is not a database"])
+def test_a_database_that_lets_nobody_in_is_refused_for_good(handed_over, monkeypatch, said):
+    def refuse(*args, **kwargs):
+        raise OperationalError(said)
 
-    if connection.vendor == "sqlite":
-        assert found == {"engine": "sqlite", "path": str(Path(connection.settings_dict["NAME"]).absolute())}
-    else:
-        assert found["engine"] == "postgres"
-        assert found["name"] == connection.settings_dict["NAME"]
-        assert isinstance(found["port"], int)
-        assert found["host"]
-        assert found["user"]
+    monkeypatch.setattr(connection, "cursor", refuse)
+
+    with pytest.raises(CommandError) as refused:
+        handed_over()
+
+    assert refused.value.returncode == 78
 
 
-@pytest.mark.only_on_postgres
-def test_what_the_settings_leave_open_is_asked_of_the_connection(monkeypatch):
-    params = connection.get_connection_params()
-    connection.ensure_connection()
-    monkeypatch.setattr(connection, "get_connection_params", lambda: {"sslmode": "prefer", "options": "-c a.b=c"})
+def test_a_system_that_workers_do_not_run_on_is_refused_in_one_sentence(handed_over, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
 
-    found = worker.database_settings(connection)
+    with pytest.raises(
+        CommandError, match=r"^workers run on Linux, and this is darwin; web processes and tests"
+    ) as refused:
+        handed_over()
 
-    assert (found["name"], found["user"]) == (params["dbname"], params["user"])
-    assert (found["sslmode"], found["options"]) == ("prefer", "-c a.b=c")
+    assert refused.value.returncode == 78
 
 
 def test_the_executable_gets_everything_through_the_descriptor(spy):
     database = {"engine": "postgres", "password": "s3cret-canary", "name": "x"}
-    code = f"from gristmill.commands.worker import become; become({str(spy)!r}, {{'database': {database!r}}})"
+    code = f"from gristmill.commands.starting import become; become({str(spy)!r}, {{'database': {database!r}}})"
 
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=child_env())
 
     seen = json.loads(answer.stdout)
     assert seen["argv"] == [str(spy), "worker"]
-    assert seen["config"] == {"database": database}
+    assert seen["config"] == {"database": database, "environment": {}}
     assert "s3cret-canary" not in json.dumps([seen["argv"], seen["environ"]])
+
+
+@pytest.mark.parametrize("start", ["become", "run"])
+def test_the_roots_of_the_settings_are_the_executables_alone_and_what_was_there_is_handed_over(spy, start):
+    database = {"engine": "postgres", "sslrootcert": "/root.crt"}
+    code = "import django; django.setup(); from gristmill.commands import starting; "
+    code += f"starting.{start}({str(spy)!r}, {{'database': {database!r}}})"
+    own = {**child_env(), "SSL_CERT_FILE": "/of/the/project.crt"}
+    own.pop("SSL_CERT_DIR", None)
+
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
+
+    seen = json.loads(answer.stdout)
+    assert (seen["environ"]["SSL_CERT_FILE"], seen["environ"]["SSL_CERT_DIR"]) == ("/root.crt", os.devnull)
+    assert seen["config"]["environment"] == {"SSL_CERT_FILE": "/of/the/project.crt", "SSL_CERT_DIR": None}
 
 
 def test_an_executable_that_cannot_start_is_one_sentence(tmp_path):
@@ -333,7 +418,9 @@ def test_an_executable_that_cannot_start_is_one_sentence(tmp_path):
     path.chmod(0o755)
 
     with pytest.raises(CommandError, match=r"gristmill cannot be started: Exec format error$"):
-        worker.become(str(path), {})
+        starting.become(str(path), {})
+    with pytest.raises(CommandError, match=r"gristmill cannot be started: Exec format error$"):
+        starting.run(str(path), {})
 
 
 def test_the_settings_option_may_stand_after_the_subcommand(spy):
@@ -343,7 +430,7 @@ def test_the_settings_option_may_stand_after_the_subcommand(spy):
 
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
-    assert answer.returncode == 1
+    assert answer.returncode == 78
     assert answer.stderr.startswith("CommandError: there is no backend 'x' in TASKS")
 
 

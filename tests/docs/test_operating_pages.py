@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from test_pages import Project, blocks
 
-PAGES = ("docs/operating/jobs.md", "docs/operating/worker.md", "docs/operating/explain.md", "docs/operating/doctor.md")
+PAGES = (
+    "docs/operating/jobs.md",
+    "docs/operating/worker.md",
+    "docs/operating/explain.md",
+    "docs/operating/doctor.md",
+    "docs/operating/looking.md",
+    "docs/operating/health.md",
+    "docs/operating/logging.md",
+)
 
 
 @pytest.mark.parametrize("page", ["docs/operating/jobs.md", "docs/operating/explain.md"])
@@ -51,3 +59,11 @@ def test_every_option_of_the_worker_is_explained(tmp_path: Path) -> None:
     options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", own, re.MULTILINE)) - {"--help", "--max-jobs"}
 
     assert {option for option in options if option not in page} == set()
+
+
+def test_the_settings_of_the_page_about_logging_work(tmp_path: Path) -> None:
+    page = [block for block in blocks("docs/operating/logging.md") if block.place == "settings.py"]
+    project = Project(tmp_path, [*blocks("README.md"), *page])
+    said = project.manage("shell", "-c", "import logging; logging.getLogger('shop').warning('said of %s', 'it')")
+
+    assert re.search(r"^\d{4}-\d\d-\d\dT\S+Z  WARN said of it$", said, re.MULTILINE)

@@ -20,7 +20,7 @@ def project_of(folder: Path) -> Project:
 def test_the_pages_tests_pass_under_djangos_runner(tmp_path: Path) -> None:
     project = project_of(tmp_path)
     said = project.manage("test", "shop", "--parallel", "2")
-    assert "Ran 5 tests" in said and "OK" in said
+    assert "Ran 7 tests" in said and "OK" in said
 
 
 def test_the_pages_tests_pass_under_pytest(tmp_path: Path) -> None:
@@ -29,11 +29,17 @@ def test_the_pages_tests_pass_under_pytest(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "gristmill.pytest_plugin", "-p", "no:cacheprovider", "-q"),
-            *("shop/tests.py", "shop/test_later.py", "shop/test_ran.py", "shop/test_functions.py"),
+            *(
+                "shop/tests.py",
+                "shop/test_later.py",
+                "shop/test_ran.py",
+                "shop/test_functions.py",
+                "shop/test_async.py",
+            ),
         ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert "6 passed" in done.stdout, done.stdout + done.stderr
+    assert "8 passed" in done.stdout, done.stdout + done.stderr

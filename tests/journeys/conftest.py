@@ -36,6 +36,7 @@ def project(template: tuple[Database, str | None], tmp_path: Path) -> Iterator[P
     database, server = template
     journey = Project(project_module.copy_database(database, tmp_path, server), tmp_path)
     yield journey
+    journey.database.disconnect()
     left_over = {worker.log.name: worker.clear_away() for worker in journey.workers}
     if os.environ.get("JOURNEY_LOGS"):
         print(journey.what_workers_said())

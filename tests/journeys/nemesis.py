@@ -15,6 +15,7 @@ from waiting import pause, wait_for
 
 # Of a worker that dies, a new one takes the place; nobody restarts what is only frozen.
 OPTIONS = ("--processes", "8", "--heartbeat", "1")
+GRACE_SECONDS = 30.0
 
 
 class Nemesis:
@@ -34,12 +35,18 @@ class Nemesis:
         return self.project.start_worker(*OPTIONS, env=self.env)
 
     def rage(self, seconds: float) -> None:
-        """Until the time is over."""
+        """Until the time is over and everything planned has been done, where it can be done at all."""
         ends_at = monotonic() + seconds
         plan = self.plan(seconds)
-        while (now := monotonic()) < ends_at:
+        while (now := monotonic()) < ends_at or (plan and now < ends_at + GRACE_SECONDS):
             if plan and now >= plan[0][0]:
-                getattr(self, plan.pop(0)[1])()
+                _, act = plan.pop(0)
+                before = self.done.total()
+                getattr(self, act)()
+                if self.done.total() == before:
+                    # Whom it was for is just not there.
+                    plan.append((monotonic() + 0.5, act))
+                    plan.sort()
             self.wake_up(now)
             self.replace_the_dead()
             pause(0.02)

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import desk
 import history
 import psycopg
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 SITE = Path(__file__).resolve().parent / "site"
 MARK = "JOURNEY_WORKER"
@@ -31,6 +33,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite:")
+        # One for each thread: what is looked at fifty times a second should not be connected to as often.
+        self._kept = threading.local()
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
         """What a query gives."""
@@ -39,10 +43,25 @@ class Database:
                 cursor = connection.execute(statement)
                 names = [column[0] for column in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(statement)  # type: ignore[arg-type]
-            names = [column.name for column in cursor.description or []]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        try:
+            return self._asked(statement)
+        except psycopg.OperationalError:
+            # It was cut, perhaps long ago; a new one says whether the server is there.
+            self.disconnect()
+            return self._asked(statement)
+
+    def _asked(self, statement: str) -> list[dict[str, Any]]:
+        connection: psycopg.Connection | None = getattr(self._kept, "connection", None)
+        if connection is None:
+            connection = self._kept.connection = psycopg.connect(self.url, autocommit=True)
+        cursor = connection.execute(statement)  # type: ignore[arg-type]
+        names = [column.name for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def disconnect(self) -> None:
+        """Closes this thread's own session, if there is one."""
+        if connection := self._kept.__dict__.pop("connection", None):
+            connection.close()
 
     def cut_all_connections(self) -> int:
         """Ends every other session of this database, as a failover does; how many there were."""
@@ -81,14 +100,28 @@ def copy_database(template: Database, folder: Path, server: str | None) -> Datab
 class Worker:
     """One `manage.py gristmill worker`, in a session of its own."""
 
-    def __init__(self, project: Project, options: Sequence[str], env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        project: Project,
+        options: Sequence[str],
+        env: dict[str, str],
+        cwd: Path = SITE,
+        before: Sequence[str] = (),
+    ) -> None:
         self.mark = uuid.uuid4().hex
         self.log = project.folder / f"worker-{self.mark[:8]}.log"
-        with self.log.open("wb") as output:
+        self.log.touch()
+        command = ["gristmill", "worker", *options]
+        own = {**project.env, **env, MARK: self.mark}
+        self.process: desk.Started | subprocess.Popen[bytes]
+        if cwd == SITE and not before:
+            self.process = desk.Started(SITE, command, own, output=str(self.log), errors=str(self.log))
+            return
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "gristmill", "worker", *options],
-                cwd=SITE,
-                env={**project.env, **env, MARK: self.mark},
+                [*before, sys.executable, SITE / "manage.py", *command],
+                cwd=cwd,
+                env=own,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -103,7 +136,7 @@ class Worker:
     def processes(self) -> list[int]:
         """Every living process that came of it, itself included, zombies left out."""
         marker = f"{MARK}={self.mark}".encode()
-        return [pid for pid in living_processes() if marker in environment_of(pid)]
+        return [pid for pid in living_processes() if pid == self.pid or marker in environment_of(pid)]
 
     def zygote(self) -> int:
         """The process that imported the project: the supervisor's only child."""
@@ -123,9 +156,9 @@ class Worker:
     def exit_status(self, within: float) -> int:
         """How it ended; an AssertionError with its log when it does not."""
         try:
-            return self.process.wait(within)
+            return self.process.wait(within * PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the worker still runs after {within:g} s:\n{self.said()}") from None
+            raise AssertionError(f"the worker still runs after {within * PATIENCE:g} s:\n{self.said()}") from None
 
     def said(self) -> str:
         """Its output so far."""
@@ -162,27 +195,26 @@ class Project:
 
     def manage(self, *arguments: str, env: dict[str, str] | None = None) -> str:
         """What a management command prints."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=SITE,
-            env={**self.env, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        status, said, errors = desk.run(SITE, arguments, {**self.env, **(env or {})}, within=60 * PATIENCE)
+        assert status == 0, said + errors
+        return said
 
     def enqueue(self, task: str, *arguments: object, count: int = 1, env: dict[str, str] | None = None) -> list[str]:
         """Ids of new jobs."""
         values = [json.dumps(argument) for argument in arguments]
         return self.manage("ask", task, str(count), *values, env=env).split()
 
-    def start_worker(self, *options: str, env: dict[str, str] | None = None) -> Worker:
-        """A worker that will be cleared away when the journey is over."""
-        worker = Worker(self, options, env or {})
+    def start_worker(
+        self, *options: str, env: dict[str, str] | None = None, cwd: Path = SITE, before: Sequence[str] = ()
+    ) -> Worker:
+        """A worker that will be cleared away when the journey is over; `before` is what execs it."""
+        worker = Worker(self, options, env or {}, cwd, before)
         self.workers.append(worker)
         return worker
+
+    def tell(self) -> None:
+        """Lets what stands (see the site's tasks) end."""
+        Path(f"{self.history_file}.told").touch()
 
     def runs(self) -> list[history.Run]:
         """What the tasks have written down."""

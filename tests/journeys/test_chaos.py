@@ -1,7 +1,7 @@
 """
 Workers, runners, connections and servers fail at random under load; afterwards the history is judged.
 
-CHAOS_SECONDS is how long things go wrong on PostgreSQL, half of it on SQLite (120 and 60 without it). SEED repeats what
+CHAOS_SECONDS is how long things go wrong on PostgreSQL, half of it on SQLite (24 and 12 without it). SEED repeats what
 was done, though not when it met what.
 """
 
@@ -21,8 +21,9 @@ import pytest
 from nemesis import Nemesis
 from project import SITE, Database, Project, hex_of
 from proxy import Proxy
+from waiting import PATIENCE
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "24"))
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 RATE = 50.0
 # A process that is frozen does not know the time when it wakes up; its fence is the first to act.
@@ -72,7 +73,7 @@ def survive(project: Project, seconds: float, server: postgres.Server | None, pr
     )
     nemesis.rage(seconds)
     nemesis.rest()
-    said, _ = trickle.communicate(timeout=60)
+    said, _ = trickle.communicate(timeout=60 * PATIENCE)
     committed, unknown = read_trickle(said)
     jobs = project.states()
     asked = {**committed, **{job: kind for job, kind in unknown.items() if job in jobs}}

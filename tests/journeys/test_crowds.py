@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 from project import SITE, Project
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 WORKERS, WEB_PROCESSES, GENERATIONS = 3, 4, 2
-SECONDS = float(os.environ.get("CROWD_SECONDS", "6"))
+SECONDS = float(os.environ.get("CROWD_SECONDS", "4"))
 
 
 def test_several_workers_and_web_processes_share_one_database(project: Project) -> None:
@@ -26,7 +26,7 @@ def test_several_workers_and_web_processes_share_one_database(project: Project) 
         )
         for _ in range(WEB_PROCESSES)
     ]
-    answers = [process.communicate(timeout=SECONDS + 60) for process in crowd]
+    answers = [process.communicate(timeout=(SECONDS + 60) * PATIENCE) for process in crowd]
     assert [error for _, error in answers if error] == []
     asked = sum(int(answer) for answer, _ in answers)
     print(f"{asked} jobs of {WEB_PROCESSES} web processes and {WORKERS} workers in {SECONDS:g} s")

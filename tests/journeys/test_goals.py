@@ -1,7 +1,7 @@
 """
 Jobs that wait for others, with real workers that are killed meanwhile and processes that are in each other's way.
 
-GOALS_SECONDS is how long things go wrong (10 without it). SEED repeats what was done, though not when it met what.
+GOALS_SECONDS is how long things go wrong (6 without it). SEED repeats what was done, though not when it met what.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from nemesis import Nemesis
 from project import SITE, Project, hex_of
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
-SECONDS = float(os.environ.get("GOALS_SECONDS", "10"))
+SECONDS = float(os.environ.get("GOALS_SECONDS", "6"))
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 RATE = 20.0
 CROSSING = 8
@@ -55,17 +55,17 @@ def test_goals_are_reached_in_order_whatever_is_killed(project: Project) -> None
     print(f"{len(states)} jobs in {SECONDS:g} s, {stranded} of them stranded: {dict(nemesis.done)}")
 
 
-@pytest.mark.parametrize("task", ["last", "leave_a_mark"])
+@pytest.mark.parametrize("task", ["stand", "leave_a_mark"])
 def test_what_is_to_wait_for_a_running_job_does_not_wait_for_its_handler(project: Project, task: str) -> None:
     if task == "leave_a_mark" and project.database.is_sqlite:
         pytest.skip("SQLite has one writer, and this handler is it")
     project.start_worker("--processes", "3")
-    running = project.enqueue(task, 6.0 if task == "last" else 6000, count=2)
+    running = project.enqueue(task, *([] if task == "stand" else [0, True]), count=2)
     project.wait_for_runs(2, within=15)
 
-    longest, while_it_ran = project.manage("attach", *running).split()
-    assert float(longest) < 0.5
-    assert while_it_ran == "True", "the handlers had ended meanwhile: this has shown nothing"
+    # The handlers go on until they are told: whatever waits for one of them does not come back.
+    assert project.manage("attach", *running).split() == ["True"]
+    project.tell()
 
     wait_for_rest(project, {"successful"}, within=20)
     assert early_starts(project) == []
@@ -118,13 +118,13 @@ def start(project: Project, *command: object) -> subprocess.Popen[str]:
 
 def answer_of(process: subprocess.Popen[str], within: float) -> str:
     """What it has printed, once it has ended well."""
-    said, complaint = process.communicate(timeout=within)
+    said, complaint = process.communicate(timeout=within * PATIENCE)
     assert process.returncode == 0, complaint
     return said
 
 
-def errands(project: Project) -> list[dict[str, Any]]:
-    return project.database.rows("select kind, job_id, due_at from gristmill_errand")
+def propagations(project: Project) -> list[dict[str, Any]]:
+    return project.database.rows("select kind, job_id, due_at from gristmill_propagation")
 
 
 def wait_for_rest(project: Project, states: set[str], within: float) -> None:
@@ -132,14 +132,14 @@ def wait_for_rest(project: Project, states: set[str], within: float) -> None:
     try:
         wait_for(
             f"every job to be {' or '.join(sorted(states))}",
-            lambda: set(project.states().values()) <= states and not errands(project),
+            lambda: set(project.states().values()) <= states and not propagations(project),
             within,
         )
     except AssertionError as error:
         left = {job: state for job, state in project.states().items() if state not in states}
         some = [project.manage("gristmill", "explain", job) for job in list(left)[:3]]
         raise AssertionError(
-            "\n".join([f"{error}: {left}", *some, str(errands(project)[:10]), project.what_workers_said()])
+            "\n".join([f"{error}: {left}", *some, str(propagations(project)[:10]), project.what_workers_said()])
         ) from None
 
 
@@ -159,7 +159,7 @@ def early_starts(project: Project) -> list[str]:
     found = []
     for job, preconditions in needs.items():
         rule = rules[job]
-        proceeds, needed = rule["on_failure"] == "proceed", rule["needed"] or len(preconditions)
+        proceeds, needed = rule["on_precondition_failure"] == "proceed", rule["needed"] or len(preconditions)
         ends = sorted(end_of(attempts[each], proceeds) for each in preconditions)
         # What it waited for by postponing itself, it waits for after that.
         went_back = max((row["token"] for row in attempts[job] if row["outcome"] == "postponed"), default=0)

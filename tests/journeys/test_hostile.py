@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from typing import Any
 
 import pytest
@@ -41,7 +42,8 @@ HOSTILE: dict[str, tuple[str, str | None, str]] = {
     "returns_a_set": (FAILS, "bad result", "set"),
     "returns_itself": (FAILS, "bad result", ""),
     "returns_twenty_megabytes": (FAILS, "bad result", ""),
-    "leaves_a_transaction_open": (SUCCEEDS, None, '"open"'),
+    "leaves_a_transaction_open": (FAILS, "error", "TransactionLeftOpen"),
+    "moves_the_furniture": (SUCCEEDS, None, '"moved"'),
     "litters": (SUCCEEDS, None, '"collected"'),
 }
 # Text that one attempt may leave in the database, whatever its handler did.
@@ -74,7 +76,7 @@ def test_hostile_handlers_hurt_only_themselves(project: Project) -> None:
     assert worker.process.poll() is None, worker.said()
     # Its children go with a runner at the latest when the worker is replaced; none outlives it.
     child = json.loads(by_job[hostile["leaves_a_child"]][0]["return_value"])
-    worker.process.terminate()
+    worker.send(signal.SIGTERM)
     assert worker.exit_status(within=20) == 0, worker.said()
     wait_for("the child that was left to be gone", lambda: not os.path.exists(f"/proc/{child}"), within=5)
 

@@ -18,11 +18,20 @@ const DESCRIPTOR: &str = "GRISTMILL_CONFIG_FD";
 #[expect(clippy::struct_excessive_bools, reason = "one field an option of the command")]
 pub(crate) struct Config {
     pub(crate) database: gristmill_store::Settings,
+    /// Its alias in DATABASES.
+    pub(crate) database_alias: String,
+    /// What runners find in their environment in place of what this process was given; null is nothing.
+    #[serde(default)]
+    pub(crate) environment: HashMap<String, Option<String>>,
     pub(crate) python: PathBuf,
+    #[serde(default)]
+    pub(crate) python_options: Vec<String>,
     pub(crate) python_path: Vec<String>,
     pub(crate) settings_module: String,
     pub(crate) backend: String,
     pub(crate) queues: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) queues_are_chosen: bool,
     #[serde(default)]
     pub(crate) exclude_queues: Vec<String>,
     #[serde(default)]
@@ -32,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) once: bool,
     #[serde(default)]
     pub(crate) until_done: bool,
+    #[serde(default)]
+    pub(crate) allow_unserved: bool,
     pub(crate) max_jobs: Option<u64>,
     #[serde(default = "yes")]
     pub(crate) schedules: bool,
@@ -41,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) max_jobs_per_runner: Option<u64>,
     pub(crate) max_runner_memory_mb: Option<u64>,
     pub(crate) concurrency: Option<usize>,
+    /// Seconds.
+    pub(crate) callback_timeout: Option<f64>,
     /// Seconds.
     pub(crate) retention: Option<f64>,
     pub(crate) deadline_horizon_seconds: Option<f64>,
@@ -52,6 +65,12 @@ pub(crate) struct Config {
     pub(crate) reload: bool,
     #[serde(default)]
     pub(crate) json_logs: bool,
+    /// Say each job's success too.
+    #[serde(default)]
+    pub(crate) log_jobs: bool,
+    /// The process that called for this worker and waits for it; `None` where it has become this one.
+    #[serde(default)]
+    pub(crate) parent: Option<u32>,
     #[serde(default = "normal")]
     pub(crate) verbosity: u8,
 }
@@ -86,6 +105,12 @@ impl Config {
         })
     }
 
+    /// How long receivers of signals, hooks and backoff functions may take.
+    pub(crate) fn callback_timeout(&self) -> Duration {
+        let given = self.callback_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        given.unwrap_or(Duration::from_secs(30))
+    }
+
     /// What the engine is to do.
     pub(crate) fn engine_options(&self) -> gristmill_engine::Options {
         let defaults = gristmill_engine::Options::default();
@@ -95,11 +120,13 @@ impl Config {
         gristmill_engine::Options {
             backend: self.backend.clone(),
             queues: self.queues.clone(),
+            queues_are_chosen: self.queues_are_chosen,
             exclude_queues: self.exclude_queues.clone(),
             label: self.label.clone(),
             processes: self.processes(),
             once: self.once,
             until_done: self.until_done,
+            allow_unserved: self.allow_unserved,
             max_jobs: self.max_jobs,
             schedules: self.schedules,
             poll_interval: seconds(self.poll_interval, defaults.poll_interval),

@@ -57,11 +57,8 @@ struct Request {
 }
 
 async fn serve(pipe: &Pipe, request: &Request) -> Result<inline::Left> {
-    let dialect = match request.dialect.as_str() {
-        "postgres" => Dialect::Postgres,
-        "sqlite" => Dialect::Sqlite,
-        other => return Err(Error::Settings(format!("there is no SQL for {other:?}"))),
-    };
+    let dialect = Dialect::named(&request.dialect)
+        .ok_or_else(|| Error::Settings(format!("there is no SQL for {:?}", request.dialect)))?;
     let options = inline::Options {
         backends: request.backends.clone(),
         queues: request.queues.clone(),
@@ -140,7 +137,7 @@ impl Ends {
 }
 
 fn write(kind: u8, parts: &[&[u8]]) -> Result<()> {
-    send(&frame::pack(kind, parts).map_err(|error| Error::Refused(error.to_string()))?)
+    send(&frame::pack(kind, parts).map_err(|error| Error::Refused(error.to_string().into()))?)
 }
 
 fn send(frame: &[u8]) -> Result<()> {
@@ -165,11 +162,11 @@ fn gone(error: impl std::fmt::Display) -> Error {
 }
 
 fn bad(error: impl std::fmt::Display) -> Error {
-    Error::Refused(format!("a frame that cannot be read: {error}"))
+    Error::Refused(format!("a frame that cannot be read: {error}").into())
 }
 
 fn unexpected(kind: u8) -> Error {
-    Error::Refused(format!("a frame of kind {:?} that was not asked for", char::from(kind)))
+    Error::Refused(format!("a frame of kind {:?} that was not asked for", char::from(kind)).into())
 }
 
 impl Carrier for Pipe {
@@ -205,7 +202,8 @@ impl Caller for Pipe {
 
     fn call(&mut self, claimed: &Claimed, worker: WorkerId) -> Result<Option<Called>> {
         let mut ends = self.lock();
-        let frame = frame::run(claimed, &worker.to_string()).map_err(|error| Error::Refused(error.to_string()))?;
+        let frame =
+            frame::run(claimed, &worker.to_string()).map_err(|error| Error::Refused(error.to_string().into()))?;
         send(&frame)?;
         let key = Key::of(claimed);
         let (mut progress, mut output) = (None, None);

@@ -1,6 +1,7 @@
 //! `gristmill migrate`: brings a database's tables up to date without Django.
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 use clap::Args;
 use gristmill_store::{Settings, Store};
@@ -21,6 +22,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         )
     })?;
     let settings = Settings::from_url(&url).map_err(|error| error.to_string())?;
+    if let Settings::Postgres(server) = &settings
+        && let Some(root) = &server.sslrootcert
+    {
+        trust_alone(root)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -37,4 +43,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         println!("nothing to do: the tables are up to date");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names the file of roots, as for a worker the management command does.
+const ROOTS: &str = "SSL_CERT_FILE";
+
+/// Starts again with these roots in place of the system's, to which the driver would add them.
+fn trust_alone(root: &str) -> Result<(), String> {
+    if std::env::var_os(ROOTS).is_some_and(|roots| roots == root) {
+        return Ok(());
+    }
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).env(ROOTS, root).env("SSL_CERT_DIR", "/dev/null");
+    Err(format!("cannot start again: {}", command.exec()))
 }

@@ -50,12 +50,21 @@ pub enum Outcome {
         /// What the task's own backoff function said.
         advice: Advice,
     },
+    /// The database undid the handler's transaction, which was to end its job, for the sake of another one: nothing of it
+    /// was kept. Not a failure, and not an attempt that counts.
+    Conflict {
+        /// `module.qualname` of the exception's class.
+        exception_class_path: Text,
+        /// The formatted traceback, bounded.
+        traceback: Text,
+    },
     /// The handler asked to be run later. Not a failure, and not an attempt that counts.
     Postponed {
         /// When.
         until: Until,
-        /// Jobs that it waits for from now on, until then at least; those that have ended do not count.
-        after: Vec<JobId>,
+        /// Jobs that it waits for from now on besides those that it was ever given, until then at least; none that has
+        /// ended counts. `None` where it waits for no job at all, whatever is still open.
+        after: Option<Vec<JobId>>,
         /// Why, in the handler's words.
         why: Text,
     },
@@ -97,11 +106,17 @@ impl Outcome {
         }
     }
 
+    /// Whether the handler came to its end. No cancel request wins over that.
+    pub fn is_successful(&self) -> bool {
+        matches!(self, Self::Successful { .. })
+    }
+
     /// The word stored on the attempt and used in logs.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Successful { .. } => "successful",
             Self::Failed { .. } => "failed",
+            Self::Conflict { .. } => "conflict",
             Self::Postponed { .. } => "postponed",
             Self::Incompatible { .. } => "incompatible",
             Self::Expired => "expired",
@@ -135,6 +150,17 @@ pub enum Until {
     After(Duration),
     /// At a moment of the database's clock.
     At(Moment),
+}
+
+/// Lines for the output of an attempt that has ended, of what was called after its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The job.
+    pub job: JobId,
+    /// The attempt's.
+    pub token: Token,
+    /// Whole lines, bounded.
+    pub text: Text,
 }
 
 /// What a handler says of itself while it runs. Each replaces the one before.

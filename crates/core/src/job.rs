@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::backoff::bounded;
-use crate::{Expiry, JobId, Moment, Options, Token};
+use crate::{Counts, Expiry, JobId, Moment, Options, StoredOptions, Token, WorkerId};
 
 /// Where ready jobs queue up. A claim visits only lanes that its worker serves, so the jobs of unknown
 /// tasks and other queues cost nothing.
@@ -17,49 +17,58 @@ pub struct Lane {
     pub task_name: String,
 }
 
-/// The jobs of one lane with one priority, in order of (deadline, id); and how far claims have come in it.
+/// Where to claim next among the jobs of one lane with one priority, which are in order of (deadline, id): how far claims
+/// have come there is its watermark.
 ///
-/// A claim looks behind the mark only, so that it never walks over what earlier claims left dead in the
-/// index. The mark is a hint of this process: a survey resets it, so nothing before it is missed for long.
+/// A claim looks behind the watermark only, so that it never walks over what earlier claims left dead in the
+/// index. The watermark is a hint of this process: a survey resets it, so nothing before it is missed for long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Band {
+pub struct ClaimCursor {
     /// The lane it belongs to.
     #[serde(flatten)]
     pub lane: Lane,
     /// -100 to 100; larger is claimed first.
     pub priority: i16,
-    /// Deadline of the mark. After a survey: of the first job.
+    /// Deadline of the watermark. After a survey: of the first job.
     pub deadline: Moment,
-    /// Id of the mark; `None` when the job at `deadline` is still to be claimed.
+    /// Id of the watermark; `None` when the job at `deadline` is still to be claimed.
     pub id: Option<JobId>,
 }
 
-/// What a job has been through since it was enqueued or last retried by hand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Attempts that ended with an error, a timeout, a memory limit or a bad result.
-    pub failures: u32,
-    /// Attempts in a row that killed their runner.
-    pub crashes: u32,
-    /// Attempts lost together with their worker.
-    pub losses: u32,
-    /// Times the handler postponed itself.
-    pub postpones: u32,
-    /// Attempts cut short by a worker that had to stop.
-    pub interruptions: u32,
+/// How often a job met code that its arguments or options do not fit, since it was enqueued or last retried by hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Misfits {
+    /// Attempts that ended so.
+    pub count: u32,
+    /// When the first of them did.
+    pub first_at: Option<Moment>,
 }
 
 /// How long a job holds its unique key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum UniqueUntil {
     /// Until it is claimed; again when it comes back without having started.
     #[default]
     Started,
+    /// Whenever it waits, unless another has taken it meanwhile.
+    EachStart,
     /// Until it has ended.
     Finished,
     /// Until it is forgotten.
     Pruned,
+}
+
+impl UniqueUntil {
+    /// The word stored in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::EachStart => "each_start",
+            Self::Finished => "finished",
+            Self::Pruned => "pruned",
+        }
+    }
 }
 
 /// A job that this worker has claimed and not yet ended: its open attempt. Only this can be finished.
@@ -73,7 +82,7 @@ pub struct Claimed {
     pub lane: Lane,
     /// -100 to 100.
     pub priority: i16,
-    /// Its place in the order of its band.
+    /// The job's place in the order of its lane and priority.
     pub deadline: Moment,
     /// The date it was asked to run after, if any.
     pub run_after: Option<Moment>,
@@ -87,18 +96,22 @@ pub struct Claimed {
     pub generation: u32,
     /// What it has been through before this attempt.
     pub counts: Counts,
+    /// How often it did not fit before.
+    pub misfits: Misfits,
     /// Positional arguments: a JSON array, passed on unread.
     pub args: String,
     /// Keyword arguments: a JSON object, passed on unread.
     pub kwargs: String,
-    /// Options persisted with the job, as the JSON object that was stored.
-    pub options_json: Option<String>,
+    /// The options that were stored with the job.
+    pub stored_options: StoredOptions,
+    /// Who claimed it.
+    pub worker_id: WorkerId,
 }
 
 impl Claimed {
     /// What the engine itself reads of the job's options.
-    pub fn options(&self) -> Options {
-        self.options_json.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    pub fn options(&self) -> &Options {
+        self.stored_options.read()
     }
 
     /// A number in 0..1 that is this attempt's own: what jitter rolls, so that decisions stay pure.
@@ -113,8 +126,8 @@ impl Claimed {
 
     /// Whether it was claimed when it was too old to start, by the database's clock. One that has started before, and is
     /// tried again, does not expire any more.
-    pub fn is_expired(&self, options: &Options) -> bool {
-        match &options.expires {
+    pub fn is_expired(&self) -> bool {
+        match &self.options().expires {
             None => false,
             Some(_) if self.started_at.is_some() => false,
             Some(Expiry::At(moment)) => *moment <= self.claimed_at,
@@ -125,9 +138,9 @@ impl Claimed {
         }
     }
 
-    /// Started runs that count so far, this one included: Django's `attempts`.
+    /// Started runs that count so far, this one included: Django's `attempts`. One that a stop has cut short does not.
     pub fn attempt_number(&self) -> u32 {
         let before = self.counts;
-        before.failures + before.crashes + before.losses + before.interruptions + 1
+        before.failures + before.crashes + before.losses + 1
     }
 }

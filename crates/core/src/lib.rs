@@ -3,23 +3,25 @@
 
 pub mod attempt;
 pub mod backoff;
-pub mod gate;
+pub mod counts;
 pub mod graph;
 pub mod id;
 pub mod job;
 pub mod lease;
 pub mod moment;
+pub mod on_precondition_failure;
 pub mod options;
 pub mod schedule;
 pub mod state;
 
-pub use attempt::{Advice, Attempt, Outcome, Progress, Text, Until};
+pub use attempt::{Advice, Attempt, Note, Outcome, Progress, Text, Until};
 pub use backoff::Backoff;
-pub use gate::{Gate, OnFailure, Verdict};
+pub use counts::Counts;
 pub use graph::cycle;
 pub use id::{JobId, Token, WorkerId};
-pub use job::{Band, Claimed, Counts, Lane, UniqueUntil};
+pub use job::{ClaimCursor, Claimed, Lane, Misfits, UniqueUntil};
 pub use lease::Lease;
 pub use moment::Moment;
-pub use options::{Expiry, OnCrash, Options};
-pub use state::{Next, Reason, State, decide};
+pub use on_precondition_failure::OnPreconditionFailure;
+pub use options::{Expiry, OnCrash, Options, StoredOptions};
+pub use state::{Next, Reason, State, decide, retried_classes, retries_conflict};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use jiff::civil::{Date, date};
 use serde::{Deserialize, Serialize};
 
 /// UTC, `YYYY-MM-DD HH:MM:SS[.ffffff]`: what both databases give and take, sorted by time when sorted as
@@ -11,25 +13,46 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Moment(pub String);
 
+/// The ends of what a job may have for a date, in microseconds since 1970.
+const EARLIEST: i64 = -62_135_596_800_000_000 + WEEK;
+const LATEST: i64 = 253_402_214_400_000_000 - WEEK;
+/// How much later than it is due a job's deadline is, unless it has one of its own; in microseconds.
+const WEEK: i64 = 7 * 86_400_000_000;
+/// The last microsecond of the calendar.
+const LAST: i64 = 253_402_300_799_999_999;
+const EPOCH: Date = date(1970, 1, 1);
+
 impl Moment {
     /// Before every moment a database gives.
     pub fn earliest() -> Self {
         Self("0001-01-01 00:00:00.000000".into())
     }
 
+    /// Whether it is one that a job may have for a date: a week from either end of the years 1 to 9999, so that
+    /// its default deadline is one too, and so is what any time zone calls it. `python/gristmill/values/bounds.py` and
+    /// the tables have the same ends.
+    pub fn is_a_date(&self) -> bool {
+        // Before they are computed with: what is no year of four digits may overflow.
+        self.0.find('-') == Some(4) && self.unix_micros().is_some_and(|micros| (EARLIEST..=LATEST).contains(&micros))
+    }
+
+    /// The last date that a job may have.
+    pub fn latest() -> Self {
+        Self::from_unix_micros(LATEST)
+    }
+
     /// From microseconds since 1970-01-01 00:00 UTC; for virtual clocks.
     pub fn from_unix_micros(micros: i64) -> Self {
-        let days = micros.div_euclid(86_400_000_000);
+        let date = date_of(micros.div_euclid(86_400_000_000));
         let of_day = micros.rem_euclid(86_400_000_000);
-        let (year, month, day) = civil_from_days(days);
         let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        Self(format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{fraction:06}"))
+        Self(format!("{date} {hour:02}:{minute:02}:{second:02}.{fraction:06}"))
     }
 }
 
 impl Moment {
-    /// Microseconds since 1970-01-01 00:00 UTC; `None` for what is not a moment. A `T` for the space will do.
+    /// Microseconds since 1970-01-01 00:00 UTC; `None` for what is no moment of the calendar. A `T` for the space will do.
     pub fn unix_micros(&self) -> Option<i64> {
         let (date, time) = self.0.split_once([' ', 'T'])?;
         let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
@@ -37,12 +60,14 @@ impl Moment {
         let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
         let mut time = time.splitn(3, ':').map(|part| part.parse::<i64>().ok());
         let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-        if !(1..=12).contains(&month) || fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A day beyond its month is one of those that follow.
+        let first = Date::new(year.try_into().ok()?, month.try_into().ok()?, 1).ok()?;
+        if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
         let micros: i64 = format!("{fraction:0<6}")[..6].parse().ok()?;
-        let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-        Some(seconds * 1_000_000 + micros)
+        let seconds = (day_of(first) + day - 1) * 86_400 + hour * 3_600 + minute * 60 + second;
+        Some(seconds * 1_000_000 + micros).filter(|micros| *micros <= LAST)
     }
 
     /// How long after `earlier` it is; nothing when it is before. `None` where one of them is not a moment.
@@ -58,29 +83,14 @@ impl fmt::Display for Moment {
     }
 }
 
-// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": the proleptic Gregorian date of a day number.
-pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
+/// The date of a day, which are numbered from 1970-01-01 on; the first or last there is, for what lies beyond.
+pub(crate) fn date_of(day: i64) -> Date {
+    EPOCH.saturating_add(SignedDuration::from_hours(day.saturating_mul(24)))
 }
 
-// The inverse, from the same source.
-pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+/// The number of a date's day.
+pub(crate) fn day_of(date: Date) -> i64 {
+    date.duration_since(EPOCH).as_hours() / 24
 }
 
 #[cfg(test)]
@@ -101,10 +111,36 @@ mod tests {
         for micros in [0, -1, 951_826_153_000_001, 4_102_444_800_000_000, -62_135_596_800_000_000] {
             assert_eq!(Moment::from_unix_micros(micros).unix_micros(), Some(micros));
         }
-        for odd in ["", "2026", "2026-01-01", "2026-13-01 00:00:00", "2026-01-01 00:00:00.x", "a-b-c d:e:f"] {
+        for odd in [
+            "",
+            "2026",
+            "2026-01-01",
+            "2026-13-01 00:00:00",
+            "2026-01-01 00:00:00.x",
+            "a-b-c d:e:f",
+            "9999-12-32 00:00:00",
+        ] {
             assert_eq!(Moment(odd.into()).unix_micros(), None, "{odd}");
         }
         assert_eq!(Moment("1970-01-01T00:00:01.5".into()).unix_micros(), Some(1_500_000));
+    }
+
+    #[test]
+    fn a_date_lies_a_week_from_either_end_of_the_calendar() {
+        assert_eq!(Moment::latest().0, "9999-12-24 00:00:00.000000");
+        for within in ["0001-01-08 00:00:00", "2026-01-01T00:00:00.5", "9999-12-24 00:00:00"] {
+            assert!(Moment(within.into()).is_a_date(), "{within}");
+        }
+        for beyond in [
+            "0001-01-07 23:59:59.999999",
+            "9999-12-24 00:00:00.000001",
+            "10000-01-01 00:00:00",
+            "999999999999999-01-01 00:00:00",
+            "infinity",
+            "",
+        ] {
+            assert!(!Moment(beyond.into()).is_a_date(), "{beyond}");
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use gristmill_core::{Attempt, Claimed, JobId, Outcome, Token, WorkerId};
 use tokio::sync::watch;
-use tracing::{debug, error, info, warn};
+use tracing::{Level, debug, enabled, error, info, warn};
+
+use crate::failing::{Told, told};
 
 /// What a worker has done so far and does now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct Figures {
     pub failed: u64,
     /// Attempts that were given back without having started.
     pub handed_back: u64,
-    /// Attempts that ended because the worker had to stop or was cut off.
+    /// Attempts that ended because the worker had to stop or was cut off, or that the database has undone.
     pub interrupted: u64,
     /// Ends that the database refused, because the attempt had been superseded.
     pub stale: u64,
@@ -68,37 +70,41 @@ impl Events {
         let job = &attempt.claimed;
         let duration_ms = took.map_or(0, |took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         macro_rules! tell {
-            ($level:ident, $word:literal $(, $field:ident = $value:expr)*) => {
+            ($level:ident, $sentence:expr $(, $field:ident = $value:expr)*) => {
                 $level!(
                     target: "gristmill::job",
                     {
                         job.id = %job.id, task.name = %job.lane.task_name, queue.name = %job.lane.queue_name,
                         token = job.token.0, duration_ms $(, $field = $value)*
                     },
-                    $word
+                    "{}", $sentence
                 )
             };
         }
         match &attempt.outcome {
             Outcome::Successful { .. } => tell!(info, "finished"),
-            Outcome::Failed { reason, exception_class_path, .. } => {
-                tell!(warn, "failed", reason = reason.word(), exception = exception_class_path.as_str());
-            }
-            Outcome::Crashed { how } => tell!(error, "crashed", how = how.as_str()),
-            Outcome::Postponed { why, .. } => tell!(info, "postponed", why = why.as_str()),
-            Outcome::Incompatible { why } => tell!(warn, "incompatible", why = why.as_str()),
-            Outcome::Expired => tell!(warn, "expired"),
-            Outcome::Cancelled { how } => tell!(warn, "cancelled", how = how.as_str()),
-            Outcome::Lost => tell!(error, "lost"),
-            Outcome::Interrupted => tell!(warn, "interrupted"),
             Outcome::HandedBack => tell!(debug, "handed back"),
+            outcome => {
+                let Told { sentence, is_final, traceback } = told(attempt);
+                let traceback = traceback.filter(|_| is_final || enabled!(target: "gristmill::job", Level::DEBUG));
+                match (outcome, traceback) {
+                    (_, Some(traceback)) if is_final => {
+                        tell!(error, sentence, traceback = tracing::field::display(traceback));
+                    }
+                    (_, Some(traceback)) => tell!(warn, sentence, traceback = tracing::field::display(traceback)),
+                    (Outcome::Postponed { .. }, None) if !is_final => tell!(info, sentence),
+                    (Outcome::Crashed { .. } | Outcome::Lost, None) => tell!(error, sentence),
+                    _ if is_final => tell!(error, sentence),
+                    _ => tell!(warn, sentence),
+                }
+            }
         }
         self.update(|progress| match &attempt.outcome {
             Outcome::Failed { .. } | Outcome::Crashed { .. } | Outcome::Expired | Outcome::Cancelled { .. } => {
                 progress.failed += 1;
             }
             Outcome::Successful { .. } | Outcome::Postponed { .. } | Outcome::Incompatible { .. } => progress.done += 1,
-            Outcome::Interrupted => progress.interrupted += 1,
+            Outcome::Interrupted | Outcome::Conflict { .. } => progress.interrupted += 1,
             Outcome::HandedBack => progress.handed_back += 1,
             Outcome::Lost => {}
         });
@@ -127,12 +133,15 @@ impl Events {
 
 /// Another worker kept silent past its lease.
 pub(crate) fn suspected(worker: WorkerId) {
-    warn!(target: "gristmill::worker", { worker.id = %worker }, "suspected");
+    warn!(target: "gristmill::worker", { worker.id = %worker }, "another worker is silent: if it stays so, its jobs run here");
 }
 
 /// Another worker was declared lost.
 pub(crate) fn lost(worker: WorkerId) {
-    error!(target: "gristmill::worker", { worker.id = %worker }, "lost");
+    error!(
+        target: "gristmill::worker", { worker.id = %worker },
+        "lost: another worker ended without a word, as by a kill -9; what it had is taken over"
+    );
 }
 
 /// A job of a vanished worker was taken over.
@@ -140,6 +149,6 @@ pub(crate) fn rescued(attempt: &Attempt) {
     let job = &attempt.claimed;
     error!(
         target: "gristmill::job", { job.id = %job.id, task.name = %job.lane.task_name,
-        queue.name = %job.lane.queue_name, token = job.token.0 }, "lost"
+        queue.name = %job.lane.queue_name, token = job.token.0 }, "{}", told(attempt).sentence
     );
 }

@@ -5,12 +5,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use gristmill_core::schedule::Announcement;
-use gristmill_core::{Claimed, JobId, Outcome, Progress, Text, Token};
+use gristmill_core::{Claimed, JobId, Note, Outcome, Progress, State, Text, Token};
 
 /// Runs claimed jobs and tells how each ended. Everything it is given comes back as exactly one
 /// [`Event::Ended`], unless this process dies.
 pub trait Executor: Send {
-    /// Task names it can run; known before the first claim.
+    /// Task names it can run; known before the first claim. [`Event::Imported`] says that there are others.
     fn tasks(&self) -> &[String];
 
     /// The schedules that its code defines, all of them: what is not among them is gone from the code. `None` leaves
@@ -39,6 +39,16 @@ pub trait Executor: Send {
     /// ended by itself). Nothing happens for a claim that it does not hold.
     fn cancel(&mut self, job: JobId, token: Token);
 
+    /// Hears what became of an end that it asked about ([`Ended::asks`]), once the database has accepted it: the state
+    /// in which its job has ended. `None`: the job goes on, or the attempt was superseded.
+    fn settled(&mut self, _job: JobId, _token: Token, _state: Option<State>) {}
+
+    /// Something of jobs that have ended still goes on in it, such as what is called after an end. It says
+    /// [`Event::Rested`] each time that is over, and [`Executor::interrupt`] ends it too.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Runs nothing more and ends its processes; resolves when they are gone.
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 }
@@ -52,11 +62,17 @@ pub enum Event {
     Ended(Ended),
     /// What a running handler says of itself.
     Progress(Progress),
-    /// Its code was loaded anew, and these are its schedules.
+    /// The executor's code was loaded anew: [`Executor::tasks`] may have changed.
+    Imported,
+    /// The executor's code was loaded anew, and these are its schedules.
     Announced(Announcement),
-    /// It has room again without a job having ended: a runner came up.
+    /// There is room again without a job having ended: a runner came up.
     Room,
-    /// It cannot go on (its processes do not start): why, in one sentence. The worker stops.
+    /// What still went on of a job that had ended is over.
+    Rested,
+    /// What was called after an end had something to say.
+    Noted(Note),
+    /// The executor cannot go on (its processes do not start): why, in one sentence. The worker stops.
     Broken(String),
 }
 
@@ -75,4 +91,6 @@ pub struct Ended {
     pub output: Option<Text>,
     /// The handler's own transaction has written this end: nothing is left to write.
     pub written: bool,
+    /// What ran it waits for [`Executor::settled`].
+    pub asks: bool,
 }

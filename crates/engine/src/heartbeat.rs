@@ -3,29 +3,68 @@
 use std::time::{Duration, Instant};
 
 use gristmill_core::WorkerId;
-use gristmill_store::{LifeLock, NewWorker, Result};
+use gristmill_store::{Error, LifeLock, NewWorker, Result};
 use tokio::sync::watch;
 use tracing::{error, info};
 
-use crate::Sessions;
 use crate::link::{Link, is_fatal, within};
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
+use crate::{Sessions, clock};
+
+/// A heartbeat that somebody's lock kept back is tried again after this.
+const WHILE_HELD: Duration = Duration::from_millis(100);
 
 /// Who the worker is, and until when it may run anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Its id. It changes when the worker was declared lost and has registered anew.
+    /// The worker's id. It changes when the worker was declared lost and has registered anew.
     pub worker: WorkerId,
     /// Past this instant of the monotonic clock everything it runs has to end: the instant at which the last
     /// acknowledged heartbeat was *sent*, plus the fence. `None` before it is registered and after it was
-    /// declared lost.
+    /// declared lost. [`Standing::runs_until`] is earlier where the machine has slept since.
     pub until: Option<Instant>,
+    /// How long the machine had slept when that was sent: its monotonic clock stands still then, and others' do not.
+    slept: Duration,
 }
 
 impl Standing {
+    /// Of a worker that may run nothing yet, or not any more.
+    pub(crate) fn none(worker: WorkerId) -> Self {
+        Self { worker, until: None, slept: Duration::ZERO }
+    }
+
+    /// Of a worker whose heartbeat was acknowledged.
+    pub(crate) fn of(worker: WorkerId, sent: Sent, fence: Duration) -> Self {
+        Self { worker, until: Some(sent.at + fence), slept: sent.slept }
+    }
+
+    /// When everything that it runs has to end, unless the machine sleeps before.
+    pub fn runs_until(&self) -> Option<Instant> {
+        let asleep = clock::slept().saturating_sub(self.slept);
+        self.until.map(|until| until.checked_sub(asleep).unwrap_or_else(clock::now))
+    }
+
     /// Whether the worker may run anything at `now`.
     pub fn holds(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
+        self.runs_until().is_some_and(|until| now < until)
+    }
+}
+
+/// When a heartbeat was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    at: Instant,
+    slept: Duration,
+}
+
+impl Sent {
+    pub(crate) fn now() -> Self {
+        Self { slept: clock::slept(), at: clock::now() }
+    }
+
+    /// Nobody takes this worker's jobs while the machine sleeps.
+    fn whatever_it_sleeps(self) -> Self {
+        Self { slept: Duration::MAX, ..self }
     }
 }
 
@@ -46,6 +85,8 @@ pub(crate) struct Heartbeat<S> {
     pub(crate) standing: watch::Sender<Standing>,
     /// Set once the worker is done: heartbeats are the last thing to stop.
     pub(crate) sign_off: watch::Receiver<Option<SignOff>>,
+    /// The tasks that this worker's code has, for people: others once it was loaded anew.
+    pub(crate) known: watch::Receiver<Vec<String>>,
     pub(crate) pulse: Pulse,
 }
 
@@ -85,8 +126,11 @@ impl<S: Sessions> Heartbeat<S> {
             self.pulse.beat();
             self.link.rest().await;
             self.worker.id = WorkerId::new();
-            self.life = self.sessions.hold_life(self.worker.id)?;
-            let sent = Instant::now();
+            let life = self.sessions.hold_life(self.worker.id)?;
+            if let Some(before) = std::mem::replace(&mut self.life, life) {
+                before.remove();
+            }
+            let sent = Sent::now();
             let answer = match self.link.session().await {
                 Ok(session) => {
                     within(self.worker.lease.heartbeat.max(Duration::from_secs(1)), session.register(&self.worker))
@@ -100,6 +144,7 @@ impl<S: Sessions> Heartbeat<S> {
                     return Ok(self.worker.id);
                 }
                 Err(error) if is_fatal(&error) => return Err(error),
+                Err(Error::Locked(_)) => tokio::time::sleep(WHILE_HELD).await,
                 Err(_) => {}
             }
         }
@@ -111,13 +156,14 @@ impl<S: Sessions> Heartbeat<S> {
         let mut next = Instant::now() + interval;
         loop {
             self.pulse.beat();
+            self.tell_known().await?;
             let now = Instant::now();
             if now < next {
                 tokio::time::sleep(next.duration_since(now).min(LONGEST_SLEEP)).await;
                 continue;
             }
             self.show_life();
-            let sent = Instant::now();
+            let sent = Sent::now();
             let deadline = self.link.deadline();
             let answer = match self.link.session().await {
                 Ok(session) => within(deadline, session.heartbeat(self.worker.id)).await,
@@ -126,28 +172,50 @@ impl<S: Sessions> Heartbeat<S> {
             match self.link.judge(answer) {
                 Ok(true) => {
                     self.acknowledged(sent);
-                    next = sent + interval;
+                    next = sent.at + interval;
                 }
                 Ok(false) => return Ok(()),
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(_) => {
                     self.show_life();
-                    next = self.link.not_before().unwrap_or(next);
+                    // Somebody holds the row, or the database is away.
+                    next = self.link.not_before().unwrap_or_else(|| Instant::now() + WHILE_HELD);
                 }
             }
         }
     }
 
-    fn acknowledged(&self, sent: Instant) {
-        let until = Some(sent + self.worker.lease.fence());
-        self.standing.send_replace(Standing { worker: self.worker.id, until });
+    async fn tell_known(&mut self) -> Result<()> {
+        if !self.known.has_changed().unwrap_or(false) || self.link.not_before().is_some() {
+            return Ok(());
+        }
+        self.worker.tasks_json = serde_json::json!(*self.known.borrow_and_update()).to_string();
+        let deadline = self.link.deadline();
+        let answer = match self.link.session().await {
+            Ok(session) => within(deadline, session.know(self.worker.id, &self.worker.tasks_json)).await,
+            Err(error) => Err(error),
+        };
+        match self.link.judge(answer) {
+            Err(error) if is_fatal(&error) => Err(error),
+            Err(_) => {
+                self.known.mark_changed();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn acknowledged(&self, sent: Sent) {
+        // Who judges this worker by its lock sleeps on the same machine.
+        let sent = if self.life.is_some() { sent.whatever_it_sleeps() } else { sent };
+        self.standing.send_replace(Standing::of(self.worker.id, sent, self.worker.lease.fence()));
     }
 
     // While this process holds its lock nobody takes its jobs: a transactional task that blocks the file, and so
     // all heartbeats, ends nothing.
     fn show_life(&self) {
         if self.life.is_some() {
-            self.acknowledged(Instant::now());
+            self.acknowledged(Sent::now());
         }
     }
 
@@ -163,8 +231,43 @@ impl<S: Sessions> Heartbeat<S> {
                 Err(error) => Err(error),
             };
             if self.link.judge(answer).is_ok() {
+                if let Some(life) = self.life.take() {
+                    life.remove();
+                }
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FENCE: Duration = Duration::from_secs(55);
+
+    #[test]
+    fn a_lease_runs_out_while_the_machine_sleeps() {
+        let sent = Sent::now();
+        let standing = Standing::of(WorkerId::new(), sent, FENCE);
+        assert!(standing.holds(sent.at + Duration::from_secs(54)));
+        // A notebook that is closed for a minute, or a virtual machine that is moved.
+        clock::simulated::sleep(Duration::from_secs(50));
+        assert!(standing.holds(sent.at + Duration::from_secs(4)));
+        assert!(!standing.holds(sent.at + Duration::from_secs(6)));
+        clock::simulated::sleep(Duration::from_secs(10));
+        assert!(!standing.holds(sent.at));
+        // The next heartbeat counts from there.
+        let standing = Standing::of(WorkerId::new(), Sent::now(), FENCE);
+        assert!(standing.holds(sent.at + Duration::from_secs(54)));
+    }
+
+    #[test]
+    fn who_is_judged_by_a_lock_keeps_its_lease_while_all_of_them_sleep() {
+        let sent = Sent::now().whatever_it_sleeps();
+        let standing = Standing::of(WorkerId::new(), sent, FENCE);
+        clock::simulated::sleep(Duration::from_hours(8));
+        assert!(standing.holds(sent.at + Duration::from_secs(54)));
+        assert!(!standing.holds(sent.at + Duration::from_secs(56)));
     }
 }

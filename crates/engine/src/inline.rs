@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use gristmill_core::schedule::Announcement;
 use gristmill_core::{
-    Attempt, Band, Claimed, JobId, Lane, Lease, Moment, Next, Outcome, Progress, Token, WorkerId, decide,
+    Attempt, ClaimCursor, Claimed, JobId, Lane, Lease, Moment, Next, Outcome, Progress, Token, WorkerId, decide,
 };
 use gristmill_store::{NewWorker, Result, Served, Session};
 
-use crate::errands;
+use crate::propagation;
 
-/// Jobs that one statement promotes, settles or judges.
+/// Jobs that one statement promotes, resolves or evaluates.
 const BATCH: u32 = 1_000;
 /// Schedules that one transaction looks at.
 const SCHEDULES: u32 = 100;
@@ -113,11 +113,11 @@ impl<C: Caller> Steps<'_, C> {
         loop {
             self.tick().await?;
             self.make_ready().await?;
-            let (bands, unserved) = self.look().await?;
-            if attempts >= self.options.max_jobs && !bands.is_empty() {
+            let (cursors, unserved) = self.look().await?;
+            if attempts >= self.options.max_jobs && !cursors.is_empty() {
                 return Ok(Left { more: true, unserved });
             }
-            let Some(claimed) = self.claim(bands).await? else {
+            let Some(claimed) = self.claim(cursors).await? else {
                 return Ok(Left { more: false, unserved });
             };
             attempts += 1;
@@ -143,7 +143,7 @@ impl<C: Caller> Steps<'_, C> {
     /// What is due by now of the schedules in the queues that are asked for.
     async fn tick(&mut self) -> Result<()> {
         let queues: Option<Vec<String>> = self.options.queues.as_ref().map(|queues| queues.iter().cloned().collect());
-        let served = Served { queues: queues.as_deref(), exclude: &[] };
+        let served = Served { queues: queues.as_deref(), ..Served::default() };
         for backend in self.options.schedules.keys() {
             for _ in 0..BATCHES {
                 let ticked = self.session().tick(backend, &served, SCHEDULES).await?;
@@ -161,48 +161,48 @@ impl<C: Caller> Steps<'_, C> {
                 break;
             }
         }
-        self.session().settle_controls(BATCH).await.map(drop)
+        self.session().sweep_cancel_requests(BATCH).await.map(drop)
     }
 
-    /// The served bands, those to claim from first in front; and the names of due tasks that are not served.
-    async fn look(&mut self) -> Result<(Vec<Band>, Vec<String>)> {
+    /// Where there is work that is served, what to claim from first in front; and the names of due tasks that are not served.
+    async fn look(&mut self) -> Result<(Vec<ClaimCursor>, Vec<String>)> {
         let found = self.survey().await?;
         let options = self.options;
-        let (mut bands, others): (Vec<Band>, Vec<Band>) = found
+        let (mut cursors, others): (Vec<ClaimCursor>, Vec<ClaimCursor>) = found
             .into_iter()
-            .filter(|band| is_asked_for(options, &band.lane))
-            .partition(|band| options.tasks.contains(&band.lane.task_name));
-        bands.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.deadline.cmp(&b.deadline)));
-        for band in &mut bands {
+            .filter(|cursor| is_asked_for(options, &cursor.lane))
+            .partition(|cursor| options.tasks.contains(&cursor.lane.task_name));
+        cursors.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.deadline.cmp(&b.deadline)));
+        for cursor in &mut cursors {
             // Nothing was claimed before that a scan from the start would have to walk over.
-            band.deadline = Moment::earliest();
+            cursor.deadline = Moment::earliest();
         }
-        let mut unserved: Vec<String> = others.into_iter().map(|band| band.lane.task_name).collect();
+        let mut unserved: Vec<String> = others.into_iter().map(|cursor| cursor.lane.task_name).collect();
         unserved.sort();
         unserved.dedup();
-        Ok((bands, unserved))
+        Ok((cursors, unserved))
     }
 
-    /// The bands that have jobs, once what has ended is carried to the jobs that wait for it.
-    async fn survey(&mut self) -> Result<Vec<Band>> {
+    /// Where there are jobs, once what has ended is carried to the jobs that wait for it.
+    async fn survey(&mut self) -> Result<Vec<ClaimCursor>> {
         let found = self.session().survey(None).await?;
-        if !found.errands {
-            return Ok(found.bands);
+        if !found.propagations {
+            return Ok(found.cursors);
         }
         for _ in 0..BATCHES {
-            let worked_off = self.session().work_off(BATCH).await?;
-            errands::tell(&worked_off);
-            if !worked_off.more {
+            let propagated = self.session().propagate(BATCH).await?;
+            propagation::tell(&propagated);
+            if !propagated.more {
                 break;
             }
         }
-        Ok(self.session().survey(None).await?.bands)
+        Ok(self.session().survey(None).await?.cursors)
     }
 
-    /// The first job of the first bands that give one: a survey may name bands that a claim leaves alone.
-    async fn claim(&mut self, bands: Vec<Band>) -> Result<Option<Claimed>> {
-        for peers in bands.chunk_by(|one, other| one.priority == other.priority) {
-            for asked in peers.chunks(Session::BANDS_PER_CLAIM) {
+    /// The first job of the first cursors that give one: a survey may find some that a claim leaves alone.
+    async fn claim(&mut self, cursors: Vec<ClaimCursor>) -> Result<Option<Claimed>> {
+        for peers in cursors.chunk_by(|one, other| one.priority == other.priority) {
+            for asked in peers.chunks(Session::CURSORS_PER_CLAIM) {
                 let worker = self.worker().await?;
                 if let Some(claimed) = self.session().claim(worker, asked, 1, None).await?.pop() {
                     return Ok(Some(claimed));
@@ -234,7 +234,11 @@ impl<C: Caller> Steps<'_, C> {
 
     async fn attempt(&mut self, claimed: Claimed) -> Result<Go> {
         let worker = self.worker().await?;
-        if claimed.is_expired(&claimed.options()) {
+        if let Some(why) = claimed.stored_options.unreadable() {
+            let outcome = Outcome::Incompatible { why: why.to_owned() };
+            return self.end(Attempt::unstarted(claimed, outcome)).await;
+        }
+        if claimed.is_expired() {
             return self.end(Attempt::unstarted(claimed, Outcome::Expired)).await;
         }
         let Some(Called { outcome, output, progress }) = self.caller.call(&claimed, worker)? else {
@@ -257,7 +261,7 @@ impl<C: Caller> Steps<'_, C> {
         if !matches!(outcome, Outcome::Failed { .. } | Outcome::Postponed { .. }) {
             return Ok(outcome);
         }
-        let asked = self.session().controls(worker).await?.contains(&key);
+        let asked = self.session().cancel_requests(worker).await?.contains(&key);
         Ok(if asked { Outcome::Cancelled { how: "asked to while it ran".into() } } else { outcome })
     }
 
@@ -266,7 +270,7 @@ impl<C: Caller> Steps<'_, C> {
         let claimed = &attempt.claimed;
         let next = accepted
             .contains(&(claimed.id, claimed.token))
-            .then(|| decide(claimed, &claimed.options(), &attempt.outcome).1);
+            .then(|| decide(claimed, claimed.options(), &attempt.outcome).1);
         self.caller.ended(&attempt, next.as_ref())
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use gristmill_store::{Error, Result, Session};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{Sessions, clock};
 
@@ -20,8 +20,9 @@ const REFUSAL_SILENCE: Duration = Duration::from_mins(1);
 /// Distinct refusals remembered; more than this starts afresh, so that memory stays bounded.
 const REFUSALS: usize = 64;
 
-/// A session, or the wait for the next one. After any error the session is dropped: what state a failed
-/// statement left it in is not worth knowing.
+/// A session, or the wait for the next one. After an error the session is dropped: what state a failed statement left it
+/// in is not worth knowing. But a lock that somebody holds says nothing of the database, and nothing was done: who met it
+/// puts that off, and the session goes on.
 pub(crate) struct Link<S> {
     sessions: S,
     of: &'static str,
@@ -64,7 +65,7 @@ impl<S: Sessions> Link<S> {
         let session = match self.session.take().filter(|_| !cut_short) {
             Some(session) => session,
             // To connect takes more round trips than any verb.
-            None => within(self.deadline.max(Duration::from_secs(1)), self.sessions.open()).await?,
+            None => within(self.deadline.max(Duration::from_secs(1)), self.sessions.open()).await.map_err(kept_out)?,
         };
         let session = self.session.insert(session);
         session.set_now(clock::database());
@@ -89,6 +90,11 @@ impl<S: Sessions> Link<S> {
                 if self.failures > 0 {
                     info!(target: "gristmill::link", link = self.of, "reconnected");
                 }
+                self.failures = 0;
+                self.not_before = None;
+            }
+            Err(Error::Locked(why)) => {
+                debug!(target: "gristmill::link", link = self.of, why, "held by another transaction");
                 self.failures = 0;
                 self.not_before = None;
             }
@@ -138,9 +144,18 @@ impl<S: Sessions> Link<S> {
     }
 }
 
+/// Who is not let in has said nothing yet that could have been refused.
+fn kept_out(error: Error) -> Error {
+    match error {
+        Error::Refused(why) => Error::Unavailable(why.to_string()),
+        Error::Locked(why) => Error::Unavailable(why),
+        other => other,
+    }
+}
+
 /// Whether trying again cannot help, so that the worker has to end.
 pub(crate) fn is_fatal(error: &Error) -> bool {
-    matches!(error, Error::Settings(_) | Error::Schema(_))
+    matches!(error, Error::Settings(_) | Error::Schema(_) | Error::Moved(_))
 }
 
 /// Bounds a call to the database. What a call over its deadline did is unknown.
@@ -160,6 +175,33 @@ pub(crate) fn backoff(failures: u32, longest: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Clone)]
+    struct Nobody;
+
+    impl Sessions for Nobody {
+        async fn open(&self) -> Result<Session> {
+            Err(Error::Locked("a row of the schema's is held".into()))
+        }
+
+        async fn wake_ups(&self) -> Result<gristmill_store::WakeUps> {
+            unreachable!("nobody listens")
+        }
+
+        fn hold_life(&self, _worker: gristmill_core::WorkerId) -> Result<Option<gristmill_store::LifeLock>> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_no_outage_once_there_is_a_session() {
+        let mut link = Link::new(Nobody, "test");
+        let opened = link.session().await.map(drop);
+        assert!(matches!(link.judge(opened), Err(Error::Unavailable(_))));
+        assert!(link.not_before().is_some());
+        let held: Result<()> = link.judge(Err(Error::Locked("a row of ours is held".into())));
+        assert!(matches!(held, Err(Error::Locked(_))) && link.not_before().is_none());
+    }
 
     #[test]
     fn waits_double_from_a_tenth_of_a_second_and_stay_within_the_longest() {

@@ -1,8 +1,9 @@
 //! What one worker knows of schedules, and which of its loops sees to them.
 //!
-//! Where there are some, the [`ticker`](crate::ticker) does, over a session of its own. Where there are none the keeper
+//! Where there are some, the ticker does, over a session of its own. Where there are none maintenance
 //! asks now and then whether that is still so, and the worker costs the database no connection more.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,18 @@ use tokio::sync::watch;
 use tracing::{debug, info};
 
 use crate::link::{Link, within};
-use crate::ticker::Pace;
 use crate::{Options, Sessions, Shutdown, Stage, clock};
 
 /// Schedules that one transaction looks at: it locks their rows, and holds SQLite's only write lock.
 const BATCH: u32 = 100;
 /// An announcement that the database refuses is made again after this; schedules tick meanwhile.
 const AFTER_A_REFUSAL: Duration = Duration::from_secs(5);
+/// An announcement that somebody's lock keeps back is made again after this.
+const AFTER_A_LOCK: Duration = Duration::from_millis(500);
+/// A schedule whose way somebody's transaction bars: first and longest time that it is left alone. It doubles.
+const BARRED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Schedules that are put off at most, so that memory and statements stay bounded; what is barred beyond is met again and again.
+const MOST_BARRED: usize = 1_000;
 
 /// Shared by the loops of one worker that ticks.
 pub(crate) struct Schedules {
@@ -30,15 +36,29 @@ pub(crate) struct Schedules {
 }
 
 /// What is known of them.
+// Independent facts, not a state machine in disguise.
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Known {
     /// What has yet to be announced, and from when on.
     to_announce: Option<(Arc<Announcement>, Instant)>,
     /// There are some that this worker may tick.
     any: bool,
-    /// What was due when the worker came up has its jobs.
+    /// What was due when the worker came up has its jobs, as far as nobody stood in the way.
     looked: bool,
+    /// Something is due all the same, or has yet to be announced.
+    owes: bool,
+    /// The database refuses the announcement.
+    cannot_announce: bool,
     /// Schedules to look at in one transaction: fewer after one that failed, which may have been too much at once.
     batch: u32,
+    barred: HashMap<String, Barred>,
+}
+
+/// A schedule that is put off.
+struct Barred {
+    until: Instant,
+    /// For so long the next time.
+    next: Duration,
 }
 
 impl Schedules {
@@ -49,14 +69,25 @@ impl Schedules {
             queues: options.queues.clone(),
             exclude_queues: options.exclude_queues.clone(),
             shutdown,
-            known: watch::Sender::new(Known { to_announce, any: false, looked: false, batch: BATCH }),
+            known: watch::Sender::new(Known {
+                to_announce,
+                any: false,
+                looked: false,
+                owes: false,
+                cannot_announce: false,
+                batch: BATCH,
+                barred: HashMap::new(),
+            }),
         }
     }
 
     /// The code was loaded anew, and these are its schedules.
     pub(crate) fn announce(&self, announcement: Announcement) {
         let now = clock::now();
-        self.known.send_modify(|known| known.to_announce = Some((Arc::new(announcement), now)));
+        self.known.send_modify(|known| {
+            known.to_announce = Some((Arc::new(announcement), now));
+            known.cannot_announce = false;
+        });
     }
 
     /// When the announcement is due that has not been made.
@@ -71,7 +102,7 @@ impl Schedules {
         !self.is_leaving() && (known.any || announces_some)
     }
 
-    /// Whether the keeper does.
+    /// Whether maintenance does.
     pub(crate) fn are_the_keepers(&self) -> bool {
         !self.is_leaving() && !self.are_the_tickers()
     }
@@ -86,9 +117,20 @@ impl Schedules {
         self.known.subscribe()
     }
 
-    /// Resolves once what was due when the worker came up has its jobs.
-    pub(crate) fn first_look(&self) -> FirstLook {
-        FirstLook(Some(self.known.subscribe()))
+    /// When the first of those that are put off may be tried again.
+    pub(crate) fn put_off_until(&self) -> Option<Instant> {
+        self.known.borrow().barred.values().map(|barred| barred.until).min()
+    }
+
+    /// Whether something was due at the last look that has no job yet: others are at it, or somebody's lock is in its way.
+    /// Who ends when all is done waits for it.
+    pub(crate) fn owes(&self) -> bool {
+        self.known.borrow().owes
+    }
+
+    /// What is known now, and whenever that changes.
+    pub(crate) fn known(&self) -> watch::Receiver<Known> {
+        self.known.subscribe()
     }
 
     fn due_announcement(&self) -> Option<Arc<Announcement>> {
@@ -102,15 +144,42 @@ impl Schedules {
         self.known.send_modify(|known| {
             if known.to_announce.as_ref().is_some_and(|(other, _)| Arc::ptr_eq(this, other)) {
                 known.to_announce = again.map(|at| (Arc::clone(this), at));
+                known.cannot_announce = false;
+                // The loop that announced them ticks them too: another that did so at the same time would find them locked,
+                // and each of both would take what it left to the other for done.
+                known.any |= !this.schedules.is_empty();
             }
         });
     }
 
-    fn ticked(&self, ticked: &Ticked, is_done: bool) {
+    // Those that may not be tried now.
+    fn put_off(&self) -> Vec<String> {
+        let now = clock::now();
+        let known = self.known.borrow();
+        known.barred.iter().filter(|(_, barred)| barred.until > now).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn ticked(&self, ticked: &Ticked, put_off: &[String]) {
+        let now = clock::now();
         self.known.send_if_modified(|known| {
-            let any = ticked.next_due.is_some();
-            let news = known.any != any || (is_done && !known.looked);
+            // What was tried and is not barred any more is as good as any other.
+            known.barred.retain(|name, _| put_off.contains(name) || ticked.barred.contains(name));
+            for name in &ticked.barred {
+                let wait = known.barred.get(name).map_or(BARRED.0, |barred| barred.next);
+                if known.barred.contains_key(name) || known.barred.len() < MOST_BARRED {
+                    let next = (wait * 2).min(BARRED.1);
+                    let until = now + wait.mul_f64(0.75 + fastrand::f64() / 4.0);
+                    known.barred.insert(name.clone(), Barred { until, next });
+                }
+            }
+            let is_due = ticked.next_due == Some(Duration::ZERO);
+            let announces = known.to_announce.is_some() && !known.cannot_announce;
+            let owes = is_due || announces || ticked.elsewhere || !known.barred.is_empty();
+            let any = ticked.next_due.is_some() || !known.barred.is_empty();
+            let is_done = !is_due;
+            let news = known.any != any || known.owes != owes || (is_done && !known.looked);
             known.any = any;
+            known.owes = owes;
             known.looked |= is_done;
             known.batch = BATCH;
             news
@@ -121,27 +190,31 @@ impl Schedules {
     fn failed(&self, error: &Error) {
         self.known.send_if_modified(|known| {
             known.batch = (known.batch / 10).max(1);
-            let gives_up = matches!(error, Error::Refused(_)) && !known.looked;
+            let gives_up = matches!(error, Error::Refused(_)) && (!known.looked || known.owes);
             known.looked |= gives_up;
+            known.owes &= !gives_up;
             gives_up
         });
     }
 }
 
-/// One look: announces what is to be announced, has the jobs of due ticks made, and says how that went.
-pub(crate) async fn look<S: Sessions>(link: &mut Link<S>, schedules: &Schedules, pace: &mut Pace) -> Result<Ticked> {
+/// One look: announces what is to be announced, has the jobs of due ticks made, and says how that went. What somebody's lock
+/// keeps back is put off, each by itself.
+pub(crate) async fn look<S: Sessions>(link: &mut Link<S>, schedules: &Schedules) -> Result<Ticked> {
     if let Some(announcement) = schedules.due_announcement() {
         match announce(link, schedules, &announcement).await {
             Ok(()) => schedules.announced(&announcement, None),
             Err(Error::Refused(_)) => {
                 schedules.announced(&announcement, Some(clock::now() + AFTER_A_REFUSAL));
+                schedules.known.send_modify(|known| known.cannot_announce = true);
             }
+            Err(Error::Locked(_)) => schedules.announced(&announcement, Some(clock::now() + AFTER_A_LOCK)),
             Err(error) => return Err(error),
         }
     }
-    let ticked = tick(link, schedules).await.inspect_err(|error| schedules.failed(error))?;
-    pace.looked(&ticked);
-    schedules.ticked(&ticked, pace.is_done());
+    let put_off = schedules.put_off();
+    let ticked = tick(link, schedules, &put_off).await.inspect_err(|error| schedules.failed(error))?;
+    schedules.ticked(&ticked, &put_off);
     Ok(ticked)
 }
 
@@ -158,9 +231,9 @@ async fn announce<S: Sessions>(link: &mut Link<S>, schedules: &Schedules, announ
     Ok(())
 }
 
-async fn tick<S: Sessions>(link: &mut Link<S>, schedules: &Schedules) -> Result<Ticked> {
+async fn tick<S: Sessions>(link: &mut Link<S>, schedules: &Schedules, put_off: &[String]) -> Result<Ticked> {
     let deadline = link.deadline();
-    let served = Served { queues: schedules.queues.as_deref(), exclude: &schedules.exclude_queues };
+    let served = Served { queues: schedules.queues.as_deref(), exclude: &schedules.exclude_queues, put_off };
     let batch = schedules.known.borrow().batch;
     let answer = match link.session().await {
         Ok(session) => within(deadline, session.tick(&schedules.backend, &served, batch)).await,
@@ -170,27 +243,34 @@ async fn tick<S: Sessions>(link: &mut Link<S>, schedules: &Schedules) -> Result<
     if ticked.jobs + ticked.skipped > 0 {
         debug!(target: "gristmill::ticker", jobs = ticked.jobs, skipped = ticked.skipped, "ticked");
     }
+    for schedule in &ticked.barred {
+        debug!(target: "gristmill::ticker", schedule, "put off: somebody's transaction holds what its job needs");
+    }
     Ok(ticked)
 }
 
-/// For who claims only once what was due has its jobs.
-pub(crate) struct FirstLook(Option<watch::Receiver<Known>>);
+/// What a worker's first claim waits for: that what is older than all that is ready has been seen.
+pub(crate) struct FirstLook {
+    /// For who claims only once what was due has its jobs.
+    pub(crate) schedules: Option<watch::Receiver<Known>>,
+    /// For who claims only once what vanished workers have left is ready again.
+    pub(crate) rescue: Option<watch::Receiver<bool>>,
+}
 
 impl FirstLook {
-    /// For who need not wait for it.
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
     pub(crate) fn is_over(&self) -> bool {
-        self.0.as_ref().is_none_or(|known| known.borrow().looked)
+        self.schedules.as_ref().is_none_or(|known| known.borrow().looked)
+            && self.rescue.as_ref().is_none_or(|rescued| *rescued.borrow())
     }
 
     /// Waits until it is. Cancel safe.
     pub(crate) async fn over(&mut self) {
-        if let Some(known) = &mut self.0 {
-            // Nobody is left to look: the worker ends.
+        // Where nobody is left to look, the worker ends.
+        if let Some(known) = &mut self.schedules {
             let _ = known.wait_for(|known| known.looked).await;
+        }
+        if let Some(rescued) = &mut self.rescue {
+            let _ = rescued.wait_for(|rescued| *rescued).await;
         }
     }
 }

@@ -72,6 +72,11 @@ impl Stopper {
             };
             self.advance(next);
         }
+        self.stage()
+    }
+
+    /// How far it has come.
+    pub fn stage(&self) -> Stage {
         *self.stage.borrow()
     }
 }

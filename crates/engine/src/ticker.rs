@@ -15,20 +15,20 @@ use crate::{Sessions, Shutdown};
 const IDLE: Duration = Duration::from_secs(5);
 /// First and longest wait where something is due and another worker is at it. It doubles.
 const OTHERS_ARE_AT_IT: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
-/// Looks in vain after which what is due is left to who is at it.
-const LOOKS: u32 = 6;
 /// An answer that took longer than this says how long it was until the next tick, not how long it is.
 const TRIFLE: Duration = Duration::from_millis(2);
 /// So near to a tick one waits for it; from further away one comes early by what the last look took, and looks again.
 const NEAR: Duration = Duration::from_millis(100);
 /// A look that the database refuses is tried again after this.
 const AFTER_A_REFUSAL: Duration = Duration::from_secs(5);
+/// A look that somebody's lock kept back altogether is tried again after this.
+const AFTER_A_LOCK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Ticker<S> {
     pub(crate) link: Link<S>,
     pub(crate) schedules: Arc<Schedules>,
     pub(crate) shutdown: Shutdown,
-    /// Tells the mill to look.
+    /// Tells the dispatcher to look.
     pub(crate) hint: Arc<Notify>,
     pub(crate) pulse: Pulse,
 }
@@ -39,15 +39,19 @@ impl<S: Sessions> Ticker<S> {
         let mut news = self.schedules.news();
         let mut pace = Pace::default();
         let mut look_at = Instant::now();
+        // After a look that failed, not before this.
+        let mut rests_until = look_at;
         loop {
             self.pulse.beat();
             // From here on every change ends the sleep below.
             drop(news.borrow_and_update());
             let mut until = Instant::now() + LONGEST_SLEEP;
             if self.schedules.are_the_tickers() {
-                until = until.min(self.link.not_before().unwrap_or_else(|| self.due(look_at)));
+                until = until.min(self.link.not_before().unwrap_or_else(|| self.due(look_at).max(rests_until)));
                 if until <= Instant::now() {
-                    look_at = Instant::now() + self.look(&mut pace).await?;
+                    let (pause, failed) = self.look(&mut pace).await?;
+                    look_at = Instant::now() + pause;
+                    rests_until = if failed { look_at } else { Instant::now() };
                     continue;
                 }
             } else {
@@ -64,23 +68,24 @@ impl<S: Sessions> Ticker<S> {
     }
 
     fn due(&self, look_at: Instant) -> Instant {
-        self.schedules.announce_at().map_or(look_at, |at| at.min(look_at))
+        [self.schedules.announce_at(), self.schedules.put_off_until()].into_iter().flatten().fold(look_at, Instant::min)
     }
 
-    // How long to wait before the next one.
-    async fn look(&mut self, pace: &mut Pace) -> Result<Duration> {
+    // How long to wait before the next one, and whether this one failed.
+    async fn look(&mut self, pace: &mut Pace) -> Result<(Duration, bool)> {
         let began = Instant::now();
-        match look(&mut self.link, &self.schedules, pace).await {
+        match look(&mut self.link, &self.schedules).await {
             Ok(ticked) => {
                 if ticked.jobs > 0 {
                     self.hint.notify_one();
                 }
-                Ok(pace.pause(&ticked, began.elapsed()))
+                Ok((pace.after(&ticked, began.elapsed()), false))
             }
             Err(error) if is_fatal(&error) => Err(error),
-            Err(Error::Refused(_)) => Ok(AFTER_A_REFUSAL),
+            Err(Error::Refused(_)) => Ok((AFTER_A_REFUSAL, true)),
+            Err(Error::Locked(_)) => Ok((AFTER_A_LOCK, true)),
             // The link knows when to try again.
-            Err(_) => Ok(Duration::ZERO),
+            Err(_) => Ok((Duration::ZERO, true)),
         }
     }
 }
@@ -90,26 +95,14 @@ impl<S: Sessions> Ticker<S> {
 pub(crate) struct Pace {
     /// Looks in a row that found something due and did nothing.
     vain: u32,
-    /// The last look left nothing to do at once.
-    done: bool,
 }
 
 impl Pace {
-    /// Takes note of a look.
-    pub(crate) fn looked(&mut self, ticked: &Ticked) {
+    /// How long to wait after a look that took so long.
+    pub(crate) fn after(&mut self, ticked: &Ticked, took: Duration) -> Duration {
         let is_due = ticked.next_due == Some(Duration::ZERO);
         let in_vain = is_due && ticked.jobs + ticked.skipped == 0;
         self.vain = if in_vain { self.vain.saturating_add(1) } else { 0 };
-        self.done = !is_due || self.vain >= LOOKS;
-    }
-
-    /// Whether all that was due has been ticked, by this worker or by who has been at it for a while.
-    pub(crate) fn is_done(&self) -> bool {
-        self.done
-    }
-
-    /// How long to wait after a look that took so long.
-    pub(crate) fn pause(&self, ticked: &Ticked, took: Duration) -> Duration {
         // Jitter, so that the workers of a fleet do not all come at once: later, as they are not to come more often.
         let idle = IDLE.mul_f64(1.0 + fastrand::f64() / 4.0);
         match ticked.next_due {
@@ -133,10 +126,7 @@ mod tests {
 
     fn after(looks: &[Ticked], took: Duration) -> Duration {
         let mut pace = Pace::default();
-        for look in looks {
-            pace.looked(look);
-        }
-        pace.pause(looks.last().expect("one"), took)
+        looks.iter().map(|look| pace.after(look, took)).last().expect("one")
     }
 
     fn found(jobs: u64, next_due: Option<Duration>) -> Ticked {
@@ -166,24 +156,9 @@ mod tests {
     #[test]
     fn who_finds_others_at_it_looks_again_soon_and_more_and_more_seldom() {
         let vain = found(0, Some(Duration::ZERO));
-        let pauses: Vec<Duration> = (1..15).map(|looks| after(&vec![vain; looks], MILLIS)).collect();
+        let pauses: Vec<Duration> = (1..15).map(|looks| after(&vec![vain.clone(); looks], MILLIS)).collect();
         assert!(pauses[0] >= MILLIS && pauses[0] <= 3 * MILLIS, "{pauses:?}");
-        assert!(pauses[..LOOKS as usize].iter().sum::<Duration>() < 200 * MILLIS, "{pauses:?}");
+        assert!(pauses[..6].iter().sum::<Duration>() < 200 * MILLIS, "{pauses:?}");
         assert!(pauses[13] >= OTHERS_ARE_AT_IT.1.mul_f64(0.75), "{pauses:?}");
-    }
-
-    #[test]
-    fn the_first_look_is_over_when_nothing_is_due_or_others_are_at_it_for_a_while() {
-        let mut pace = Pace::default();
-        pace.looked(&found(100, Some(Duration::ZERO)));
-        assert!(!pace.is_done());
-        pace.looked(&found(3, Some(Duration::from_secs(1))));
-        assert!(pace.is_done());
-        let (mut pace, vain) = (Pace::default(), found(0, Some(Duration::ZERO)));
-        let looks = (0..100).take_while(|_| {
-            pace.looked(&vain);
-            !pace.is_done()
-        });
-        assert_eq!(looks.count(), LOOKS as usize - 1);
     }
 }

@@ -13,11 +13,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{error, info};
 
+use crate::dispatcher::{Dispatcher, Leftover, Parts};
 use crate::events::Events;
 use crate::heartbeat::{Heartbeat, SignOff};
-use crate::keeper::Keeper;
 use crate::link::{DEADLINE, Link};
-use crate::mill::{Leftover, Mill, Parts};
+use crate::maintenance::Maintenance;
 use crate::schedules::Schedules;
 use crate::ticker::Ticker;
 use crate::watchdog::{self, Pulse};
@@ -27,6 +27,8 @@ use crate::{Executor, Figures, Options, Sessions, Shutdown, Stage, Standing, not
 const CLOSING: Duration = Duration::from_secs(10);
 /// After a crash: the time that runners take to end once their executor is gone.
 const RUNNERS_END: Duration = Duration::from_secs(1);
+/// The exit status of a worker that cannot work like this, and would not if it were started again.
+pub const REFUSED: u8 = 78;
 /// How long the last words to the database may take.
 const SIGNING_OFF: Duration = Duration::from_secs(5);
 
@@ -35,9 +37,11 @@ const SIGNING_OFF: Duration = Duration::from_secs(5);
 pub enum Ending {
     /// Nothing that ran was cut short.
     Drained,
+    /// The worker was to go on until all is done, and so many ready jobs are left that it cannot run.
+    Unserved(u64),
     /// So many running jobs were cut short; they run again elsewhere.
     HandedBack(u64),
-    /// It could not go on: why, in one sentence.
+    /// The executor could not go on: why, in one sentence.
     Crashed(String),
 }
 
@@ -46,6 +50,7 @@ impl Ending {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Drained => 0,
+            Self::Unserved(_) => 3,
             Self::HandedBack(_) => 77,
             Self::Crashed(_) => 99,
         }
@@ -56,6 +61,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Drained => f.write_str("drained"),
+            Self::Unserved(jobs) => write!(f, "left {jobs} ready jobs that it cannot run"),
             Self::HandedBack(jobs) => write!(f, "handed {jobs} running jobs back"),
             Self::Crashed(why) => write!(f, "crashed: {why}"),
         }
@@ -83,7 +89,7 @@ pub struct Worker<E, S = Store> {
 impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
     /// A worker that does nothing yet. The executor is ready to run jobs.
     pub fn new(sessions: S, executor: E, options: Options) -> Self {
-        let standing = watch::Sender::new(Standing { worker: WorkerId::new(), until: None });
+        let standing = watch::Sender::new(Standing::none(WorkerId::new()));
         Self { sessions, executor, options, events: Arc::new(Events::new()), standing, deadline: DEADLINE }
     }
 
@@ -109,10 +115,11 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
     pub async fn run(self, shutdown: Shutdown) -> Result<Ending, Error> {
         let Self { sessions, mut executor, options, events, standing, deadline } = self;
         let hint = Arc::new(Notify::new());
-        let mut pulses = vec![Pulse::new("mill"), Pulse::new("keeper"), Pulse::new("heartbeat")];
+        let mut pulses = vec![Pulse::new("dispatcher"), Pulse::new("maintenance"), Pulse::new("heartbeat")];
         let schedules =
             options.schedules.then(|| Arc::new(Schedules::new(&options, executor.announcement(), shutdown.clone())));
         let (say_goodbye, sign_off) = watch::channel(None);
+        let (knowledge, known) = watch::channel(executor.tasks().to_vec());
 
         let heartbeat = Heartbeat {
             sessions: sessions.clone(),
@@ -121,10 +128,11 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             link: Link::new(sessions.clone(), "heartbeat").with_deadline(options.lease.heartbeat.min(deadline)),
             standing: standing.clone(),
             sign_off,
+            known,
             pulse: pulses[2].clone(),
         };
-        let keeper = Keeper::new(
-            Link::new(sessions.clone(), "keeper").with_deadline(deadline),
+        let maintenance = Maintenance::new(
+            Link::new(sessions.clone(), "maintenance").with_deadline(deadline),
             options.clone(),
             standing.subscribe(),
             Arc::clone(&hint),
@@ -142,21 +150,23 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
                 pulse,
             }
         });
-        let mill = Mill::new(Parts {
+        let dispatcher = Dispatcher::new(Parts {
             executor,
             options,
-            link: Link::new(sessions.clone(), "mill").with_deadline(deadline),
+            link: Link::new(sessions.clone(), "dispatcher").with_deadline(deadline),
             standing: standing.subscribe(),
             shutdown: shutdown.clone(),
             hints: Arc::clone(&hint),
             events,
             pulse: pulses[0].clone(),
             schedules,
+            knowledge,
+            has_rescued: Some(maintenance.has_rescued()),
         });
 
         let mut heartbeat = Loop::spawn(heartbeat.run());
-        let mut mill = Loop::spawn(mill.run());
-        let mut keeper = Loop::spawn(keeper.run());
+        let mut dispatcher = Loop::spawn(dispatcher.run());
+        let mut maintenance = Loop::spawn(maintenance.run());
         let mut ticker = Loop::spawn(async move {
             match ticker {
                 Some(ticker) => ticker.run().await,
@@ -168,17 +178,17 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
         let mut closed = false;
         let ending = tokio::select! {
             biased;
-            done = &mut mill => match done {
+            done = &mut dispatcher => match done {
                 Ok(Ok((executor, leftover))) => {
-                    drop((keeper, ticker, notifier));
+                    drop((maintenance, ticker, notifier));
                     closed = close(executor, &shutdown).await;
                     Ok(judge(leftover))
                 }
-                Ok(Err(error)) => Err(error.into()),
-                Err(panic) => Ok(stopped("mill", &panic)),
+                Ok(Err(error)) => fatal(error),
+                Err(panic) => Ok(stopped("dispatcher", &panic)),
             },
             done = &mut heartbeat => out_of_turn("heartbeat", done),
-            done = &mut keeper => out_of_turn("keeper", done),
+            done = &mut maintenance => out_of_turn("maintenance", done),
             done = &mut ticker => out_of_turn("ticker", done),
             done = &mut notifier => out_of_turn("notifier", done.map(Ok)),
             name = watchdog::bark(&pulses, watchdog::PATIENCE) => Ok(Ending::Crashed(format!("the {name} loop hangs"))),
@@ -187,9 +197,9 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
         let (exit_status, last_error) = match &ending {
             Ok(ending @ Ending::Crashed(why)) => (ending.exit_status(), Some(why.clone())),
             Ok(ending) => (ending.exit_status(), None),
-            Err(error) => (Ending::Crashed(String::new()).exit_status(), Some(error.to_string())),
+            Err(error) => (REFUSED, Some(error.to_string())),
         };
-        drop(mill);
+        drop(dispatcher);
         if crashed(&ending) && !closed {
             tokio::time::sleep(RUNNERS_END).await;
             closed = true;
@@ -252,7 +262,8 @@ fn crashed(ending: &Result<Ending, Error>) -> bool {
 fn judge(leftover: Leftover) -> Ending {
     match leftover {
         Leftover { broken: Some(why), .. } => Ending::Crashed(why),
-        Leftover { handed_back: 0, abandoned: 0, .. } => Ending::Drained,
+        Leftover { handed_back: 0, abandoned: 0, unserved: 0, .. } => Ending::Drained,
+        Leftover { handed_back: 0, abandoned: 0, unserved, .. } => Ending::Unserved(unserved),
         Leftover { handed_back, abandoned, .. } => Ending::HandedBack(handed_back + abandoned),
     }
 }
@@ -260,8 +271,16 @@ fn judge(leftover: Leftover) -> Ending {
 fn out_of_turn(name: &str, done: Result<gristmill_store::Result<()>, JoinError>) -> Result<Ending, Error> {
     match done {
         Ok(Ok(())) => Ok(Ending::Crashed(format!("the {name} loop ended"))),
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Err(error)) => fatal(error),
         Err(panic) => Ok(stopped(name, &panic)),
+    }
+}
+
+// Whose file was replaced need only be started again; whoever cannot work like this, not.
+fn fatal(error: gristmill_store::Error) -> Result<Ending, Error> {
+    match error {
+        gristmill_store::Error::Moved(why) => Ok(Ending::Crashed(why)),
+        other => Err(other.into()),
     }
 }
 

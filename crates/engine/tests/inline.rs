@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use gristmill_core::{Attempt, Claimed, JobId, Lane, Moment, Next, OnFailure, Outcome, Reason, WorkerId};
+use gristmill_core::{Attempt, Claimed, JobId, Lane, Moment, Next, OnPreconditionFailure, Outcome, Reason, WorkerId};
 use gristmill_engine::inline::{self, Called, Caller, Go, Left, Options};
 use gristmill_store::{NewJob, Result, Session, Settings, Store, Value};
 
@@ -192,7 +192,7 @@ async fn a_job_runs_after_those_that_it_waits_for_and_not_after_one_that_failed(
     let (first, failing) = (job("work", "first"), job("work", "fail"));
     let after = |what: &str, preconditions: &[JobId]| NewJob { after: preconditions.to_vec(), ..job("work", what) };
     let mut last = after("last", &[first.id, failing.id]);
-    last.on_failure = OnFailure::Proceed;
+    last.on_precondition_failure = OnPreconditionFailure::Proceed;
     let stranded = after("stranded", &[failing.id]);
     place.enqueue(&test, &[last, stranded, first.clone(), failing]).await;
     place.run(&mut test, &options()).await;

@@ -1,11 +1,12 @@
 //! Who is busy, who gets the next job, and what becomes of jobs when a process dies. What was ordered is here; what
 //! processes say is in `hear`, who gets what in `dispatch`, what must not go on in `limits`, what becomes of jobs in
-//! `ends`, and whom to start and look after in `staff`.
+//! `ends`, what is called after that in `lingering`, and whom to start and look after in `staff`.
 
 mod dispatch;
 mod ends;
 mod hear;
 mod limits;
+mod lingering;
 mod staff;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,13 @@ use std::time::{Duration, Instant};
 
 use gristmill_core::Claimed;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
+use crate::config::Config;
+use crate::messages::{Command, Lease, Said};
 use crate::pace::Pace;
-use crate::pool::{Command, Config, Lease, Said};
-use crate::runner::{Held, Killed, Runner, To};
+use crate::runner::{Assigned, Killed, Runner, To};
 use crate::zygote::{Stage, Zygote};
 
 /// How long runners may take to quit by themselves when the pool closes.
@@ -65,8 +68,8 @@ impl Backoff {
 }
 
 /// Whether a runner runs a job beside others. A transaction is no place to wait in.
-fn is_async(held: &Held, async_tasks: &HashSet<String>) -> bool {
-    !held.asks.transactional && async_tasks.contains(&held.claimed.lane.task_name)
+fn is_async(assigned: &Assigned, async_tasks: &HashSet<String>) -> bool {
+    !assigned.asks.transactional && async_tasks.contains(&assigned.claimed.lane.task_name)
 }
 
 struct Closing {
@@ -85,8 +88,10 @@ pub(crate) struct Actor {
     eagerness: usize,
     // The newest is last; the others retire.
     zygotes: Vec<Zygote>,
+    // Zygotes that have died, by generation, until nothing that came from them is left.
+    endings: Vec<(u64, JoinHandle<()>)>,
     runners: Vec<Runner>,
-    queue: VecDeque<Held>,
+    queue: VecDeque<Assigned>,
     pace: Pace,
     numbers: u64,
     generations: u64,
@@ -117,6 +122,7 @@ impl Actor {
             lease,
             async_tasks: async_tasks.into_iter().collect(),
             zygotes: vec![zygote],
+            endings: Vec::new(),
             runners: Vec::new(),
             queue: VecDeque::new(),
             pace: Pace::default(),
@@ -136,7 +142,7 @@ impl Actor {
         mut orders: mpsc::UnboundedReceiver<Command>,
         mut lease: watch::Receiver<Option<Lease>>,
     ) {
-        if let Some(lease) = self.lease {
+        if let Some(lease) = self.lease.clone() {
             self.vouch(lease);
         }
         let mut lease_is_kept = true;
@@ -144,7 +150,7 @@ impl Actor {
             tokio::select! {
                 changed = lease.changed(), if lease_is_kept => match changed {
                     Ok(()) => {
-                        let lease = *lease.borrow_and_update();
+                        let lease = lease.borrow_and_update().clone();
                         if let Some(lease) = lease {
                             self.vouch(lease);
                         }
@@ -155,6 +161,7 @@ impl Actor {
                 order = orders.recv() => match order {
                     Some(Command::Start(jobs)) => self.take_on(jobs),
                     Some(Command::Cancel(job, token)) => self.cancel(job, token),
+                    Some(Command::Settled(job, token, state)) => self.settled(job, token, state),
                     Some(Command::Recall) => self.recall(),
                     Some(Command::Interrupt) => self.interrupt(),
                     Some(Command::Close(done)) => self.begin_to_close(done),
@@ -166,7 +173,12 @@ impl Actor {
         }
         self.capacity.store(0, Ordering::Relaxed);
         for zygote in std::mem::take(&mut self.zygotes) {
-            zygote.end().await;
+            let forked = self.forked_by(zygote.generation);
+            zygote.end(&forked).await;
+        }
+        for (_, ending) in std::mem::take(&mut self.endings) {
+            // It fails only where the runtime ends.
+            drop(ending.await);
         }
         if let Some(closing) = self.closing.take() {
             // The handle may not wait for it any more.
@@ -178,11 +190,13 @@ impl Actor {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             self.poll_zygotes(context);
+            self.endings.retain_mut(|(_, ending)| Pin::new(ending).poll(context).is_pending());
             self.poll_runners(context);
             self.look_after_runners();
-            self.staff();
+            let grown = self.staff();
             self.dispatch();
-            if self.flush(context) {
+            // Of a socket that was never read nobody is woken.
+            if self.flush(context) || grown {
                 continue;
             }
             if self.closing.is_some() && self.runners.is_empty() {
@@ -197,25 +211,30 @@ impl Actor {
         }
     }
 
+    /// The processes that a zygote has forked, and that have not been reaped as far as is known.
+    fn forked_by(&self, generation: u64) -> Vec<u32> {
+        self.runners.iter().filter(|runner| runner.generation == generation).filter_map(|runner| runner.pid).collect()
+    }
+
     // -- what was ordered ---------------------------------------------------------------------------------------
 
     fn vouch(&mut self, lease: Lease) {
-        self.lease = Some(lease);
         for zygote in &mut self.zygotes {
             if matches!(zygote.stage, Stage::Serving | Stage::Retiring) {
-                zygote.vouch(lease.until);
+                zygote.vouch(&lease);
             }
         }
+        self.lease = Some(lease);
     }
 
     fn take_on(&mut self, jobs: Vec<Claimed>) {
         for job in jobs {
-            let mut held = Held::new(job);
-            held.is_async = is_async(&held, &self.async_tasks);
+            let mut assigned = Assigned::new(job);
+            assigned.is_async = is_async(&assigned, &self.async_tasks);
             if self.closing.is_none() {
-                self.queue.push_back(held);
+                self.queue.push_back(assigned);
             } else {
-                self.hand_back(held);
+                self.hand_back(assigned);
             }
         }
     }
@@ -225,8 +244,8 @@ impl Actor {
             self.queue.extend(runner.recall(To::Database));
         }
         // What the runners have is settled in `flush`.
-        for held in std::mem::take(&mut self.queue) {
-            self.hand_back(held);
+        for assigned in std::mem::take(&mut self.queue) {
+            self.hand_back(assigned);
         }
     }
 
@@ -234,7 +253,7 @@ impl Actor {
         self.recall();
         for index in 0..self.runners.len() {
             let runner = &mut self.runners[index];
-            if runner.started().is_empty() {
+            if runner.started().is_empty() && runner.lingering().is_empty() {
                 runner.interrupting = runner.is_settling();
             } else {
                 self.kill(index, Killed::Interrupted);

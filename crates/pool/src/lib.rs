@@ -3,12 +3,18 @@
 //! `docs/design/wire.md` is what it speaks.
 
 mod actor;
+mod clock;
+mod config;
 pub mod error;
 pub mod frame;
+mod messages;
+mod orphans;
 mod pace;
-pub mod pool;
+mod pool;
 mod runner;
 mod zygote;
 
+pub use config::Config;
 pub use error::Error;
-pub use pool::{Config, Lease, Pool};
+pub use messages::Lease;
+pub use pool::Pool;

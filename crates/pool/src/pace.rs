@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) const AHEAD: Duration = Duration::from_millis(20);
 /// Most jobs in a runner's pipe; each is one to take back when the runner dies.
 pub(crate) const PIPE: usize = 64;
-/// Most jobs held for a runner, so that it is busy while the next ones are being claimed.
+/// Most jobs assigned for a runner, so that it is busy while the next ones are being claimed.
 const HELD: usize = 256;
 /// Jobs shorter than this are worth one in reserve; longer ones hide a claim's milliseconds anyway, and another
 /// worker may be idle.

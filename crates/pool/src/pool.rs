@@ -3,89 +3,36 @@
 //! What it stands for is a task of its own on the runtime (`actor`), so that runners stay fed while the engine waits
 //! for the database; the two talk through channels.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
 use std::future::poll_fn;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Instant;
 
 use gristmill_core::schedule::Announcement;
-use gristmill_core::{Claimed, JobId, Token, WorkerId};
+use gristmill_core::{Claimed, JobId, State, Token};
 use gristmill_engine::Executor;
 use gristmill_engine::executor::Event;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::actor::{Actor, SCRATCH};
+use crate::config::Config;
 use crate::frame::{FromZygote, Hello};
+use crate::messages::{Command, Lease, Said};
+use crate::orphans;
 use crate::zygote::{Stage, Zygote, status_in_words};
-
-/// How to start Python, and how much of it.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The interpreter.
-    pub python: PathBuf,
-    /// `sys.path` of the process that asked for a worker; empty leaves the interpreter's own.
-    pub python_path: Vec<PathBuf>,
-    /// `DJANGO_SETTINGS_MODULE`; `None` leaves the environment's.
-    pub settings_module: Option<String>,
-    /// `TASKS` alias.
-    pub backend: String,
-    /// Runners.
-    pub processes: usize,
-    /// A runner is replaced after so many jobs.
-    pub max_jobs_per_runner: Option<u64>,
-    /// Async jobs that one runner runs at once.
-    pub concurrency: usize,
-    /// A runner that uses more memory than this after a job is replaced; MiB.
-    pub max_runner_memory_mb: Option<u64>,
-    /// Queues whose jobs are never sent to a runner to wait there behind another one.
-    pub unprefetched: HashSet<String>,
-    /// What the SQL that ends transactional jobs is written in.
-    pub dialect: gristmill_store::Dialect,
-    /// Start afresh when a source file changes.
-    pub reload: bool,
-    /// Added to the environment of the Python processes.
-    pub env: Vec<(OsString, OsString)>,
-}
-
-/// Who vouches for what the runners do, and until when: they are killed at that instant unless a later one is told
-/// in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// Under which id this worker claims.
-    pub worker_id: WorkerId,
-    /// When nothing of it may run any more.
-    pub until: Instant,
-}
 
 /// The engine's handle to a pool of Python processes.
 pub struct Pool {
     tasks: Vec<String>,
+    modules: usize,
     announcement: Option<Announcement>,
     runs_async: bool,
-    held: usize,
+    assigned: usize,
+    lingering: usize,
     capacity: Arc<AtomicUsize>,
     commands: mpsc::UnboundedSender<Command>,
     said: mpsc::UnboundedReceiver<Said>,
-}
-
-pub(crate) enum Command {
-    Start(Vec<Claimed>),
-    Cancel(JobId, Token),
-    Recall,
-    Interrupt,
-    Close(oneshot::Sender<()>),
-}
-
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
-pub(crate) enum Said {
-    Event(Event),
-    /// The project was imported anew: its tasks, and what it announces.
-    Imported(Vec<String>, Option<Announcement>),
 }
 
 impl Pool {
@@ -97,6 +44,7 @@ impl Pool {
         let (commands, orders) = mpsc::unbounded_channel();
         let (say, said) = mpsc::unbounded_channel();
         let capacity = Arc::new(AtomicUsize::new(0));
+        orphans::adopt();
         let mut zygote = Zygote::start(&config, 1)?;
         let mut scratch = vec![0; SCRATCH].into_boxed_slice();
         let hello = poll_fn(|context| {
@@ -109,22 +57,27 @@ impl Pool {
         let mut hello = match hello {
             Some(Ok(FromZygote::Hello(hello))) => hello,
             Some(Ok(FromZygote::Error(refusal))) => {
-                zygote.end().await;
+                zygote.end(&[]).await;
                 return Err(Error::Import { message: refusal.message, traceback: refusal.traceback });
             }
             _ => {
-                let how = status_in_words(zygote.end().await);
+                let how = status_in_words(zygote.end(&[]).await);
                 return Err(Error::Ended { how });
             }
         };
         zygote.stage = Stage::Serving;
         tracing::debug!(pid = zygote.pid, tasks = hello.tasks.len(), "the project is imported");
         let announcement = hello.take_announcement();
-        let Hello { tasks, async_tasks, .. } = hello;
+        let Hello { tasks, modules, async_tasks, .. } = hello;
         let runs_async = !async_tasks.is_empty();
-        let actor = Actor::new(config, zygote, async_tasks, *lease.borrow(), say, Arc::clone(&capacity));
+        let actor = Actor::new(config, zygote, async_tasks, lease.borrow().clone(), say, Arc::clone(&capacity));
         tokio::spawn(actor.run(orders, lease));
-        Ok(Self { tasks, announcement, runs_async, held: 0, capacity, commands, said })
+        Ok(Self { tasks, modules, announcement, runs_async, assigned: 0, lingering: 0, capacity, commands, said })
+    }
+
+    /// How many modules its tasks are in, as of when it started.
+    pub fn modules(&self) -> usize {
+        self.modules
     }
 
     /// Some of its tasks run many at a time in one runner, as of when it started.
@@ -141,11 +94,15 @@ impl Pool {
         match said {
             Said::Imported(tasks, announcement) => {
                 self.tasks = tasks;
+                into.push(Event::Imported);
                 into.extend(announcement.map(Event::Announced));
             }
+            Said::Lingers => self.lingering += 1,
             Said::Event(event) => {
-                if matches!(event, Event::Ended(_)) {
-                    self.held -= 1;
+                match event {
+                    Event::Ended(_) => self.assigned -= 1,
+                    Event::Rested => self.lingering -= 1,
+                    _ => {}
                 }
                 into.push(event);
             }
@@ -163,11 +120,11 @@ impl Executor for Pool {
     }
 
     fn room(&self) -> usize {
-        self.capacity.load(Ordering::Relaxed).saturating_sub(self.held)
+        self.capacity.load(Ordering::Relaxed).saturating_sub(self.assigned)
     }
 
     fn start(&mut self, jobs: Vec<Claimed>) {
-        self.held += jobs.len();
+        self.assigned += jobs.len();
         self.order(Command::Start(jobs));
     }
 
@@ -187,6 +144,14 @@ impl Executor for Pool {
 
     fn cancel(&mut self, job: JobId, token: Token) {
         self.order(Command::Cancel(job, token));
+    }
+
+    fn settled(&mut self, job: JobId, token: Token, state: Option<State>) {
+        self.order(Command::Settled(job, token, state));
+    }
+
+    fn is_busy(&self) -> bool {
+        self.lingering > 0
     }
 
     fn recall(&mut self) {

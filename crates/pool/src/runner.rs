@@ -1,21 +1,25 @@
 //! One runner as the pool sees it: its socket, the jobs that were sent to it and that run in it, and what it may say
 //! next.
 
-mod clock;
+mod assigned;
 mod hear;
-mod held;
+mod lingering;
 mod recall;
 mod socket;
 
 use std::collections::{HashSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gristmill_core::Outcome;
 use tokio::net::UnixStream;
 
-pub(crate) use self::clock::monotonic_nanoseconds;
-pub(crate) use self::held::{Ended, Held, Killed, Left, News, Running, To};
+pub(crate) use self::assigned::{Assigned, Ended, Killed, Left, News, Running, Stage, To};
+pub(crate) use self::lingering::Lingering;
+use crate::frame::kinds::ToRunner;
 use crate::frame::{self, Key, Parser, TooLong};
+
+/// What has a limit is cut off by the runner itself when its time is over; what goes on so long after that does not listen.
+const SOFT_FOLLOWS: Duration = Duration::from_secs(2);
 
 struct Unsent {
     bytes: Vec<u8>,
@@ -29,12 +33,12 @@ pub(crate) struct Runner {
     /// Which zygote it was forked from.
     pub(crate) generation: u64,
     pub(crate) pid: Option<u32>,
-    /// It said hello.
+    /// The runner said hello.
     pub(crate) up: bool,
-    /// It was told to quit, so it gets nothing more.
+    /// The runner was told to quit, so it gets nothing more.
     pub(crate) quitting: bool,
-    /// It has grown too big, and gets nothing more.
-    pub(crate) bloated: bool,
+    /// The runner has grown too big, or is not fit to run another job, and gets nothing more.
+    pub(crate) spent: bool,
     /// Jobs it has been sent and not been asked to give back; with the bound on them, when it is worn out.
     pub(crate) sent: u64,
     pub(crate) killed: Option<Killed>,
@@ -54,14 +58,20 @@ pub(crate) struct Runner {
     // Of the first one in `unsent`, how much has been written.
     written: usize,
     // Sent and not started, in order.
-    pipe: VecDeque<Held>,
+    pipe: VecDeque<Assigned>,
     // At most one, unless they are async. A runner never has jobs of both kinds.
     started: Vec<Running>,
+    // Ended, with something still to be called after that.
+    lingering: Vec<Lingering>,
     load: f64,
     // Given to others; whatever is said of them until their `B` means nothing.
     recalled: HashSet<Key>,
     /// Whatever turns out to run when a recall is settled is to be killed.
     pub(crate) interrupting: bool,
+    // It has said that it runs nothing more: what it gives back was meant for another runner here.
+    leaving: bool,
+    // A job that goes on in it after its end: that counts when the runner is gone.
+    goes_on: Option<Key>,
     // There are requests that are settled when everything has been written.
     settling: bool,
     // It is to be alerted when everything has been written.
@@ -78,7 +88,7 @@ impl Runner {
             pid: None,
             up: false,
             quitting: false,
-            bloated: false,
+            spent: false,
             sent: 0,
             killed: None,
             closed: None,
@@ -92,9 +102,12 @@ impl Runner {
             written: 0,
             pipe: VecDeque::new(),
             started: Vec::new(),
+            lingering: Vec::new(),
             load: 0.0,
             recalled: HashSet::new(),
             interrupting: false,
+            leaving: false,
+            goes_on: None,
             settling: false,
             alerting: false,
             orphaned: None,
@@ -103,33 +116,39 @@ impl Runner {
 
     // -- what it is at ------------------------------------------------------------------------------------------
 
-    /// It takes jobs.
+    /// Whether the runner takes jobs.
     pub(crate) fn serves(&self) -> bool {
-        self.up && !self.quitting && !self.bloated && self.killed.is_none() && self.closed.is_none()
+        self.up && !self.quitting && !self.spent && self.killed.is_none() && self.closed.is_none()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
+        self.has_no_job() && self.lingering.is_empty()
+    }
+
+    /// How many jobs it has, those that run and those that linger included.
+    pub(crate) fn len(&self) -> usize {
+        self.pipe.len() + self.started.len() + self.lingering.len()
+    }
+
+    fn has_no_job(&self) -> bool {
         self.pipe.is_empty() && self.started.is_empty()
     }
 
-    /// How many jobs it has, those that run included.
-    pub(crate) fn len(&self) -> usize {
-        self.pipe.len() + self.started.len()
-    }
-
-    // Any of its jobs: what it says of the kind holds for all of them.
-    fn any_job(&self) -> Option<&Held> {
-        self.started.first().map(|running| &running.held).or_else(|| self.pipe.front())
+    // Of any of its jobs, whether it is async and whether it has to be alone: that holds for all of them.
+    fn kind(&self) -> Option<(bool, bool)> {
+        let assigned = self.started.first().map(|running| &running.assigned).or_else(|| self.pipe.front());
+        let lingering = self.lingering.first().map(|lingering| (lingering.is_async, lingering.alone));
+        assigned.map(|assigned| (assigned.is_async, assigned.asks.alone)).or(lingering)
     }
 
     /// What it has are async jobs.
     pub(crate) fn is_async(&self) -> bool {
-        self.any_job().is_some_and(|held| held.is_async)
+        self.kind().is_some_and(|(is_async, _)| is_async)
     }
 
     /// What it has is one job that tolerates no other.
     pub(crate) fn is_taken_alone(&self) -> bool {
-        self.any_job().is_some_and(|held| held.asks.alone)
+        self.kind().is_some_and(|(_, alone)| alone)
     }
 
     /// Seconds of work that was sent to it, as expected; async jobs are none.
@@ -142,7 +161,7 @@ impl Runner {
         self.unsent.is_empty()
     }
 
-    /// It has answered every recall. One that has not is busy in a handler that lets nothing else run.
+    /// Whether the runner has answered every recall. One that has not is busy in a handler that lets nothing else run.
     pub(crate) fn answers(&self) -> bool {
         self.recalled.is_empty() && !self.settling
     }
@@ -153,12 +172,12 @@ impl Runner {
     }
 
     pub(crate) fn running_job(&mut self, key: Key) -> Option<&mut Running> {
-        self.started.iter_mut().find(|running| running.held.key == key)
+        self.started.iter_mut().find(|running| running.assigned.key == key)
     }
 
     /// Its job with this claim, if it has it: started or not.
     pub(crate) fn has(&self, key: Key) -> bool {
-        self.pipe.iter().chain(self.started.iter().map(|running| &running.held)).any(|held| held.key == key)
+        self.pipe.iter().chain(self.started.iter().map(|running| &running.assigned)).any(|assigned| assigned.key == key)
     }
 
     /// Since when something has run in it.
@@ -166,31 +185,36 @@ impl Runner {
         self.started.iter().map(|running| running.since).min()
     }
 
+    /// Since when something has run in it, or gone on after its end.
+    pub(crate) fn busy_since(&self) -> Option<Instant> {
+        self.running_since().into_iter().chain(self.lingering_since()).min()
+    }
+
     /// Since when jobs have waited for what runs, if any do that have not been asked back: behind the one that runs,
     /// or to be started beside others.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
-        let running = self.running_since()?;
-        let first = self.pipe.iter().find(|held| held.asked.is_none())?;
-        Some(if first.is_async { first.sent } else { running })
+        let busy = self.busy_since()?;
+        let first = self.pipe.iter().find(|assigned| assigned.asked.is_none())?;
+        Some(if first.is_async { first.sent } else { busy })
     }
 
     // -- what it is told ----------------------------------------------------------------------------------------
 
     /// Puts a job into its pipe; it is written by [`Runner::flush`].
-    pub(crate) fn send(&mut self, mut held: Held, frame: Vec<u8>, expected: Option<f64>) {
-        held.expected = if held.is_async { 0.0 } else { expected.unwrap_or(f64::INFINITY) };
-        held.sent = Instant::now();
-        self.load += held.expected;
+    pub(crate) fn send(&mut self, mut assigned: Assigned, frame: Vec<u8>, expected: Option<f64>) {
+        assigned.expected = if assigned.is_async { 0.0 } else { expected.unwrap_or(f64::INFINITY) };
+        assigned.sent = Instant::now();
+        self.load += assigned.expected;
         self.sent += 1;
-        self.unsent.push_back(Unsent { bytes: frame, key: Some(held.key) });
-        self.pipe.push_back(held);
+        self.unsent.push_back(Unsent { bytes: frame, key: Some(assigned.key) });
+        self.pipe.push_back(assigned);
     }
 
     /// Tells it to end when nothing is left to run.
     pub(crate) fn quit(&mut self) {
         if !self.quitting {
             self.quitting = true;
-            self.say(frame::pack(b'Q', &[]));
+            self.say(frame::pack(ToRunner::Quit, &[]));
         }
     }
 
@@ -199,21 +223,21 @@ impl Runner {
         let Some(running) = self.running_job(key).filter(|running| running.cancelled.is_none()) else { return };
         running.cancelled = Some(Instant::now());
         // It may yet turn out not to have started.
-        running.held.asked = running.held.asked.max(running.held.asked.and(Some(To::Cancelled)));
-        self.say(frame::pack(b'X', &[&key.bytes()]));
+        running.assigned.asked = running.assigned.asked.max(running.assigned.asked.and(Some(To::Cancelled)));
+        self.say(frame::pack(ToRunner::Cancel, &[&key.bytes()]));
         self.alerting = true;
     }
 
-    /// It is to be alerted now: what it should read has been written.
+    /// Whether the runner is to be alerted now: what it should read has been written.
     pub(crate) fn take_alert(&mut self) -> bool {
         self.unsent.is_empty() && std::mem::take(&mut self.alerting)
     }
 
     /// The end that a transactional job is to write: what it was claimed as, since when it runs, how it ends, and its
     /// output so far.
-    pub(crate) fn to_be_written(&self, key: Key) -> Option<(&Held, Instant, &Outcome, Option<&str>)> {
-        let running = self.started.iter().find(|running| running.held.key == key)?;
-        Some((&running.held, running.since, running.writing.as_ref()?, running.output.as_deref()))
+    pub(crate) fn to_be_written(&self, key: Key) -> Option<(&Assigned, Instant, &Outcome, Option<&str>)> {
+        let running = self.started.iter().find(|running| running.assigned.key == key)?;
+        Some((&running.assigned, running.since, running.writing.as_ref()?, running.output.as_deref()))
     }
 
     /// Sends the statements that a transactional job waits for.
@@ -233,20 +257,21 @@ impl Runner {
 
     /// Takes everything out, when it is dead.
     pub(crate) fn take_all(&mut self) -> Left {
-        let waiting = self.pipe.drain(..).map(|mut held| (held.asked.take().unwrap_or(To::Queue), held)).collect();
-        Left { ran: std::mem::take(&mut self.started), waiting }
+        let waiting =
+            self.pipe.drain(..).map(|mut assigned| (assigned.asked.take().unwrap_or(To::Queue), assigned)).collect();
+        Left { ran: std::mem::take(&mut self.started), waiting, lingering: std::mem::take(&mut self.lingering) }
     }
 
     fn weigh(&mut self) {
-        let started = self.started.iter().map(|running| &running.held);
-        self.load = self.pipe.iter().chain(started).map(|held| held.expected).sum();
+        let started = self.started.iter().map(|running| &running.assigned);
+        self.load = self.pipe.iter().chain(started).map(|assigned| assigned.expected).sum();
     }
 
-    fn forget(&mut self, held: &Held) {
-        if self.is_empty() {
+    fn forget(&mut self, assigned: &Assigned) {
+        if self.has_no_job() {
             self.load = 0.0;
-        } else if held.expected.is_finite() {
-            self.load -= held.expected;
+        } else if assigned.expected.is_finite() {
+            self.load -= assigned.expected;
         } else {
             self.weigh();
         }

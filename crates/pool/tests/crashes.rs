@@ -51,7 +51,7 @@ def lie():
 @task
 def claim_anothers_job():
     import socket
-    from gristmill.frame import pack_job
+    from gristmill.runner.frame import pack_job
     for number in range(3, 64):
         try:
             socket.socket(fileno=os.dup(number)).send(pack_job(ord("D"), bytes(16), 1, b"null"))

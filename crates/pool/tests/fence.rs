@@ -19,9 +19,23 @@ const TASKS: &str = r#"
 from pathlib import Path
 
 HERE = Path(__file__).parent.parent
+fork = os.fork
+
+def bounded_fork():
+    "As under a limit of processes that has been reached, while there is a file that says so."
+    if (HERE / "full").exists():
+        with open(HERE / "full", "a") as failures:
+            failures.write("x")
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+os.fork = bounded_fork
 
 @task
 def pid(): return os.getpid()
+
+@task
+def leave(): os._exit(4)
 
 @task
 def parent(): return os.getppid()
@@ -34,6 +48,32 @@ def c_loop():
     (HERE / "new").write_text(f"{os.getpid()} {os.getppid()} {child.pid}")
     (HERE / "new").rename(HERE / "looping")
     re.match(r"(a*)*b", "a" * 60)
+
+@task
+def start_others(end="wait"):
+    "Starts programs in the runner's process group and outside of it, one of which no longer has a parent here."
+    there = HERE / "detached"
+    detach = f"sleep 600 & echo $! > {there}.new; mv {there}.new {there}"
+    children = [
+        subprocess.Popen(["sleep", "600"]),
+        subprocess.Popen(["sleep", "600"], start_new_session=True),
+        subprocess.Popen(["sh", "-c", "sleep 600 & wait"], start_new_session=True),
+    ]
+    subprocess.run(["setsid", "sh", "-c", detach])
+    while not there.exists(): time.sleep(0.001)
+    pids = [os.getpid(), os.getppid(), *(child.pid for child in children), int(there.read_text())]
+    (HERE / "new").write_text(" ".join(map(str, pids)))
+    (HERE / "new").rename(HERE / "started")
+    if end == "leave":
+        os._exit(5)
+    time.sleep(600)
+
+@task
+def start_others_deaf():
+    try:
+        start_others.func()
+    except Exception:
+        time.sleep(600)
 
 @task
 def spin():
@@ -91,6 +131,99 @@ async fn when_the_zygote_dies_what_ran_has_crashed_and_there_is_a_new_one() {
     worker.close().await;
 }
 
+/// The processes of a job that starts others: the zygote's is left out.
+async fn others(worker: &mut Worker, project: &Project) -> Vec<u32> {
+    worker.until("they are started", |_| project.path("started").exists()).await;
+    let mut pids = pids_in(project, "started");
+    pids.remove(1);
+    assert!(pids.iter().all(|pid| lives(*pid)));
+    pids
+}
+
+#[tokio::test]
+async fn when_the_zygote_is_killed_no_process_of_a_job_lives_on_into_its_next_run() {
+    let project = Project::with_tasks(TASKS);
+    let mut worker = Worker::start(project.config()).await;
+    let job = worker.run("start_others", "[]");
+    let pids = others(&mut worker, &project).await;
+    kill(pids_in(&project, "started")[1]);
+    assert_eq!(worker.end_of(job).await.outcome, common::crash("the zygote died"));
+    // At the moment at which it may run again.
+    assert_eq!(pids.into_iter().filter(|pid| lives(*pid)).collect::<Vec<_>>(), Vec::<u32>::new());
+    worker.until("there is room again", |worker| worker.pool.room() > 0).await;
+    assert!(matches!(worker.outcome("pid", "[]").await, Outcome::Successful { .. }));
+    worker.close().await;
+    assert_eq!(processes_of(&project), Vec::<u32>::new());
+}
+
+#[tokio::test]
+async fn no_process_of_a_job_outlives_its_runner_however_that_ends() {
+    for how in ["a crash", "a timeout", "a lapse", "an interruption"] {
+        let project = Project::with_tasks(TASKS);
+        let mut worker = Worker::start(project.config()).await;
+        worker.vouch(60.0);
+        let options = if how == "a timeout" { r#"{"timeout": 10}"# } else { "{}" };
+        let task = if how == "a timeout" { "start_others_deaf" } else { "start_others" };
+        let job = worker.run_with(task, if how == "a crash" { r#"["leave"]"# } else { "[]" }, options).id;
+        let bystander = worker.run("spin", "[]");
+        worker.until("it spins", |_| project.path("spinning").exists()).await;
+        worker.until("they are started", |_| project.path("started").exists()).await;
+        match how {
+            "a lapse" => worker.vouch(0.0),
+            "an interruption" => worker.pool.interrupt(),
+            _ => {}
+        }
+        worker.end_of(job).await;
+        let pids = pids_in(&project, "started");
+        let left: Vec<u32> = pids.iter().copied().filter(|pid| lives(*pid) && *pid != pids[1]).collect();
+        assert_eq!(left, Vec::<u32>::new(), "{how}");
+        assert!(lives(pids[1]), "the zygote");
+        if how == "a crash" || how == "a timeout" {
+            assert!(!worker.ended.contains_key(&bystander), "{how}");
+        }
+        worker.close().await;
+        assert_eq!(processes_of(&project), Vec::<u32>::new());
+    }
+}
+
+#[tokio::test]
+async fn what_a_living_runner_has_started_is_not_touched_when_another_one_ends() {
+    let project = Project::with_tasks(TASKS);
+    let mut worker = Worker::start(project.config()).await;
+    let job = worker.run("start_others", "[]");
+    let pids = others(&mut worker, &project).await;
+    assert_eq!(worker.outcome("leave", "[]").await, common::crash("exit status 4"));
+    assert!(pids.iter().all(|pid| lives(*pid)));
+    assert!(!worker.ended.contains_key(&job));
+    worker.close().await;
+    assert_eq!(processes_of(&project), Vec::<u32>::new());
+}
+
+#[tokio::test]
+async fn a_fork_that_fails_is_waited_out_and_costs_no_job_anything() {
+    let project = Project::with_tasks(TASKS);
+    let mut worker = Worker::start(project.config()).await;
+    let Outcome::Successful { return_value: zygote } = worker.outcome("parent", "[]").await else { panic!() };
+    let bystander = worker.run("spin", "[]");
+    worker.until("it spins", |_| project.path("spinning").exists()).await;
+    project.write("full", "");
+    assert_eq!(worker.outcome("leave", "[]").await, common::crash("exit status 4"));
+    let waits = worker.run("parent", "[]");
+    worker
+        .until("a fork has failed again and again", |_| {
+            std::fs::read_to_string(project.path("full")).is_ok_and(|failures| failures.len() >= 3)
+        })
+        .await;
+    assert!(!worker.ended.contains_key(&bystander) && worker.broken.is_none());
+    // No runner was free for it: uncharged.
+    assert_eq!(worker.end_of(waits).await.outcome, Outcome::HandedBack);
+    std::fs::remove_file(project.path("full")).unwrap();
+    worker.until("there is room again", |worker| worker.pool.room() > 0).await;
+    assert_eq!(worker.outcome("parent", "[]").await, returned(&zygote));
+    assert!(!worker.ended.contains_key(&bystander));
+    worker.close().await;
+}
+
 /// A worker in a process of its own: runs one job and waits for its end. Not a test by itself.
 #[tokio::test]
 #[ignore = "started by the tests below"]
@@ -125,7 +258,7 @@ async fn the_death_of_the_worker_kills_a_runner_that_sits_in_c_code() {
         worker.wait().unwrap();
         let killed = Instant::now();
         while pids.iter().any(|pid| lives(*pid)) {
-            assert!(killed.elapsed() < Duration::from_secs(1), "they live on: {pids:?}");
+            assert!(killed.elapsed() < Duration::from_secs(10), "they live on: {pids:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         println!("{task}: dead {:?} after the worker", killed.elapsed());

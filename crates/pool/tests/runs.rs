@@ -23,6 +23,18 @@ async fn jobs_run_and_their_results_come_back() {
 }
 
 #[tokio::test]
+async fn runners_have_the_options_that_the_interpreter_is_given() {
+    let project = Project::with_tasks(
+        "@task\ndef options(): return [sys.flags.optimize, sys._xoptions['own'], 'error::ResourceWarning' in sys.warnoptions]\n",
+    );
+    let mut config = project.config();
+    config.python_options = ["-O", "-Werror::ResourceWarning", "-Xown=1"].map(String::from).to_vec();
+    let mut worker = Worker::start(config).await;
+    assert_eq!(worker.outcome("options", "[]").await, returned("[1,\"1\",true]"));
+    worker.close().await;
+}
+
+#[tokio::test]
 async fn ten_thousand_jobs_end_once_each() {
     let project = Project::with_tasks("@task\ndef noop(): pass\n");
     let mut worker = Worker::start(project.config()).await;

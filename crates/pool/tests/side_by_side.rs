@@ -10,7 +10,7 @@ use gristmill_engine::Executor;
 const TASKS: &str = r#"
 import asyncio
 from pathlib import Path
-from gristmill.postpone import Postpone
+from gristmill.tasks.postpone import Postpone
 
 HERE = Path(__file__).parent.parent
 here = 0
@@ -155,7 +155,7 @@ async fn a_job_postpones_itself_and_one_that_does_not_fit_says_so() {
     let until = Until::After(std::time::Duration::from_secs(30));
     assert_eq!(
         worker.outcome("later", "[]").await,
-        Outcome::Postponed { until, after: Vec::new(), why: "the shop is closed".into() }
+        Outcome::Postponed { until, after: None, why: "the shop is closed".into() }
     );
     let Outcome::Incompatible { why } = worker.outcome("pid", "[1]").await else { panic!("it fits") };
     assert!(why.contains("shop.tasks.pid"), "{why}");

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Project, Worker, crash, returned};
-use gristmill_core::{Attempt, Band, Claimed, Lane, Lease, Moment, Outcome, WorkerId};
+use gristmill_core::{Attempt, ClaimCursor, Claimed, Lane, Lease, Moment, Outcome, WorkerId};
 use gristmill_engine::Executor;
 use gristmill_store::{NewJob, NewWorker, Session, Settings, Store};
 
@@ -45,8 +45,8 @@ fn lane(task: &str) -> Lane {
 async fn claim(session: &mut Session, worker: WorkerId, task: &str) -> Claimed {
     let job = NewJob { options_json: Some(r#"{"transactional": true}"#.into()), ..NewJob::new(lane(task), "[]") };
     session.enqueue(&[job]).await.unwrap();
-    let band = Band { lane: lane(task), priority: 0, deadline: Moment::earliest(), id: None };
-    session.claim(worker, &[band], 1, None).await.unwrap().remove(0)
+    let cursor = ClaimCursor { lane: lane(task), priority: 0, deadline: Moment::earliest(), id: None };
+    session.claim(worker, &[cursor], 1, None).await.unwrap().remove(0)
 }
 
 fn accepted_by_nobody(claimed: &Claimed) -> Attempt {

@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Attempt, Band, Claimed, Lane, Lease, Moment, Outcome, WorkerId};
-use gristmill_store::conformance::server::{Durability, Server};
+use gristmill_core::{Attempt, ClaimCursor, Claimed, Lane, Lease, Moment, Outcome, WorkerId};
 use gristmill_store::{NewJob, NewWorker, Session, Settings, Store, Wanted};
+use gristmill_testkit::server::{Durability, Server};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 type Failure = Box<dyn std::error::Error>;
@@ -71,27 +71,27 @@ async fn measure(name: &str, store: &Store, jobs: usize, backlog: usize) -> Resu
         );
     }
     let survey = Instant::now();
-    let bands = session.survey(None).await?.bands.len();
-    println!("{name}: survey of {bands} bands: {:?}", survey.elapsed());
+    let cursors = session.survey(None).await?.cursors.len();
+    println!("{name}: survey of {cursors} cursors: {:?}", survey.elapsed());
     Ok(())
 }
 
-/// Claims and finishes `jobs` jobs the way a busy worker does: one turn a batch, its mark moving on.
+/// Claims and finishes `jobs` jobs the way a busy worker does: one turn a batch, its watermark moving on.
 async fn drained(session: &mut Session, worker: WorkerId, jobs: usize, batch: usize) -> Result<(), Failure> {
-    let mut band = Band { lane: lane(), priority: 0, deadline: Moment::earliest(), id: None };
+    let mut cursor = ClaimCursor { lane: lane(), priority: 0, deadline: Moment::earliest(), id: None };
     let mut ended: Vec<Attempt> = Vec::new();
     let mut done = 0;
     while done < jobs {
         let limit = u32::try_from(batch.min(jobs - done - ended.len()))?;
-        let bands = std::slice::from_ref(&band);
-        let wanted = Wanted { worker, bands, limit, horizon: None, serves: &|_| true };
+        let cursors = std::slice::from_ref(&cursor);
+        let wanted = Wanted { worker, cursors, limit, horizon: None, serves: &|_| true };
         let turned = session.finish_and_claim(&ended, wanted).await?;
         let (accepted, claimed) = (turned.finished.accepted, turned.claimed);
         assert_eq!(accepted.len(), ended.len());
         done += accepted.len();
         if let Some(last) = claimed.last() {
-            band.deadline = last.deadline.clone();
-            band.id = Some(last.id);
+            cursor.deadline = last.deadline.clone();
+            cursor.id = Some(last.id);
         }
         ended = claimed.into_iter().map(success).collect();
     }

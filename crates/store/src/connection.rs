@@ -6,16 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::Result;
-
-/// Which SQL a connection understands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// PostgreSQL 14 and later.
-    Postgres,
-    /// SQLite 3.37 and later.
-    Sqlite,
-}
+use crate::{Dialect, Result};
 
 /// A value given to a statement. On PostgreSQL every bind travels as text and the SQL casts it
 /// (`$1::bigint`), so that one prepared statement never meets two types. Lists travel as JSON text.

@@ -9,15 +9,12 @@ use gristmill_core::{Attempt, Moment};
 use serde::Serialize;
 
 use crate::connection::Answer;
-use crate::statement::split;
+use crate::statement::{File, Sql, file, split, sql};
 use crate::verbs::finish::{Ends, FINISH, FINISH_REST};
 use crate::{Bind, Connection, Dialect, Row};
 
-/// Where `finish.sql` of SQLite puts its attempts.
-const ENDED: &str = include_str!("sqlite/ended.sql");
-/// Temporary tables of SQLite's verbs that every connection makes once: making sure of them each time is what a short
-/// transaction would spend its time on.
-pub(crate) const SCRATCH: [&str; 2] = [ENDED, include_str!("sqlite/scratch.sql")];
+/// Where `finish.sql` puts its attempts, on a dialect that has them in a temporary table.
+static ENDED: Sql = sql!(some: "ended");
 
 /// A verb as someone else is to carry it out: its statements in order, all with the same numbered binds.
 #[derive(Clone, Debug, Serialize)]
@@ -31,17 +28,14 @@ pub struct Script {
 /// How to end one attempt in the handler's own transaction. The last statement gives the accepted attempt: no row (or,
 /// packed, an empty list) is a token that is not the job's any more, and the transaction has to be undone.
 pub fn finish(dialect: Dialect, attempt: &Attempt) -> Script {
-    let made_once = (dialect == Dialect::Sqlite).then_some(ENDED);
     let ends = Ends::of(std::slice::from_ref(attempt));
-    let mut statements: Vec<_> = made_once.into_iter().chain(split(FINISH.text(dialect))).collect();
+    let made_once = ENDED.file_if_any(dialect).into_iter().flat_map(File::split);
+    let mut statements: Vec<_> = made_once.chain(FINISH.file(dialect).split()).collect();
     if ends.some_go_on {
-        statements.splice(statements.len() - 1..statements.len() - 1, split(FINISH_REST.text(dialect)));
+        let rest = FINISH_REST.file_if_any(dialect).into_iter().flat_map(File::split);
+        statements.splice(statements.len() - 1..statements.len() - 1, rest);
     }
-    let now = match dialect {
-        Dialect::Postgres => Bind::Null,
-        Dialect::Sqlite => Bind::Text(this_machines_clock().0.into()),
-    };
-    Script { statements, binds: [ends.json, now].iter().map(Bind::as_json).collect() }
+    Script { statements, binds: [ends.json, present(dialect)].iter().map(Bind::as_json).collect() }
 }
 
 /// Carries statements to someone else's connection, inside whatever transaction is open there.
@@ -70,7 +64,7 @@ pub struct Hosted {
 impl Hosted {
     /// Over a carrier to a database that understands `dialect`.
     pub fn new(dialect: Dialect, carrier: Box<dyn Carrier>) -> Self {
-        Self { dialect, carrier, prepared: dialect == Dialect::Postgres }
+        Self { dialect, carrier, prepared: dialect.scratch().is_empty() }
     }
 }
 
@@ -82,10 +76,10 @@ impl Connection for Hosted {
     fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
             if !self.prepared {
-                self.carrier.run(SCRATCH.iter().copied().flat_map(split).collect(), &[]).await?;
+                self.carrier.run(scratch(self.dialect).flat_map(split).collect(), &[]).await?;
                 self.prepared = true;
             }
-            self.carrier.run(split(sql).collect(), binds).await
+            self.carrier.run(split(sql), binds).await
         })
     }
 
@@ -98,9 +92,20 @@ impl Connection for Hosted {
     }
 
     fn rollback(&mut self) -> Answer<'_, ()> {
-        self.prepared = self.dialect == Dialect::Postgres;
+        self.prepared = self.dialect.scratch().is_empty();
         self.carrier.rollback()
     }
+}
+
+/// The texts that make a dialect's temporary tables.
+pub(crate) fn scratch(dialect: Dialect) -> impl Iterator<Item = &'static str> {
+    dialect.scratch().iter().map(move |name| file(dialect, name).expect("it is in the dialect's folder").text)
+}
+
+/// The present, as a statement takes it: null where it reads the server's clock itself. Else it is this machine's: several
+/// statements have to agree on it.
+pub(crate) fn present(dialect: Dialect) -> Bind<'static> {
+    if dialect.has_a_clock() { Bind::Null } else { Bind::Text(this_machines_clock().0.into()) }
 }
 
 pub(crate) fn this_machines_clock() -> Moment {

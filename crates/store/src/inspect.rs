@@ -1,4 +1,4 @@
-//! Reads for people and tests: what became of a job.
+//! What became of a job: for a program in Rust that wants to know, as Django asks by its models. In this tree the tests alone do.
 
 use gristmill_core::{Counts, JobId, Lane, Moment, Token, WorkerId};
 
@@ -19,7 +19,7 @@ pub struct JobView {
     pub state: String,
     /// Why it failed, is poisoned or is held.
     pub reason: Option<String>,
-    /// Its claims so far.
+    /// The job's claims so far.
     pub token: Token,
     /// Grows with every retry by hand.
     pub generation: u32,
@@ -29,7 +29,7 @@ pub struct JobView {
     pub enqueued_at: Moment,
     /// When it runs next, or was to run: its date or the end of a delay.
     pub due_at: Option<Moment>,
-    /// Its place in the order of its band.
+    /// The job's place in the order of its lane and priority.
     pub deadline: Moment,
     /// When its first attempt started.
     pub started_at: Option<Moment>,
@@ -48,7 +48,7 @@ pub struct JobView {
 /// An attempt that has ended, as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptView {
-    /// Its claim.
+    /// The claim that began it.
     pub token: Token,
     /// The retry by hand it belongs to.
     pub generation: u32,
@@ -86,7 +86,7 @@ impl Session {
         rows.into_iter().next().map(job).transpose()
     }
 
-    /// Its attempts that have ended, oldest first.
+    /// A job's attempts that have ended, oldest first.
     pub async fn attempts(&mut self, id: JobId) -> Result<Vec<AttemptView>> {
         self.carry_out(&ATTEMPTS, &[id.to_string().into()]).await?.into_iter().map(attempt).collect()
     }

@@ -4,9 +4,9 @@
 //! engine owns a session of its own and opens a new one when it breaks. Each verb is one method
 //! (`verbs/claim.rs`) and one SQL file a database (`postgres/claim.sql`, `sqlite/claim.sql`), of one name.
 
-#[cfg(feature = "conformance")]
-pub mod conformance;
+pub mod codes;
 mod connection;
+mod dialect;
 mod error;
 pub mod hosted;
 mod inspect;
@@ -21,23 +21,26 @@ mod settings;
 mod sqlite;
 mod statement;
 mod store;
+#[doc(hidden)]
+pub mod testing;
 mod verbs;
 mod wake_ups;
 
-pub use connection::{Answer, Bind, Connection, Dialect, Row, Value};
-pub use error::{Error, Result};
+pub use connection::{Answer, Bind, Connection, Row, Value};
+pub use dialect::Dialect;
+pub use error::{Error, Refusal, Result};
 pub use gristmill_core::UniqueUntil;
 pub use inspect::{AttemptView, JobView};
 pub use life::LifeLock;
 pub use migrate::{MIGRATIONS, Migrated, Migration};
 pub use session::Session;
-pub use settings::{Settings, Synchronous};
+pub use settings::{Host, Server, Settings, Synchronous, Whereabouts};
 pub use store::Store;
-pub use verbs::enqueue::{Enqueued, NewJob};
-pub use verbs::errands::{Moved, WorkedOff};
+pub use verbs::enqueue::{Enqueued, Holder, NewJob, OnConflict};
 pub use verbs::finish::{Finished, Turned, Wanted};
-pub use verbs::operate::{Acted, operation, operations};
+pub use verbs::operate::Acted;
 pub use verbs::promote::Promoted;
+pub use verbs::propagation::{Moved, Propagated};
 pub use verbs::register::NewWorker;
 pub use verbs::schedules::{Defined, Registered, Served, Ticked};
 pub use verbs::survey::Survey;

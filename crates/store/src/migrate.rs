@@ -1,8 +1,8 @@
 //! The migrations, as plain SQL kept once for Rust and Django; and what `gristmill_schema` says of a database.
 
 use crate::row::Fields;
-use crate::statement::{Sql, split, sql};
-use crate::{Dialect, Error, Result, Session, Settings, Store};
+use crate::statement::{File, Sql, file, sql};
+use crate::{Dialect, Error, Result, Session, Settings, Store, Whereabouts};
 
 /// One step of the schema. The same numbers and names exist for every database.
 pub struct Migration {
@@ -10,28 +10,20 @@ pub struct Migration {
     pub version: u32,
     /// `0001_initial`.
     pub name: &'static str,
-    postgres: &'static str,
-    sqlite: &'static str,
+    /// The files of it in `sql/<dialect>/migrations`, in order.
+    files: &'static [&'static str],
 }
 
 impl Migration {
-    /// Its statements, in order.
+    /// The migration's statements, in order.
     pub fn statements(&self, dialect: Dialect) -> Vec<&'static str> {
-        split(match dialect {
-            Dialect::Postgres => self.postgres,
-            Dialect::Sqlite => self.sqlite,
-        })
-        .collect()
+        self.files.iter().filter_map(|name| file(dialect, name)).flat_map(File::split).collect()
     }
 }
 
-/// All of them, oldest first.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "0001_initial",
-    postgres: include_str!("../migrations/postgres/0001_initial.sql"),
-    sqlite: include_str!("../migrations/sqlite/0001_initial.sql"),
-}];
+/// Every migration, oldest first.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "0001_initial", files: &["migrations/0001_initial", "migrations/0001_routines"] }];
 
 /// What [`Store::migrate`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +40,8 @@ static EXISTS: Sql = sql!("schema_exists");
 static VERSION: Sql = sql!("schema_version");
 static DUMP: Sql = sql!("schema_dump");
 static LOCK: Sql = sql!("schema_lock");
+/// A SQLite file is one place, and has no roles.
+pub(crate) static WHEREABOUTS: Sql = sql!(some: "whereabouts");
 
 impl Store {
     /// Applies the migrations that are missing, each in a transaction of its own. Two who migrate at once apply each
@@ -71,6 +65,22 @@ impl Store {
 }
 
 impl Session {
+    /// Where the session is; nothing on SQLite, whose file is one place for all.
+    pub async fn whereabouts(&mut self) -> Result<Option<Whereabouts>> {
+        if WHEREABOUTS.file_if_any(self.dialect()).is_none() {
+            return Ok(None);
+        }
+        let row = self.carry_out(&WHEREABOUTS, &[]).await?.pop();
+        let mut fields = Fields::of(row.ok_or_else(|| Error::Refused("a session was nowhere".into()))?);
+        Ok(Some(Whereabouts {
+            database: fields.text()?,
+            schema: fields.text()?,
+            table: fields.text()?,
+            role: fields.text()?,
+            encrypted: fields.bool()?,
+        }))
+    }
+
     /// What the database itself says of Gristmill's tables, indexes and views, in one order whoever made them.
     pub async fn dump_schema(&mut self) -> Result<String> {
         let mut dump = String::new();
@@ -95,7 +105,7 @@ async fn apply(session: &mut Session, migration: &Migration) -> Result<bool> {
 }
 
 /// Refuses a database whose tables this program does not know.
-pub(crate) async fn check(session: &mut Session) -> Result<()> {
+pub async fn check(session: &mut Session) -> Result<()> {
     let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
     match version(session).await? {
         None => Err(Error::Schema(format!("the database has no Gristmill tables; {HOW}"))),

@@ -35,6 +35,17 @@ impl Fields {
         T::try_from(int).map_err(|_| refused(&format!("{int} is out of range")))
     }
 
+    pub(crate) fn optional_float(&mut self) -> Result<Option<f64>> {
+        match self.next()? {
+            Value::Null => Ok(None),
+            Value::Float(float) => Ok(Some(float)),
+            // SQLite's JSON writes a whole number so.
+            #[expect(clippy::cast_precision_loss)]
+            Value::Int(int) => Ok(Some(int as f64)),
+            other @ Value::Text(_) => Err(refused(&format!("expected a number, found {other:?}"))),
+        }
+    }
+
     pub(crate) fn bool(&mut self) -> Result<bool> {
         self.int::<i64>().map(|int| int != 0)
     }
@@ -68,12 +79,6 @@ impl Fields {
     pub(crate) fn id<T: FromStr>(&mut self) -> Result<T> {
         self.optional_id()?.ok_or_else(|| refused("expected an id, found null"))
     }
-}
-
-/// Whether a statement answers all its rows in one, as a JSON list of lists. On SQLite the driver wakes a thread for
-/// each row, which costs a busy worker more than the row itself.
-pub(crate) fn is_packed(statement: &str) -> bool {
-    statement.contains(")) as packed\n")
 }
 
 /// The rows that a packed one holds.
@@ -132,5 +137,5 @@ impl Visitor<'_> for ValueVisitor {
 }
 
 fn refused(why: &str) -> Error {
-    Error::Refused(why.to_owned())
+    Error::Refused(why.into())
 }

@@ -2,7 +2,7 @@
 
 use gristmill_core::Moment;
 
-use crate::hosted::this_machines_clock;
+use crate::hosted::present;
 use crate::life::Lives;
 use crate::statement::Sql;
 use crate::{Bind, Connection, Dialect, Error, Result, Row, row};
@@ -17,17 +17,28 @@ pub struct Session {
     pub(crate) lives: Option<Lives>,
     /// Between begin and commit.
     in_transaction: bool,
+    /// Somebody held what a turn needed not long ago: so many more go around locks from the outset.
+    wary: u32,
 }
+
+/// Turns that go around locks after one that met some. Who holds a lock for seconds is met by each turn meanwhile, and
+/// to wait for it each time would slow all others down; to go around costs a statement more.
+const WARY: u32 = 100;
 
 impl Session {
     /// A session over any connection: a hosted one, or one that injects faults.
     pub fn over(connection: Box<dyn Connection>) -> Self {
-        Self { connection, now: None, lives: None, in_transaction: false }
+        Self { connection, now: None, lives: None, in_transaction: false, wary: 0 }
     }
 
     /// The connection below, for who puts something between.
     pub fn into_connection(self) -> Box<dyn Connection> {
         self.connection
+    }
+
+    /// The connection below, for who asks what no verb does.
+    pub fn connection(&mut self) -> &mut dyn Connection {
+        &mut *self.connection
     }
 
     /// From now on the present is `now`; for virtual clocks.
@@ -40,20 +51,18 @@ impl Session {
         self.connection.dialect()
     }
 
-    /// The present, as every verb's SQL takes it. SQLite's clock is this machine's, and a verb there is several
-    /// statements that must agree on the time, so it is read here, once.
-    pub(crate) fn now(&self) -> Bind<'static> {
-        match (&self.now, self.dialect()) {
-            (Some(now), _) => Bind::Text(now.0.clone().into()),
-            (None, Dialect::Postgres) => Bind::Null,
-            (None, Dialect::Sqlite) => Bind::Text(this_machines_clock().0.into()),
+    /// The present, as every verb's SQL takes it.
+    pub fn now(&self) -> Bind<'static> {
+        match &self.now {
+            Some(now) => Bind::Text(now.0.clone().into()),
+            None => present(self.dialect()),
         }
     }
 
     /// Carries out a verb in a transaction of its own.
-    pub(crate) async fn carry_out(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Row>> {
+    pub async fn carry_out(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Row>> {
         self.refuse_if_spent()?;
-        if !sql.is_several(self.dialect()) {
+        if sql.file(self.dialect()).statements == 1 {
             return self.run(sql, binds).await;
         }
         self.begin().await?;
@@ -62,20 +71,24 @@ impl Session {
     }
 
     /// Runs a verb in the transaction that is open.
-    pub(crate) async fn run(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Row>> {
-        let text = sql.text(self.connection.dialect());
-        let rows = self.connection.run(text, binds).await?;
-        if row::is_packed(text) { row::unpack(rows) } else { Ok(rows) }
+    pub async fn run(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Row>> {
+        let file = sql.file(self.dialect());
+        let rows = self.connection.run(file.text, binds).await?;
+        if file.is_packed { row::unpack(rows) } else { Ok(rows) }
     }
 
-    pub(crate) async fn begin(&mut self) -> Result<()> {
+    /// Begins a transaction, for what is named `…_within` and for [`Session::run`]; [`Session::end`] ends it.
+    pub async fn begin(&mut self) -> Result<()> {
         self.refuse_if_spent()?;
         self.in_transaction = true;
-        self.connection.begin().await
+        let begun = self.connection.begin().await;
+        // Where somebody else writes nothing has begun.
+        self.in_transaction = !matches!(begun, Err(Error::Locked(_)));
+        begun
     }
 
     /// Commits what went well and undoes what did not.
-    pub(crate) async fn end<T>(&mut self, answer: Result<T>) -> Result<T> {
+    pub async fn end<T>(&mut self, answer: Result<T>) -> Result<T> {
         let ended = match &answer {
             Ok(_) => self.connection.commit().await,
             Err(_) => self.connection.rollback().await,
@@ -83,6 +96,24 @@ impl Session {
         self.in_transaction = ended.is_err();
         // The first error is the one to tell: a later one is about the connection that it left behind.
         answer.and_then(|value| ended.map(|()| value))
+    }
+
+    /// Whether a turn looks for locks before it acts.
+    pub(crate) fn is_wary(&self) -> bool {
+        self.wary > 0
+    }
+
+    /// Whether to carry a turn out again, around what someone holds: it was not wary and waited for that in vain, which
+    /// has changed nothing. Where there is one writer at a time there is no way around.
+    pub(crate) fn goes_around<T>(&mut self, answer: &Result<T>) -> bool {
+        let was_wary = self.is_wary();
+        self.wary = self.wary.saturating_sub(1);
+        let is_held = matches!(answer, Err(Error::Locked(_))) && !self.in_transaction;
+        if !is_held || !self.dialect().has_row_locks() {
+            return false;
+        }
+        self.wary = WARY;
+        !was_wary
     }
 
     // A verb's future that is dropped between begin and commit leaves its transaction open: whatever ran next

@@ -20,7 +20,7 @@ impl Store {
     pub fn new(settings: Settings) -> Result<Self> {
         match &settings {
             #[cfg(feature = "postgres")]
-            Settings::Postgres { .. } => postgres::options(&settings).map(drop)?,
+            Settings::Postgres(server) => postgres::check(server)?,
             #[cfg(feature = "sqlite")]
             Settings::Sqlite { path, .. } => sqlite::check_path(path)?,
             #[allow(unreachable_patterns)]
@@ -45,7 +45,7 @@ impl Store {
     /// [`Session::register`]: others judge a worker on SQLite by its lock alone. Nothing to hold on PostgreSQL.
     pub fn hold_life(&self, worker: WorkerId) -> Result<LifeLock> {
         match &self.settings {
-            Settings::Postgres { .. } => Ok(LifeLock::none()),
+            Settings::Postgres(_) => Ok(LifeLock::none()),
             Settings::Sqlite { path, .. } => Lives::beside(path).hold(worker),
         }
     }
@@ -54,7 +54,7 @@ impl Store {
     pub(crate) async fn connect(&self) -> Result<Session> {
         let connection: Box<dyn Connection> = match &self.settings {
             #[cfg(feature = "postgres")]
-            Settings::Postgres { .. } => Box::new(postgres::Postgres::open(&self.settings).await?),
+            Settings::Postgres(server) => Box::new(postgres::Postgres::open(server).await?),
             #[cfg(feature = "sqlite")]
             Settings::Sqlite { path, synchronous } => Box::new(sqlite::Sqlite::open(path, *synchronous).await?),
             #[allow(unreachable_patterns)]
@@ -67,7 +67,8 @@ impl Store {
         Ok(session)
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
+    /// Which database it is, and how it is reached.
+    pub fn settings(&self) -> &Settings {
         &self.settings
     }
 }

@@ -22,7 +22,7 @@ impl WakeUps {
     pub(crate) async fn of(settings: &Settings) -> Result<Self> {
         match settings {
             #[cfg(feature = "postgres")]
-            Settings::Postgres { .. } => Notifications::listen(settings).await.map(Source::Notifications).map(Self),
+            Settings::Postgres(server) => Notifications::listen(server).await.map(Source::Notifications).map(Self),
             #[cfg(feature = "sqlite")]
             Settings::Sqlite { path, .. } => Ok(Self(Source::Commits(Commits::of(path)))),
             #[allow(unreachable_patterns)]

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use gristmill_core::{Band, Lane, Lease, Moment, WorkerId};
-use gristmill_store::conformance::{Databases, Fixture, Pending, Question, runner};
+use gristmill_core::{ClaimCursor, Lane, Lease, Moment, WorkerId};
 use gristmill_store::{Error, NewWorker, Session, Settings, Store};
+use gristmill_testkit::conformance::{Databases, Fixture, Pending, Question, runner};
 use sqlx::{Connection, Executor, SqliteConnection};
 
 fn main() -> ExitCode {
@@ -65,6 +65,10 @@ fn own_questions() -> Vec<Question> {
             ask: |_| Box::pin(migrate_says_that_it_turned_wal_on()),
         },
         Question {
+            name: "a_file_that_is_replaced_or_gone_is_neither_read_nor_written_any_more",
+            ask: |_| Box::pin(a_file_that_is_replaced_or_gone_is_neither_read_nor_written_any_more()),
+        },
+        Question {
             name: "what_is_enqueued_while_a_claim_waits_is_not_claimed_before_that",
             ask: |_| Box::pin(what_is_enqueued_while_a_claim_waits_is_not_claimed_before_that()),
         },
@@ -113,6 +117,40 @@ async fn migrate_says_that_it_turned_wal_on() {
     std::fs::remove_dir_all(directory).expect("removes");
 }
 
+async fn a_file_that_is_replaced_or_gone_is_neither_read_nor_written_any_more() {
+    for (replaced, said) in [(true, "replaced or restored"), (false, "moved or deleted")] {
+        let directory = a_directory();
+        let (path, aside) = (directory.join("db.sqlite3"), directory.join("aside.sqlite3"));
+        let store = Store::new(Settings::sqlite(path.clone())).expect("settings");
+        store.migrate().await.expect("migrates");
+        let mut session = store.open().await.expect("opens");
+        session.pause("default", "mail", "before").await.expect("pauses");
+
+        for part in ["", "-wal", "-shm"] {
+            let beside = |name: &str| directory.join(format!("{name}.sqlite3{part}"));
+            std::fs::rename(beside("db"), beside("aside")).expect("moves");
+        }
+        if replaced {
+            store.migrate().await.expect("migrates");
+        }
+
+        for refused in [
+            session.pause("default", "mail", "after").await,
+            session.resume("default", "mail").await.map(drop),
+            session.enqueue(&[]).await.map(drop),
+        ] {
+            assert!(
+                matches!(&refused, Err(Error::Moved(why)) if why.contains(said) && why.contains("start the worker again")),
+                "{refused:?}"
+            );
+        }
+        drop(session);
+        let mut put_back = Store::new(Settings::sqlite(aside)).expect("settings").open().await.expect("opens");
+        assert!(put_back.resume("default", "mail").await.expect("resumes"), "it was written to");
+        std::fs::remove_dir_all(directory).expect("removes");
+    }
+}
+
 async fn what_is_enqueued_while_a_claim_waits_is_not_claimed_before_that() {
     let directory = a_directory();
     let path = directory.join("db.sqlite3");
@@ -132,15 +170,15 @@ async fn what_is_enqueued_while_a_claim_waits_is_not_claimed_before_that() {
     };
     session.register(&worker).await.expect("registers");
     let lane = Lane { backend: "default".into(), queue_name: "default".into(), task_name: "t".into() };
-    let band = Band { lane, priority: 0, deadline: Moment::earliest(), id: None };
+    let cursor = ClaimCursor { lane, priority: 0, deadline: Moment::earliest(), id: None };
     let mut other = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.expect("connects");
     other.execute("begin immediate").await.expect("holds the write lock");
 
-    let bands = [band];
-    let claim = session.claim(worker.id, &bands, 1, None);
+    let cursors = [cursor];
+    let claim = session.claim(worker.id, &cursors, 1, None);
     let enqueue = async {
-        let insert = "insert into gristmill_job
-                (id, backend, queue_name, task_name, priority, enqueued_at, args, kwargs)
+        let insert = "insert into gristmill_enqueue
+                (id, backend, queue_name, task_name, priority, now, args, kwargs)
             values ('00000000000000000000000000000001', 'default', 'default', 't', 0,
                 strftime('%Y-%m-%d %H:%M:%f', 'now', '+0.001 seconds') || '000', '[]', '{}')";
         other.execute(insert).await.expect("enqueues");

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from gristmill.bulk import Call, Enqueued, one_by_one
 from gristmill.compat import AnyTask, BaseTaskBackend, TaskResultStatus
 from gristmill.compat import Task as DjangoTask
-from gristmill.graphs import GraphResults, Node, graph_one_by_one
-from gristmill.ids import new_id
-from gristmill.json_rule import encode
-from gristmill.results import JobResult, P, R
-from gristmill.tasks import Task, unchecked_copy
+from gristmill.enqueue.bulk import Call, Enqueued, one_by_one
+from gristmill.enqueue.graphs import GraphResults, Node, graph_one_by_one
+from gristmill.results.result import JobResult, P, R
+from gristmill.tasks.fitting import Fit
+from gristmill.tasks.task import Task, unchecked_copy
+from gristmill.values.ids import new_id
 
 
 class BackendOfTests(BaseTaskBackend):
@@ -30,6 +30,9 @@ class BackendOfTests(BaseTaskBackend):
 
     def new_result(self, task: DjangoTask[P, R], args: Any, kwargs: Any) -> JobResult[P, R]:
         """Returns the result of a job that has just been asked for; arguments are checked as for the database."""
+        fit = Fit(task)
+        fit.refuse_misfit(args, kwargs)
+        args_json, kwargs_json = fit.encoded(args, kwargs)
         return JobResult(
             task=task,
             id=new_id().hex,
@@ -38,8 +41,8 @@ class BackendOfTests(BaseTaskBackend):
             started_at=None,
             finished_at=None,
             last_attempted_at=None,
-            args=json.loads(encode(args, where="args")),
-            kwargs=json.loads(encode(kwargs, where="kwargs")),
+            args=json.loads(args_json),
+            kwargs=json.loads(kwargs_json),
             backend=self.alias,
             errors=[],
             worker_ids=[],

@@ -15,7 +15,7 @@ from django.utils import timezone
 from gristmill.backends.common import BackendOfTests
 from gristmill.compat import Task as DjangoTask
 from gristmill.compat import dummy, task_enqueued
-from gristmill.results import JobResult, P, R
+from gristmill.results.result import JobResult, P, R
 
 
 class DummyBackend(BackendOfTests, dummy.DummyBackend):

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
 from traceback import format_exception
 from typing import Any, Literal
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone
 
 from gristmill.backends.common import BackendOfTests
@@ -33,11 +35,14 @@ from gristmill.compat import (
     task_started,
 )
 from gristmill.compat import Task as DjangoTask
-from gristmill.json_rule import encode
-from gristmill.postpone import Postpone
-from gristmill.results import JobResult, P, R
-from gristmill.running.progress import Context, checked, number
-from gristmill.task_options import NOTHING, TaskOptions
+from gristmill.results.result import JobResult, P, R
+from gristmill.runner.progress import Context, checked, number
+from gristmill.runner.transactional import take_hooks
+from gristmill.tasks.options import NOTHING, TaskOptions
+from gristmill.tasks.postpone import Postpone
+from gristmill.values.json_rule import encode
+
+logger = logging.getLogger("gristmill")
 
 #: Results that are kept for the jobs that wait for them.
 KEPT_RESULTS = 1_000
@@ -72,8 +77,9 @@ class ImmediateBackend(BackendOfTests, immediate.ImmediateBackend):
         result.worker_ids.append(self.worker_id)
         task_started.send(sender=type(self), task_result=result)
         context = [ImmediateContext(result, self._waited_for(result))] if task.takes_context else []
+        hooks: list[Callable[[], Any]] = []
         try:
-            with _transaction_of(task):
+            with _transaction_of(task, hooks):
                 value = None
                 with contextlib.suppress(Postpone):
                     # What a handler has written before it postponed itself is kept.
@@ -90,12 +96,20 @@ class ImmediateBackend(BackendOfTests, immediate.ImmediateBackend):
             _set(result, finished_at=timezone.now(), status=TaskResultStatus.FAILED)
             task_finished.send(type(self), task_result=result)
             return
-        if result.status == TaskResultStatus.RUNNING:
+        postponed = result.status == TaskResultStatus.RUNNING
+        if postponed:
             result.worker_ids.pop()
             _set(result, status=TaskResultStatus.READY)
-            return
-        _set(result, finished_at=timezone.now(), _return_value=value)
-        task_finished.send(type(self), task_result=result)
+        else:
+            _set(result, finished_at=timezone.now(), _return_value=value)
+        for hook in hooks:
+            try:
+                hook()
+            except Exception:
+                # What it follows is committed.
+                logger.exception("an on_commit callback of job %s failed", result.id)
+        if not postponed:
+            task_finished.send(type(self), task_result=result)
 
     def _waited_for(self, result: JobResult[..., Any]) -> list[JobResult[..., Any]]:
         after = getattr(result.task, "options", NOTHING).after
@@ -138,19 +152,27 @@ def verdict_of(options: TaskOptions) -> Literal["run", "stay", "fail"]:
         return "stay"
     after = options.after if isinstance(options.after, tuple) else ()
     ended = Counter(one.status or "SUCCESSFUL" for one in after)
-    successful, failed, on_failure = ended["SUCCESSFUL"], ended["FAILED"], options.on_precondition_failure
+    successful, failed, on_precondition_failure = ended["SUCCESSFUL"], ended["FAILED"], options.on_precondition_failure
     needed = options.after_mode if isinstance(options.after_mode, int) else len(after)
     needed = min(needed, len(after))
-    if successful + (failed if on_failure == "proceed" else 0) >= needed:
+    if successful + (failed if on_precondition_failure == "proceed" else 0) >= needed:
         return "run"
-    return "fail" if on_failure == "fail" and len(after) - failed < needed else "stay"
+    return "fail" if on_precondition_failure == "fail" and len(after) - failed < needed else "stay"
 
 
-def _transaction_of(task: AnyTask) -> Any:
+@contextlib.contextmanager
+def _transaction_of(task: AnyTask, hooks: list[Callable[[], Any]]) -> Iterator[None]:
+    """The transaction that a task is to run in, if it is; gives the hooks of its commit, kept back from Django."""
     transactional = getattr(getattr(task, "options", None), "transactional", None)
-    if transactional is True:
-        return transaction.atomic()
-    return transaction.atomic(using=transactional) if isinstance(transactional, str) else contextlib.nullcontext()
+    if transactional is not True and not isinstance(transactional, str):
+        yield
+        return
+    connection = connections[DEFAULT_DB_ALIAS if transactional is True else transactional]
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic(using=connection.alias):
+        yield
+        if is_outermost:
+            hooks += take_hooks(connection)
 
 
 def _set(result: JobResult[..., Any], **values: Any) -> None:

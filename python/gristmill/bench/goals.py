@@ -13,7 +13,7 @@ from django.db import connections
 
 from gristmill import operations
 from gristmill.compat import task_backends
-from gristmill.graphs import Graph
+from gristmill.enqueue.graphs import Graph
 
 from . import tasks
 from .worker import Track, worker
@@ -79,7 +79,7 @@ def fan(track: Track, *, backend: str, processes: int, jobs: int) -> dict[str, f
 
 
 def wide(track: Track, *, backend: str, processes: int, jobs: int) -> dict[str, float]:
-    """A job that waits for `jobs` others, which are enqueued before it in bulk: everything is settled one by one."""
+    """A job that waits for `jobs` others, which are enqueued before it in bulk: everything is resolved one by one."""
     task = noop(backend)
     asked = time.perf_counter()
     middle = task.enqueue_many((number,) for number in range(jobs))

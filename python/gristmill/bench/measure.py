@@ -2,11 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 from . import rows, tasks
 from .goals import goals, wide
+from .line import enqueue_many, rate
 from .ranks import percentile
+from .restart import restart
 from .schedules import schedules
 from .worker import Track, worker
 
@@ -107,19 +108,8 @@ MEASUREMENTS = {
     "goals": goals,
     "wide": wide,
     "schedules": schedules,
+    "restart": restart,
 }
-
-
-def enqueue_many(backend: str, jobs: int) -> None:
-    """Puts jobs 0..jobs in line in bulk."""
-    task: Any = tasks.noop.using(backend=backend)
-    task.enqueue_many((number,) for number in range(jobs))
-
-
-def rate(ran: list[tuple[int, int]]) -> float:
-    """Bodies a second from the first to the last."""
-    times = sorted(moment for _, moment in ran)
-    return (len(times) - 1) / max((times[-1] - times[0]) / 1e9, 1e-9)
 
 
 def memory(supervisor: int) -> dict[str, float]:

@@ -21,7 +21,6 @@ KINDS = ("ready", "scheduled", "finished", "unknown")
 _PLACE = "id, backend, queue_name, task_name, priority, run_after, deadline, token, generation"
 #: The tables in which a job has its place.
 PLACES = ("ready", "scheduled", "waiting", "running", "result")
-_COUNTS = "failures, crashes, losses, postpones, interruptions"
 
 
 def fill(backend: str, kind: str, count: int) -> None:
@@ -51,10 +50,22 @@ def fill(backend: str, kind: str, count: int) -> None:
                 from {numbers}""",
             binds,
         )
+        place = "scheduled" if kind == "scheduled" else "ready"
+        week = (
+            "enqueued_at + interval '168 hours'"
+            if postgres
+            else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', enqueued_at, '+7 days')"
+        )
+        cursor.execute(
+            f"""insert into gristmill_{place} ({_PLACE})
+                select id, backend, queue_name, task_name, priority, run_after, {week}, 0, 1
+                from gristmill_job where task_name = %(task)s""",
+            {"task": name},
+        )
         if kind == "finished":
             cursor.execute(
-                f"""insert into gristmill_result ({_PLACE}, {_COUNTS}, started_at, finished_at, state)
-                    select {_PLACE}, {_COUNTS}, {now}, {now}, 'successful' from gristmill_ready
+                f"""insert into gristmill_result ({_PLACE}, started_at, finished_at, state)
+                    select {_PLACE}, {now}, {now}, 'successful' from gristmill_ready
                     where task_name = %(task)s""",
                 {"task": name},
             )
@@ -66,7 +77,7 @@ def tidy(connection: BaseDatabaseWrapper) -> None:
     """Vacuums: what a million deleted rows leave behind is PostgreSQL's to clear away, and not what is measured."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            for table in ("job", *PLACES, "attempt", "gate", "edge", "errand"):
+            for table in ("job", *PLACES, "attempt", "gate", "edge", "propagation"):
                 cursor.execute(f"vacuum analyze gristmill_{table}")
 
 
@@ -79,7 +90,12 @@ def clear(backend: str) -> None:
             "delete from gristmill_attempt where job_id in (select id from gristmill_job where task_name in (%s, %s))",
             names,
         )
-        for table, column in (("gate", "job_id"), ("edge", "dependent_id"), ("errand", "job_id"), ("action", "job_id")):
+        for table, column in (
+            ("gate", "job_id"),
+            ("edge", "dependent_id"),
+            ("propagation", "job_id"),
+            ("action", "job_id"),
+        ):
             cursor.execute(
                 f"delete from gristmill_{table} "
                 f"where {column} in (select id from gristmill_job where task_name in (%s, %s))",

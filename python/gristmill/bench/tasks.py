@@ -4,7 +4,7 @@ import os
 import struct
 import time
 
-from gristmill.decorators import task
+from gristmill.tasks.decorators import task
 
 #: Names the file that bodies append to; set only by the benchmark, for the workers it starts.
 FILE = "GRISTMILL_BENCH_FILE"

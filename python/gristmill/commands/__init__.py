@@ -16,6 +16,9 @@ from django.core.management.base import BaseCommand
 NAMES = (
     "worker",
     "status",
+    "jobs",
+    "show",
+    "failures",
     "cancel",
     "hold",
     "release",
@@ -26,6 +29,8 @@ NAMES = (
     "explain",
     "graph",
     "doctor",
+    "health",
+    "check",
     "bench",
 )
 

@@ -7,10 +7,11 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from gristmill.aliases import gristmill_backends
 from gristmill.backend import GristmillBackend
 from gristmill.compat import task_backends
-from gristmill.schema import DIALECTS, tables_exist, unsupported
+from gristmill.database.dialects import DIALECTS, unsupported
+from gristmill.database.schema import tables_exist
+from gristmill.tasks.aliases import gristmill_backends
 
 
 def chosen_backend(alias: str | None) -> GristmillBackend:
@@ -37,10 +38,19 @@ def migrated_connection(backend: GristmillBackend) -> BaseDatabaseWrapper:
     try:
         migrated = tables_exist(connection)
     except (DatabaseError, ImproperlyConfigured) as error:
-        raise CommandError(f"database '{connection.alias}' cannot be reached: {str(error).strip()}") from error
+        raise CommandError(f"database '{connection.alias}' cannot be reached: {why_not(error)}") from error
     if not migrated:
         option = "" if connection.alias == "default" else f" --database {connection.alias}"
         raise CommandError(
             f"the gristmill tables are missing on database '{connection.alias}'; run manage.py migrate{option}"
         )
     return connection
+
+
+def why_not(error: Exception) -> str:
+    """Returns what the driver says, with what to do where that is known."""
+    said = str(error).strip()
+    if not said.endswith("no encryption"):
+        return said
+    setting = "set 'sslmode' in OPTIONS of DATABASES to 'require', or to 'verify-full' with its root"
+    return f"{said}; the server wants TLS: {setting}"

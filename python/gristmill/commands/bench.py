@@ -4,7 +4,8 @@ Measures Gristmill on this project's own database, with workers and jobs of its 
 The jobs do nothing but note when they ran. The workers that it starts know no other task, so they leave the
 project's jobs alone; stop the project's own workers first, or they share the machine with the measurement. Every
 row that it wrote is deleted at the end. "backlog" writes a million rows, four times; "wide" a million jobs;
-"schedules" takes a minute (its --jobs are seconds) and needs a database without schedules.
+"schedules" takes a minute (its --jobs are seconds) and needs a database without schedules; "restart" has the
+database analyse Gristmill's tables, and takes --ready.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 
-HELP = "Measure this project's database: drain, latency, enqueue, idle, backlog, goals, wide, schedules."
+HELP = "Measure this project's database: drain, latency, enqueue, idle, backlog, goals, wide, schedules, restart."
 
 #: Measurements that take seconds; the others are asked for by name.
 USUAL = ("drain", "latency", "enqueue")
@@ -31,6 +32,7 @@ JOBS = {
     "goals": 100_000,
     "wide": 1_000_000,
     "schedules": 60,
+    "restart": 20_000,
 }
 
 
@@ -45,6 +47,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--rounds", type=int, default=1, metavar="N", help="Repeat so often, and take the median of each figure."
     )
+    parser.add_argument(
+        "--ready", type=int, default=0, metavar="N", help="restart: so many more jobs are in line when it starts anew."
+    )
     parser.add_argument("--json", action="store_true", help="Print the figures of each round as JSON.")
 
 
@@ -56,6 +61,8 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
             raise CommandError(f"there is no measurement '{name}'; there are: {', '.join(JOBS)}")
     if options["processes"] < 1 or options["rounds"] < 1 or (options["jobs"] is not None and options["jobs"] < 1):
         raise CommandError("--processes, --rounds and --jobs count from 1")
+    if options["ready"] < 0 or (options["ready"] and "restart" not in wanted):
+        raise CommandError("--ready counts jobs for the measurement 'restart'")
     backend = chosen_backend(options["backend"])
     connection = migrated_connection(backend)
 
@@ -76,6 +83,7 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
                         backend=backend.alias,
                         processes=options["processes"],
                         jobs=options["jobs"] or JOBS[name],
+                        **({"ready": options["ready"]} if name == "restart" else {}),
                     )
                 for figure, value in found.items():
                     figures.setdefault(figure, []).append(value)

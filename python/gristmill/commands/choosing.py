@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from gristmill import operations
 from gristmill.backend import GristmillBackend
-from gristmill.carrying import STATES, reading_by_state
 from gristmill.commands.aliases import chosen_backend, migrated_connection
-from gristmill.commands.durations import duration
+from gristmill.commands.finding import found_job
 from gristmill.commands.gauge import Gauge
-from gristmill.commands.tables import counted, printable
-from gristmill.ids import parse_id
-from gristmill.moments import database_now
+from gristmill.inspect.tables import counted, printable
+from gristmill.models import Job
+from gristmill.tasks import registry
+from gristmill.values.durations import duration
+from gristmill.values.ids import parse_id
+from gristmill.values.moments import database_now
+from gristmill.verbs.batched import STATES, reading_by_state
 
 if TYPE_CHECKING:
     from gristmill.models import JobQuerySet
@@ -51,7 +55,7 @@ def add_arguments(parser: ArgumentParser, verb: str) -> None:
     """Adds the options of a verb."""
     states = ", ".join(STATES[verb])
     ended = "ended" if verb == "retry" else "were enqueued"
-    parser.add_argument("ids", nargs="*", metavar="ID", help="Jobs by id, as status and TaskResult.id tell it.")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="Jobs by id, or its first or last digits.")
     group = parser.add_argument_group("filter", "Instead of ids. Every condition narrows the choice.")
     group.add_argument("--task", metavar="NAME", help="Jobs of this task, by its full name: shop.tasks.send_receipt.")
     group.add_argument("--queue", metavar="Q", help="Jobs of this queue.")
@@ -74,6 +78,10 @@ def handle(command: BaseCommand, options: dict[str, Any], verb: str) -> None:
     """Does it, and tells what came of it. Exit status 1: nothing was done."""
     backend = chosen_backend(options["backend"])
     connection = migrated_connection(backend)
+    # A whole id is taken as it is: what becomes of one that is unknown is said beside the others.
+    options["ids"] = [
+        text if parse_id(text) is not None else found_job(text, backend.database)[0].hex for text in options["ids"]
+    ]
     by_filter = refuse_what_contradicts(options, verb)
     jobs = chosen_jobs(backend, connection, options, verb)
     if options["dry_run"]:
@@ -100,9 +108,6 @@ def refuse_what_contradicts(options: dict[str, Any], verb: str) -> bool:
         raise CommandError("--all means every job; leave it out where a filter narrows the choice")
     if not (options["ids"] or narrowed or options["all"]):
         raise CommandError(f"which jobs? Name them by id, choose with --task, --queue, …, or {verb} --all")
-    for text in options["ids"]:
-        if parse_id(text) is None:
-            raise CommandError(f"{text!r} is not the id of a job: 32 hexadecimal digits, with or without hyphens")
     for state in options["state"] or []:
         if state not in STATES[verb]:
             raise CommandError(f"{verb} takes jobs that are {either(STATES[verb])}, not {state!r}")
@@ -113,8 +118,6 @@ def chosen_jobs(
     backend: GristmillBackend, connection: BaseDatabaseWrapper, options: dict[str, Any], verb: str
 ) -> JobQuerySet:
     """Returns the jobs that are meant, as a query."""
-    from gristmill.models import Job
-
     jobs: JobQuerySet = Job.objects.using(connection.alias)
     if options["ids"]:
         return jobs.filter(pk__in=[parse_id(text) for text in options["ids"]])
@@ -169,8 +172,6 @@ def carry_out(
     command: BaseCommand, backend: GristmillBackend, jobs: JobQuerySet | None, options: dict[str, Any], verb: str
 ) -> tuple[Answer, bool]:
     """Does it, thousand by thousand; tells whether it came to the end or was stopped by Ctrl-C."""
-    from gristmill import operations
-
     answer = operations.Answer()
     actor = options["actor"] or f"{user_name()}, with manage.py gristmill {verb}"
     reason = options["reason"] if verb == "hold" else None
@@ -216,8 +217,6 @@ def nothing(options: dict[str, Any], verb: str) -> str:
     said = f"No job matched: {verb} takes jobs that are {either(STATES[verb])}."
     task = options["task"]
     if task:
-        from gristmill import registry
-
         registry.load()
         known = sorted({name for tasks in registry.tasks.values() for name in tasks})
         if task not in known:

@@ -22,10 +22,10 @@ from django.db import DatabaseError
 
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.commands.choosing import user_name
-from gristmill.commands.colours import wants_colours
 from gristmill.commands.finding import databases
 from gristmill.commands.gauge import Gauge
-from gristmill.commands.tables import counted, printable, room_of, wrapped
+from gristmill.inspect.colours import wants_colours
+from gristmill.inspect.tables import counted, printable, room_of, wrapped
 
 if TYPE_CHECKING:
     from gristmill.doctor.check import Finding
@@ -39,8 +39,8 @@ SHOWN = 5
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options."""
-    parser.add_argument("--fix", action="store_true", help="Put right counts of gates, forgotten errands, keys and "
-                        "progress that belong to nobody. Each is written down.")  # fmt: skip
+    parser.add_argument("--fix", action="store_true", help="Put right counts of gates, forgotten propagations, keys "
+                        "and progress that belong to nobody. Each is written down.")  # fmt: skip
     parser.add_argument("--backend", metavar="ALIAS", help="Only the database of this TASKS alias.")
     parser.add_argument("--database", metavar="ALIAS", help="Only this database (default: every one that keeps jobs).")
     parser.add_argument("--actor", metavar="WHO", help="Whom to write down as mending (default: your user's name).")
@@ -112,7 +112,8 @@ def lines(report: Report, room: int | None, style: Any, *, named: bool, fix: boo
         said.append(f"{counted(len(problems), bool(report.more), 'problem')}: {looked}.")
     if not fix and any(finding.mend for finding in problems):
         number = sum(bool(finding.mend) for finding in problems)
-        said += wrapped(f"--fix can put {number:,} of them right; the others take a person.", room)
+        others = "; the others take a person" if number < len(problems) else ""
+        said += wrapped(f"--fix can put {number:,} of them right{others}.", room)
     if report.skipped:
         no_worker = f"No worker is running, so {len(report.skipped)} checks of what workers would do were left out."
         said += wrapped(no_worker, room)

@@ -5,8 +5,8 @@ Says why a job does not run, or what became of it.
   manage.py gristmill explain 0192f0c0a0b0 --json
 
 What it waits for, its date, who holds it, whether its queue is paused, whether a worker would run it, how many jobs
-come before it; where it runs; how it ended. The beginning of an id will do where only one job's begins so. Exit
-status 1: there is no such job.
+come before it; where it runs; how it ended. The beginning or the end of an id will do where only one job's is like
+that. Exit status 1: there is no such job.
 """
 
 from __future__ import annotations
@@ -17,27 +17,26 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from gristmill.commands.colours import painted, wants_colours
 from gristmill.commands.finding import found_job
-from gristmill.commands.tables import printable, room_of, wrapped
+from gristmill.explain import explain
+from gristmill.inspect.colours import painted, wants_colours
+from gristmill.inspect.tables import printable, room_of, wrapped
 
 if TYPE_CHECKING:
-    from gristmill.explaining.answer import Explanation, Reason
+    from gristmill.inspect.explaining.answer import Explanation, Reason
 
 HELP = "Say why a job does not run."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options."""
-    parser.add_argument("id", metavar="ID", help="The job's id, or its first digits (at least 8).")
+    parser.add_argument("id", metavar="ID", help="The job's id, or its first or last digits (8 or more).")
     parser.add_argument("--database", metavar="ALIAS", help="Look only on this database (default: on every one).")
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     """Explains one job."""
-    from gristmill.explain import explain
-
     job_id, database = found_job(options["id"], options["database"])
     explanation = explain(job_id, using=database)
     if options["json"]:

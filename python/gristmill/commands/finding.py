@@ -1,4 +1,4 @@
-"""Which job a command that shows one is about: an id, or the beginning of one, on any of Gristmill's databases."""
+"""Which job a command is about: an id, or the beginning or the end of one, on any of Gristmill's databases."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import re
 from uuid import UUID
 
 from django.core.management.base import CommandError
+from django.db import connections
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
-from gristmill.aliases import gristmill_backends
 from gristmill.backend import GristmillBackend
 from gristmill.commands.aliases import chosen_backend, migrated_connection
-from gristmill.commands.tables import printable
+from gristmill.inspect.tables import printable
+from gristmill.models import JobRow
+from gristmill.tasks.aliases import gristmill_backends
 
-#: The shortest beginning of an id that is looked up.
+#: The fewest digits of an id that are looked up.
 LEAST = 8
+#: Ends are looked for among so many newest jobs; the index knows beginnings only.
+NEWEST = 1_000_000
 #: Jobs that are named where a beginning fits several.
 SHOWN = 5
 
@@ -22,17 +28,23 @@ def found_job(text: str, database: str | None) -> tuple[UUID, str]:
     """Returns the id that is meant and the database that keeps the job; CommandError says what is wrong with it."""
     digits = re.sub(r"-", "", text.strip().lower())
     if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
-        raise CommandError(f"{printable(text)!r} is not the id of a job: 32 hexadecimal digits, or the first {LEAST}")
+        raise CommandError(
+            f"{printable(text)!r} is not the id of a job: 32 hexadecimal digits, or its first or last {LEAST} or more"
+        )
     if len(digits) < LEAST:
-        raise CommandError(f"{digits!r} is too short: give at least the first {LEAST} digits of the id")
-    found = [(job_id, alias) for alias in databases(database) for job_id in beginning_with(digits, alias)]
+        raise CommandError(f"{digits!r} is too short: give at least the first or last {LEAST} digits of the id")
+    aliases, what = databases(database), "beginning"
+    found = [(job_id, alias) for alias in aliases for job_id in beginning_with(digits, alias)]
+    if not found and len(digits) < 32:
+        what = "end"
+        found = [(job_id, alias) for alias in aliases for job_id in ending_with(digits, alias)]
     if len(found) == 1:
         return found[0]
     if not found:
         raise CommandError(no_such_job(digits))
     said = ", ".join(job_id.hex for job_id, _ in found[:SHOWN])
     more = ", …" if len(found) > SHOWN else ""
-    raise CommandError(f"{digits!r} is the beginning of several ids: {said}{more}")
+    raise CommandError(f"{digits!r} is the {what} of several ids: {said}{more}")
 
 
 def databases(database: str | None) -> list[str]:
@@ -51,18 +63,30 @@ def databases(database: str | None) -> list[str]:
 
 def beginning_with(digits: str, alias: str) -> list[UUID]:
     """Returns the first jobs whose ids begin so."""
-    from gristmill.models import JobRow
-
     low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
     rows = JobRow.objects.using(alias).filter(pk__gte=low, pk__lte=high).order_by("pk")
     return list(rows.values_list("pk", flat=True)[: SHOWN + 1])
 
 
+def ending_with(digits: str, alias: str) -> list[UUID]:
+    """Returns the newest jobs whose ids end so, among the newest there are."""
+    newest = JobRow.objects.using(alias).order_by("-pk")[:NEWEST]
+    if connections[alias].features.has_native_uuid_field:
+        # Written with hyphens, of which as many stand before the last digits as in any id.
+        whole = str(UUID(digits.rjust(32, "0")))
+        length = next(n for n in range(len(digits), 37) if whole[-n:].replace("-", "") == digits)
+        digits = whole[-length:]
+    # A subquery, so that no more than these are looked at.
+    rows = JobRow.objects.using(alias).filter(pk__in=newest.values("pk")).annotate(text=Cast("pk", TextField()))
+    found = rows.filter(text__endswith=digits).order_by("-pk").values_list("pk", flat=True)
+    return list(found[: SHOWN + 1])
+
+
 def no_such_job(digits: str) -> str:
     """Says that no job has this id, and why that may be."""
     whole = len(digits) == 32
+    which = digits if whole else f"whose id begins or ends with {digits}"
     return (
-        f"there is no job {digits if whole else f'whose id begins with {digits}'}. It may have ended and been pruned "
-        "(14 days after its end, unless settings or the task say otherwise), or its transaction was rolled back or is "
-        "still open"
+        f"there is no job {which}. It may have ended and been pruned (14 days after its end, unless settings or the "
+        "task say otherwise), or its transaction was rolled back or is still open"
     )

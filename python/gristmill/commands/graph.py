@@ -18,9 +18,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gristmill.commands.colours import wants_colours
 from gristmill.commands.finding import found_job, no_such_job
-from gristmill.commands.tables import counted, room_of
+from gristmill.inspect.colours import wants_colours
+from gristmill.inspect.tables import counted, room_of
 
 HELP = "Draw what a job waits for, and what waits for it."
 
@@ -38,7 +38,7 @@ def number(text: str) -> int:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options."""
-    parser.add_argument("id", metavar="ID", help="The job's id, or its first digits (at least 8).")
+    parser.add_argument("id", metavar="ID", help="The job's id, or its first or last digits (8 or more).")
     parser.add_argument("--depth", type=number, default=DEPTH, metavar="N", help=f"Steps each way (default: {DEPTH}).")
     parser.add_argument("--max-jobs", type=number, default=JOBS, metavar="N", help=f"Jobs in all (default: {JOBS}).")
     parser.add_argument("--database", metavar="ALIAS", help="Look only on this database (default: on every one).")
@@ -49,10 +49,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     """Draws."""
-    from gristmill.drawing import svg, text
-    from gristmill.drawing.reading import read_graph
-    from gristmill.explain import reasons_of
-    from gristmill.explaining.look import Look, jobs_by_id
+    from gristmill.inspect.drawing import svg, text
+    from gristmill.inspect.drawing.reading import read_graph
+    from gristmill.inspect.explaining.look import Look, jobs_by_id
+    from gristmill.inspect.explaining.reasons import reasons_of
 
     job_id, database = found_job(options["id"], options["database"])
     job = jobs_by_id([job_id], database).get(job_id)

@@ -20,10 +20,12 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from gristmill.commands.aliases import chosen_backend, migrated_connection
-from gristmill.commands.durations import duration, seconds_of
 from gristmill.commands.gauge import Gauge
-from gristmill.commands.tables import counted
-from gristmill.commands.worker_options import RETENTION
+from gristmill.inspect.tables import counted
+from gristmill.values.bounds import seconds_of
+from gristmill.values.durations import duration
+from gristmill.verbs.pruning import Rule, prunable, prune
+from gristmill.worker.options import RETENTION
 
 HELP = "Forget finished jobs."
 
@@ -46,8 +48,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     """Forgets, and tells how many."""
-    from gristmill.pruning import Rule, prunable, prune
-
     backend = chosen_backend(options["backend"])
     connection = migrated_connection(backend)
     retention = seconds_of(backend.options.get("RETENTION"))

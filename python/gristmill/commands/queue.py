@@ -18,9 +18,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from gristmill import operations
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.commands.status import paused_lines, queue_lines, surveys_of
-from gristmill.commands.tables import printable, room_of
+from gristmill.inspect.tables import printable, room_of
 
 HELP = "List queues, pause and resume them."
 
@@ -63,8 +64,6 @@ def show(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def pause(command: BaseCommand, name: str, options: dict[str, Any]) -> None:
     """Pauses a queue."""
-    from gristmill import operations
-
     backend = chosen_backend(options["backend"])
     migrated_connection(backend)
     if not options["reason"]:
@@ -83,8 +82,6 @@ def pause(command: BaseCommand, name: str, options: dict[str, Any]) -> None:
 
 def resume(command: BaseCommand, name: str, options: dict[str, Any]) -> None:
     """Resumes a queue."""
-    from gristmill import operations
-
     backend = chosen_backend(options["backend"])
     migrated_connection(backend)
     if options["reason"]:

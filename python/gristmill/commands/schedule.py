@@ -22,16 +22,20 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from gristmill import registry
-from gristmill.aliases import gristmill_backends
+from gristmill import operations
 from gristmill.backend import GristmillBackend
 from gristmill.commands import schedule_lines
 from gristmill.commands.aliases import chosen_backend, migrated_connection
-from gristmill.commands.colours import wants_colours
-from gristmill.commands.durations import duration
-from gristmill.commands.tables import printable, room_of
 from gristmill.compat import InvalidTask
 from gristmill.exceptions import UnknownSchedule, UnknownTask
+from gristmill.inspect import schedules as status
+from gristmill.inspect.colours import wants_colours, warn
+from gristmill.inspect.schedules import now_of, schedules_of
+from gristmill.inspect.tables import printable, room_of
+from gristmill.tasks import registry
+from gristmill.tasks.aliases import gristmill_backends
+from gristmill.values.durations import duration
+from gristmill.verbs.schedules import unknown
 
 HELP = "List schedules, run, pause and resume them."
 
@@ -122,8 +126,6 @@ def refuse_what_contradicts(options: dict[str, Any]) -> None:
 
 def show_all(command: BaseCommand, options: dict[str, Any]) -> None:
     """Prints every schedule of the alias, else of all."""
-    from gristmill.scheduling.seeing import now_of, schedules_of
-
     aliases = [options["backend"]] if options["backend"] else list(gristmill_backends())
     if not aliases:
         raise CommandError("no alias in TASKS uses gristmill.backend.GristmillBackend")
@@ -146,17 +148,14 @@ def show_all(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def show(command: BaseCommand, backend: GristmillBackend, name: str, options: dict[str, Any]) -> None:
     """Prints one schedule."""
-    from gristmill.scheduling import seeing
-    from gristmill.scheduling.operating import unknown
-
     load_tasks(command)
-    found = seeing.schedules_of(backend, name)
+    found = status.schedules_of(backend, name)
     if not found:
         raise unknown(name, backend.alias)
     (one,) = found
-    now = seeing.now_of(backend)
-    ahead, missed = seeing.upcoming(one, now), seeing.missed(one, now)
-    ticks = [] if one.row is None else seeing.ticks_seen(backend, one.row.ticks[: seeing.SHOWN])
+    now = status.now_of(backend)
+    ahead, missed = status.upcoming(one, now), status.missed(one, now)
+    ticks = [] if one.row is None else status.ticks_seen(backend, one.row.ticks[: status.SHOWN])
     if options["json"]:
         told = {
             **one.as_json(),
@@ -179,8 +178,6 @@ def show(command: BaseCommand, backend: GristmillBackend, name: str, options: di
 
 def run(command: BaseCommand, backend: GristmillBackend, name: str, options: dict[str, Any]) -> None:
     """Runs one now."""
-    from gristmill import operations
-
     result = operations.run_schedule(name, backend=backend.alias)
     sentence = f"Enqueued job {result.id} of schedule {printable(name)}."
     if result.existing:
@@ -190,8 +187,6 @@ def run(command: BaseCommand, backend: GristmillBackend, name: str, options: dic
 
 def pause(command: BaseCommand, backend: GristmillBackend, name: str, options: dict[str, Any]) -> None:
     """Pauses one."""
-    from gristmill import operations
-
     operations.pause_schedule(name, reason=options["reason"], backend=backend.alias)
     sentence = f"Paused schedule {printable(name)}. What it leaves out meanwhile is not made up for."
     tell(command, options, backend, name, sentence, state="paused")
@@ -199,8 +194,6 @@ def pause(command: BaseCommand, backend: GristmillBackend, name: str, options: d
 
 def resume(command: BaseCommand, backend: GristmillBackend, name: str, options: dict[str, Any]) -> None:
     """Resumes one."""
-    from gristmill import operations
-
     resumed = operations.resume_schedule(name, backend=backend.alias)
     sentence = f"Resumed schedule {printable(name)}." if resumed else f"Schedule {printable(name)} was not paused."
     tell(command, options, backend, name, sentence, state="active", was_paused=resumed)
@@ -210,8 +203,6 @@ def resume(command: BaseCommand, backend: GristmillBackend, name: str, options: 
 
 def add(command: BaseCommand, backend: GristmillBackend, name: str, options: dict[str, Any]) -> None:
     """Makes one in the database, or changes it."""
-    from gristmill import operations
-
     given = {option.removeprefix("job_"): options[option] for option in ADD if options[option] is not None}
     for option in ("args", "kwargs"):
         if option in given:
@@ -226,8 +217,6 @@ def add(command: BaseCommand, backend: GristmillBackend, name: str, options: dic
 
 def remove(command: BaseCommand, backend: GristmillBackend, name: str, options: dict[str, Any]) -> None:
     """Removes one of the database's own."""
-    from gristmill import operations
-
     removed = operations.remove_schedule(name, backend=backend.alias)
     sentence = f"Removed schedule {printable(name)}." if removed else f"There is no schedule {printable(name)}."
     tell(command, options, backend, name, sentence, removed=removed)
@@ -248,9 +237,10 @@ def load_tasks(command: BaseCommand) -> None:
     try:
         registry.load()
     except Exception as error:
-        command.stderr.write(
+        warn(
+            command,
             f"The project's tasks cannot be imported, so only what workers have announced is known "
-            f"({type(error).__name__}: {error})."
+            f"({type(error).__name__}: {error}).",
         )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from gristmill.commands.colours import painted
-from gristmill.commands.tables import age, duration, printable, table, width, wrapped
-from gristmill.scheduling.seeing import OVERDUE, UNANNOUNCED, ScheduleSeen, TickSeen, as_written
+from gristmill.inspect.colours import painted
+from gristmill.inspect.schedules import OVERDUE, UNANNOUNCED, ScheduleSeen, TickSeen, as_written
+from gristmill.inspect.tables import age, duration, printable, table, width, wrapped
 
 #: Of arguments, what is shown.
 MOST_CHARACTERS = 200

@@ -13,11 +13,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gristmill.aliases import gristmill_backends
 from gristmill.backend import GristmillBackend
 from gristmill.commands.aliases import chosen_backend, migrated_connection
-from gristmill.commands.tables import age, room_of, table, wrapped
-from gristmill.survey import QueueSeen, Survey, WorkerSeen, survey
+from gristmill.inspect.survey import QueueSeen, Survey, Unroutable, survey, together
+from gristmill.inspect.tables import age, printable, room_of, table, wrapped
+from gristmill.tasks.aliases import gristmill_backends, worker_command
 
 HELP = "Show workers, queues and recent failures."
 
@@ -37,17 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     """Prints what is going on."""
-    surveys = surveys_of(options["backend"])
-    seen = Survey(
-        workers=[worker for each in surveys for worker in each.workers],
-        queues=[queue for each in surveys for queue in each.queues],
-        unroutable=[lane for each in surveys for lane in each.unroutable],
-        cancels=[cancel for each in surveys for cancel in each.cancels],
-        failures=sorted((failure for each in surveys for failure in each.failures), key=lambda one: one.seconds_ago),
-        oldest_ready_seconds=max(
-            (each.oldest_ready_seconds for each in surveys if each.oldest_ready_seconds is not None), default=None
-        ),
-    )
+    seen = together(surveys_of(options["backend"]))
     if options["json"]:
         command.stdout.write(json.dumps(seen.as_json()))
     else:
@@ -70,23 +60,20 @@ def surveys_of(alias: str | None) -> list[Survey]:
 
 def lines(seen: Survey, room: int | None = None) -> list[str]:
     """Returns what a person reads, on a terminal of so many columns."""
-    said = ["Workers", *worker_lines(seen.workers, room), "", "Queues", *queue_lines(seen.queues, room)]
+    said = ["Workers", *worker_lines(seen, room), "", "Queues", *queue_lines(seen.queues, room)]
     if seen.oldest_ready_seconds is not None:
         said += ["", *wrapped(f"The oldest ready job has been due for {age(seen.oldest_ready_seconds)}.", room)]
     if any(queue.paused is not None for queue in seen.queues):
         said += ["", "Paused queues", *paused_lines(seen.queues, room)]
-    if seen.unroutable and any(worker.state != "silent" for worker in seen.workers):
-        head = ["TASK", "BACKEND", "QUEUE", "READY"]
-        rows = [
-            (lane.task_name, lane.backend, lane.queue_name, f"{lane.ready:,}" + "+" * lane.at_least)
-            for lane in seen.unroutable
-        ]
-        said += ["", *wrapped("Ready, but no running worker serves them", room)]
-        said += table(head, rows, right=["READY"], cut=["TASK"], room=room)
+    said += unserved_lines(seen.unroutable, room)
     if seen.cancels:
         head = ["ASKED", "TASK", "JOB"]
         cancels = [(f"{age(one.seconds_ago)} ago", one.task_name, one.id) for one in seen.cancels]
         said += ["", *wrapped("Running, and asked to end", room), *table(head, cancels, cut=["TASK"], room=room)]
+    if seen.held:
+        head = ["HELD", "BACKEND", "QUEUE", "REASON"]
+        held = [(f"{one.held:,}" + "+" * one.at_least, one.backend, one.queue_name, one.reason) for one in seen.held]
+        said += ["", "Held", *table(head, held, right=["HELD"], cut=["REASON", "QUEUE"], room=room)]
     if seen.failures:
         head = ["ENDED", "TASK", "JOB", "ERROR"]
         failures = [(f"{age(one.seconds_ago)} ago", one.task_name, one.id, one.error) for one in seen.failures]
@@ -94,10 +81,46 @@ def lines(seen: Survey, room: int | None = None) -> list[str]:
     return said
 
 
-def worker_lines(workers: list[WorkerSeen], room: int | None = None) -> list[str]:
-    """Returns the table of workers, or what to do when there is none."""
+def unserved_lines(lanes: list[Unroutable], room: int | None = None) -> list[str]:
+    """Returns the table of what no running worker claims, and why; that no worker runs at all is said elsewhere."""
+    told = [lane for lane in lanes if lane.kind != "no worker"]
+    if not told:
+        return []
+    head = ["TASK", "BACKEND", "QUEUE", "READY"]
+    rows = [(lane.task_name, lane.backend, lane.queue_name, f"{lane.ready:,}" + "+" * lane.at_least) for lane in told]
+    said = ["", *wrapped("Ready, but no running worker serves them", room)]
+    said += table(head, rows, right=["READY"], cut=["TASK"], room=room)
+    for task_name, why in dict.fromkeys((lane.task_name, lane.why) for lane in told):
+        said += (f"  {line}" for line in wrapped(f"{printable(task_name)}: {printable(why, 400)}.", less(room, 2)))
+    return said
+
+
+def no_worker_lines(seen: Survey, room: int | None = None) -> list[str]:
+    """Says which aliases have no worker, of those that have ready jobs; without any worker at all, of one at least."""
+    served = {worker.backend for worker in seen.workers if worker.state != "silent"}
+    bare = list(dict.fromkeys(queue.backend for queue in seen.queues if queue.backend not in served))
+    waiting = [alias for alias in bare if any(queue.backend == alias and queue.ready for queue in seen.queues)]
+    if not seen.workers:
+        alias = (waiting or ["default" if "default" in bare or not bare else bare[0]])[0]
+        said = wrapped(f"no worker is running; start one with {worker_command(alias)}", less(room, 2))
+        waiting = [other for other in waiting if other != alias]
+    else:
+        said = []
+    for alias in waiting:
+        said += wrapped(f"no worker serves backend {alias!r}; start one with {worker_command(alias)}", less(room, 2))
+    return [f"  {line}" for line in said]
+
+
+def less(room: int | None, columns: int) -> int | None:
+    """Returns the room that is left beside an indent."""
+    return None if room is None else room - columns
+
+
+def worker_lines(seen: Survey, room: int | None = None) -> list[str]:
+    """Returns the table of workers, and what to do where one is missing."""
+    workers = seen.workers
     if not workers:
-        return ["  no worker is running; start one with manage.py gristmill worker"]
+        return no_worker_lines(seen, room)
     with_backend = len({worker.backend for worker in workers}) > 1 or workers[0].backend != "default"
     head = ["LABEL", *(["BACKEND"] if with_backend else []), "HOST", "PID", "STATE", "HEARTBEAT", "RUNNING", "QUEUES"]
     rows = []
@@ -117,7 +140,7 @@ def worker_lines(workers: list[WorkerSeen], room: int | None = None) -> list[str
                 queues,
             ]
         )
-    return table(head, rows, right=["PID"], cut=["QUEUES", "HOST", "LABEL"], room=room)
+    return [*table(head, rows, right=["PID"], cut=["QUEUES", "HOST", "LABEL"], room=room), *no_worker_lines(seen, room)]
 
 
 def queue_lines(queues: list[QueueSeen], room: int | None = None) -> list[str]:

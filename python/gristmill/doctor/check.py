@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gristmill.moments import from_utc
+from gristmill.database.dialects import DIALECTS
+from gristmill.values.moments import from_utc
 
 if TYPE_CHECKING:
     from gristmill.doctor.examination import Examination
@@ -35,11 +36,13 @@ KEYS = {
     "gristmill_result": ("id",),
     "gristmill_attempt": ("job_id", "token"),
     "gristmill_unique_key": ("key",),
-    "gristmill_control": ("job_id",),
+    "gristmill_cancel_request": ("job_id",),
     "gristmill_progress": ("job_id",),
     "gristmill_gate": ("job_id",),
     "gristmill_edge": ("dependent_id", "precondition_id"),
     "gristmill_schedule": ("backend", "name"),
+    "gristmill_propagation": ("id",),
+    "gristmill_action": ("id",),
 }
 PLACES = ("ready", "scheduled", "waiting", "running", "result")
 
@@ -152,7 +155,7 @@ def of_page(sql: str, table: str, condition: str, vendor: str) -> str:
     """Returns a check's SQL for one page of its table."""
     key = ", ".join(f"here.{column}" for column in KEYS[table])
     sql = sql.replace("{key}", key)
-    if vendor == "sqlite":
+    if not DIALECTS[vendor].joins_pages:
         return sql.replace("{range}", condition)
     # The limit is what PostgreSQL's planner believes; a range of keys it takes for a third of the table, and would join
     # whole tables for a page.
@@ -166,6 +169,6 @@ def told(name: str, value: Any, vendor: str) -> Any:
         return None
     if name == "id" or name.endswith("_id"):
         return getattr(value, "hex", value)
-    if name.endswith("_at") and vendor == "sqlite":
+    if name.endswith("_at") and DIALECTS[vendor].keeps_text:
         return from_utc(value)
     return value

@@ -11,9 +11,9 @@ from typing import Any
 from django.db import connections, transaction
 
 from gristmill.doctor.check import KEYS, Key, told
+from gristmill.inspect.survey import WorkerSeen, live_workers
 from gristmill.models import ReadyRow, Worker
-from gristmill.moments import database_now
-from gristmill.survey import WorkerSeen, live_workers
+from gristmill.values.moments import database_now
 
 #: On PostgreSQL. A check that takes longer is asked for fewer rows; one that would wait for a lock is given up.
 STATEMENT_TIMEOUT = "2s"

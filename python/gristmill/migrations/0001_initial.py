@@ -1,16 +1,39 @@
 """Gristmill's tables. The SQL is the engine's own; the models beside it are what Django sees of them."""
 
+from typing import Any
+
 from django.db import migrations, models
 
 import gristmill.models
-from gristmill.schema import RunStatements
+from gristmill.database.schema import RunStatements
 
 TABLES = [
-    "tick", "schedule", "queue", "action", "progress", "control", "errand", "edge", "gate", "unique_key", "worker",
-    "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
+    "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge", "gate", "unique_key",
+    "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
-FUNCTIONS = ["drop function gristmill_place()", "drop function gristmill_take_back_key(uuid, text)"]
+FUNCTIONS = [
+    "drop function gristmill_keep_version()",
+    "drop function gristmill_take_back_key(uuid, text, text, timestamptz)",
+    "drop function gristmill_is_awaited(uuid)",
+]
+ROUTINES = {
+    "postgres": [
+        "drop function gristmill_enqueue_one, gristmill_conflict, gristmill_lock_holder, gristmill_is_nowhere"
+    ],
+    "sqlite": ["drop view gristmill_enqueue"],
+}
+
+
+def kept_back(table: str, **options: Any) -> dict[str, Any]:
+    """The options of a model that is not for use."""
+    return {**options, "db_table": table, "default_permissions": ()}
+
+
+def page(name: str, **options: Any) -> migrations.CreateModel:
+    """A page of the admin."""
+    more = {"proxy": True, "indexes": [], "constraints": []}
+    return migrations.CreateModel(name=name, fields=[], bases=("gristmill.job",), options={**more, **options})
 
 
 class Migration(migrations.Migration):
@@ -18,6 +41,7 @@ class Migration(migrations.Migration):
 
     operations = [
         RunStatements("0001_initial", drop={"postgres": [*DROP, *FUNCTIONS], "sqlite": DROP}),
+        RunStatements("0001_routines", drop=ROUTINES),
         migrations.SeparateDatabaseAndState(
             state_operations=[
                 migrations.CreateModel(
@@ -68,6 +92,15 @@ class Migration(migrations.Migration):
                     ],
                     options={
                         "db_table": "gristmill_jobs",
+                        "permissions": (
+                            ("retry_job", "Can retry jobs"),
+                            ("cancel_job", "Can cancel jobs"),
+                            ("hold_job", "Can hold and release jobs"),
+                            ("run_job", "Can run scheduled jobs now"),
+                            ("move_job", "Can change the priority and the queue of jobs"),
+                            ("enqueue_job", "Can run jobs again with other arguments"),
+                            ("reveal_job", "Can see redacted arguments of jobs"),
+                        ),
                         "managed": False,
                         "default_permissions": ("view",),
                     },
@@ -117,14 +150,10 @@ class Migration(migrations.Migration):
                         ("deadline", gristmill.models.MomentField(null=True)),
                         ("unique_key", models.TextField(null=True)),
                         ("unique_until", models.TextField(null=True)),
-                        ("waits", models.BooleanField(default=False)),
-                        ("held", models.BooleanField(default=False)),
-                        ("awaited", models.BooleanField(default=False)),
+                        ("unique_period", models.FloatField(null=True)),
+                        ("retention", models.FloatField(null=True)),
                     ],
-                    options={
-                        "db_table": "gristmill_job",
-                        "default_permissions": (),
-                    },
+                    options=kept_back("gristmill_job"),
                 ),
                 migrations.CreateModel(
                     name="ReadyRow",
@@ -138,11 +167,7 @@ class Migration(migrations.Migration):
                         ("deadline", gristmill.models.MomentField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
-                        ("failures", models.IntegerField()),
-                        ("crashes", models.IntegerField()),
-                        ("losses", models.IntegerField()),
-                        ("postpones", models.IntegerField()),
-                        ("interruptions", models.IntegerField()),
+                        ("counts", models.TextField(null=True)),
                         ("started_at", gristmill.models.MomentField(null=True)),
                         ("awaited", models.BooleanField(default=False)),
                     ],
@@ -164,11 +189,7 @@ class Migration(migrations.Migration):
                         ("deadline", gristmill.models.MomentField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
-                        ("failures", models.IntegerField()),
-                        ("crashes", models.IntegerField()),
-                        ("losses", models.IntegerField()),
-                        ("postpones", models.IntegerField()),
-                        ("interruptions", models.IntegerField()),
+                        ("counts", models.TextField(null=True)),
                         ("started_at", gristmill.models.MomentField(null=True)),
                         ("awaited", models.BooleanField(default=False)),
                         ("finished_at", gristmill.models.MomentField()),
@@ -194,11 +215,7 @@ class Migration(migrations.Migration):
                         ("deadline", gristmill.models.MomentField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
-                        ("failures", models.IntegerField()),
-                        ("crashes", models.IntegerField()),
-                        ("losses", models.IntegerField()),
-                        ("postpones", models.IntegerField()),
-                        ("interruptions", models.IntegerField()),
+                        ("counts", models.TextField(null=True)),
                         ("started_at", gristmill.models.MomentField(null=True)),
                         ("awaited", models.BooleanField(default=False)),
                         ("worker_id", models.UUIDField()),
@@ -221,11 +238,7 @@ class Migration(migrations.Migration):
                         ("deadline", gristmill.models.MomentField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
-                        ("failures", models.IntegerField()),
-                        ("crashes", models.IntegerField()),
-                        ("losses", models.IntegerField()),
-                        ("postpones", models.IntegerField()),
-                        ("interruptions", models.IntegerField()),
+                        ("counts", models.TextField(null=True)),
                         ("started_at", gristmill.models.MomentField(null=True)),
                         ("awaited", models.BooleanField(default=False)),
                         ("run_after", gristmill.models.MomentField()),
@@ -261,6 +274,7 @@ class Migration(migrations.Migration):
                     ],
                     options={
                         "db_table": "gristmill_worker",
+                        "permissions": (("stop_worker", "Can quiet and stop workers"),),
                         "default_permissions": ("view",),
                     },
                 ),
@@ -276,11 +290,7 @@ class Migration(migrations.Migration):
                         ("deadline", gristmill.models.MomentField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
-                        ("failures", models.IntegerField()),
-                        ("crashes", models.IntegerField()),
-                        ("losses", models.IntegerField()),
-                        ("postpones", models.IntegerField()),
-                        ("interruptions", models.IntegerField()),
+                        ("counts", models.TextField(null=True)),
                         ("started_at", gristmill.models.MomentField(null=True)),
                         ("awaited", models.BooleanField(default=False)),
                         ("stranded", models.BooleanField(default=False)),
@@ -301,28 +311,22 @@ class Migration(migrations.Migration):
                         ("until", models.TextField()),
                         ("expires_at", gristmill.models.MomentField(null=True)),
                     ],
-                    options={
-                        "db_table": "gristmill_unique_key",
-                        "default_permissions": (),
-                    },
+                    options=kept_back("gristmill_unique_key"),
                 ),
                 migrations.CreateModel(
                     name="GateRow",
                     fields=[
                         ("job_id", models.UUIDField(primary_key=True, serialize=False)),
                         ("needed", models.IntegerField(null=True)),
-                        ("on_failure", models.TextField()),
-                        ("arming", models.IntegerField()),
+                        ("on_precondition_failure", models.TextField()),
+                        ("epoch", models.IntegerField()),
                         ("armed_at", gristmill.models.MomentField()),
-                        ("settled", models.BooleanField(default=False)),
+                        ("resolved", models.BooleanField(default=False)),
                         ("open", models.IntegerField()),
                         ("successful", models.IntegerField()),
                         ("failed", models.IntegerField()),
                     ],
-                    options={
-                        "db_table": "gristmill_gate",
-                        "default_permissions": (),
-                    },
+                    options=kept_back("gristmill_gate"),
                 ),
                 migrations.CreateModel(
                     name="EdgeRow",
@@ -341,15 +345,12 @@ class Migration(migrations.Migration):
                         ("precondition_id", models.UUIDField()),
                         ("dependent_id", models.UUIDField()),
                         ("state", models.TextField(default="open")),
-                        ("arming", models.IntegerField(default=1)),
+                        ("epoch", models.IntegerField(default=1)),
                     ],
-                    options={
-                        "db_table": "gristmill_edge",
-                        "default_permissions": (),
-                    },
+                    options=kept_back("gristmill_edge"),
                 ),
                 migrations.CreateModel(
-                    name="ErrandRow",
+                    name="PropagationRow",
                     fields=[
                         ("id", models.BigAutoField(primary_key=True, serialize=False)),
                         ("kind", models.TextField()),
@@ -359,22 +360,16 @@ class Migration(migrations.Migration):
                         ("checks", models.BooleanField(default=False)),
                         ("due_at", gristmill.models.MomentField()),
                     ],
-                    options={
-                        "db_table": "gristmill_errand",
-                        "default_permissions": (),
-                    },
+                    options=kept_back("gristmill_propagation"),
                 ),
                 migrations.CreateModel(
-                    name="ControlRow",
+                    name="CancelRequestRow",
                     fields=[
                         ("job_id", models.UUIDField(primary_key=True, serialize=False)),
                         ("token", models.BigIntegerField()),
                         ("asked_at", gristmill.models.MomentField()),
                     ],
-                    options={
-                        "db_table": "gristmill_control",
-                        "default_permissions": (),
-                    },
+                    options=kept_back("gristmill_cancel_request"),
                 ),
                 migrations.CreateModel(
                     name="ProgressRow",
@@ -387,10 +382,7 @@ class Migration(migrations.Migration):
                         ("metadata", models.TextField(null=True)),
                         ("updated_at", gristmill.models.MomentField()),
                     ],
-                    options={
-                        "db_table": "gristmill_progress",
-                        "default_permissions": (),
-                    },
+                    options=kept_back("gristmill_progress"),
                 ),
                 migrations.CreateModel(
                     name="Queue",
@@ -409,6 +401,7 @@ class Migration(migrations.Migration):
                     options={
                         "db_table": "gristmill_queue",
                         "default_permissions": ("view",),
+                        "permissions": (("pause_queue", "Can pause and resume queues"),),
                     },
                 ),
                 migrations.CreateModel(
@@ -454,6 +447,10 @@ class Migration(migrations.Migration):
                     options={
                         "db_table": "gristmill_schedule",
                         "default_permissions": ("view",),
+                        "permissions": (
+                            ("run_schedule", "Can run schedules now"),
+                            ("pause_schedule", "Can pause and resume schedules"),
+                        ),
                     },
                 ),
                 migrations.CreateModel(
@@ -482,6 +479,12 @@ class Migration(migrations.Migration):
                         "default_permissions": ("view",),
                     },
                 ),
+                page(
+                    "Overview", verbose_name="overview", verbose_name_plural="overview", default_permissions=("view",)
+                ),
+                page("Failures", verbose_name="failure", default_permissions=()),
+                page("Queues", verbose_name="queue", default_permissions=()),
+                page("Schedules", verbose_name="schedule", default_permissions=()),
             ],
         ),
     ]

@@ -6,18 +6,29 @@ never through these models. The models of the tables behind it are here so that 
 them; they are not for use.
 """
 
-from gristmill.models.attempts import UNCOUNTED_OUTCOMES, Attempt, AttemptQuerySet
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
+if apps.apps_ready and not apps.is_installed("gristmill"):
+    # Django would speak of an app_label.
+    raise ImproperlyConfigured(
+        "Gristmill's app is not installed, so its tables are not there: add 'gristmill' to INSTALLED_APPS and run "
+        "manage.py migrate"
+    )
+
+from gristmill.models.attempts import UNCOUNTED_OUTCOMES, UNDONE_OUTCOMES, Attempt, AttemptQuerySet
 from gristmill.models.fields import JSONTextField, MomentField
 from gristmill.models.job_field import JobField, JobState
 from gristmill.models.jobs import Job, Progress
+from gristmill.models.pages import Failures, Overview, Queues, Schedules
 from gristmill.models.querysets import JobQuerySet, State
 from gristmill.models.rows import (
-    ControlRow,
+    CancelRequestRow,
     EdgeRow,
-    ErrandRow,
     GateRow,
     JobRow,
     ProgressRow,
+    PropagationRow,
     ReadyRow,
     ResultRow,
     RunningRow,
@@ -30,12 +41,13 @@ from gristmill.models.workers import Action, Queue, Worker
 
 __all__ = [
     "UNCOUNTED_OUTCOMES",
+    "UNDONE_OUTCOMES",
     "Action",
     "Attempt",
     "AttemptQuerySet",
-    "ControlRow",
+    "CancelRequestRow",
     "EdgeRow",
-    "ErrandRow",
+    "Failures",
     "GateRow",
     "JSONTextField",
     "Job",
@@ -44,15 +56,19 @@ __all__ = [
     "JobRow",
     "JobState",
     "MomentField",
+    "Overview",
     "Progress",
     "ProgressRow",
+    "PropagationRow",
     "Queue",
+    "Queues",
     "ReadyRow",
     "ResultRow",
     "RunningRow",
     "Schedule",
     "ScheduleQuerySet",
     "ScheduledRow",
+    "Schedules",
     "State",
     "Tick",
     "TickQuerySet",

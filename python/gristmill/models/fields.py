@@ -10,7 +10,8 @@ from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from gristmill.moments import from_utc, utc_text
+from gristmill.database.dialects import about
+from gristmill.values.moments import from_utc, utc_text
 
 
 class MomentField(models.DateTimeField):  # type: ignore[type-arg]
@@ -26,9 +27,18 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         name, _, args, kwargs = super().deconstruct()
         return name, "gristmill.models.MomentField", args, kwargs
 
+    def value_from_object(self, obj: models.Model) -> Any:
+        """Gives text to serializers: what they write of a moment themselves ends with its milliseconds."""
+        value = super().value_from_object(obj)
+        return value.isoformat() if isinstance(value, datetime) else value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Gives the same text."""
+        return self.value_from_object(obj) or ""
+
     def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
         """Writes UTC text on SQLite."""
-        if connection.vendor != "sqlite":
+        if not about(connection).keeps_text:
             return super().get_db_prep_value(value, connection, prepared)
         if not prepared:
             value = self.get_prep_value(value)
@@ -36,15 +46,44 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         """Reads UTC text on SQLite; Django's own converter has taken it for the connection's time zone."""
-        if connection.vendor != "sqlite" or value is None:
+        if value is None or not about(connection).keeps_text:
             return value
         if settings.USE_TZ and value.tzinfo is timezone.utc:
             return value
         return from_utc(value)
 
 
+class Unreadable(str):
+    """What was to be JSON and is not, as it is stored: one row must not keep the others from being read."""
+
+    __slots__ = ()
+
+
+def read_json(text: str) -> Any:
+    """Returns what JSON means; text that is none as Unreadable."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return Unreadable(text)
+
+
+def write_json(value: Any) -> str:
+    """Returns JSON as text."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_object(text: str | None) -> dict[str, Any]:
+    """Returns a JSON object; what is none as an empty one."""
+    found = None if text is None else read_json(text)
+    return found if isinstance(found, dict) else {}
+
+
 class JSONTextField(models.TextField):  # type: ignore[type-arg]
-    """JSON kept as text that no database parses; read as what it means. Text given to a lookup is taken as it is."""
+    """
+    JSON kept as text that no database parses; read as what it means, and as Unreadable where it means nothing.
+
+    Text given to a lookup is taken as it is.
+    """
 
     def deconstruct(self) -> Any:
         """Names the field for migrations."""
@@ -53,13 +92,20 @@ class JSONTextField(models.TextField):  # type: ignore[type-arg]
 
     def get_prep_value(self, value: Any) -> Any:
         """Writes JSON."""
-        if value is None or isinstance(value, str):
-            return value
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return value if value is None or isinstance(value, str) else write_json(value)
+
+    def to_python(self, value: Any) -> Any:
+        """Takes what a serializer wrote: text as it is, and numbers, which it writes as such."""
+        return self.get_prep_value(value)
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Gives JSON to serializers."""
+        value = self.value_from_object(obj)
+        return value if isinstance(value, Unreadable) else write_json(value)
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         """Reads JSON."""
-        return None if value is None else json.loads(value)
+        return None if value is None else read_json(value)
 
 
 #: Values of a subquery that SQLite is given one by one.

@@ -10,8 +10,9 @@ from django.db import models
 from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
 
 from gristmill.compat import TaskResult
-from gristmill.ids import parse_id
 from gristmill.models.jobs import Job
+from gristmill.tasks.aliases import default_database, gristmill_backend
+from gristmill.values.ids import parse_id
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -108,8 +109,6 @@ class JobField(Base):
     @property
     def database(self) -> str:
         """The alias of the database that has the jobs."""
-        from gristmill.aliases import default_database, gristmill_backend
-
         return default_database() if self.backend is None else gristmill_backend(self.backend).database
 
     def contribute_to_class(self, cls: type[models.Model], name: str, *args: Any, **kwargs: Any) -> None:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
-from django.db import DEFAULT_DB_ALIAS, models
+from django.db import models
 from django.utils.functional import cached_property
 
 from gristmill.compat import TaskResultStatus
+from gristmill.models import doors
 from gristmill.models.attempts import Attempt, AttemptQuerySet
-from gristmill.models.fields import IsAmong, JSONTextField, MomentField
+from gristmill.models.fields import IsAmong, JSONTextField, MomentField, read_object
 from gristmill.models.querysets import OPERATIONS, STATUS_OF_STATE, JobQuerySet, State
 from gristmill.models.rows import EdgeRow, ProgressRow
 from gristmill.models.workers import Action
-from gristmill.waiting import wait_until_ended, wait_until_ended_async
 
 if TYPE_CHECKING:
-    from gristmill.explaining.answer import Explanation
+    from gristmill.inspect.explaining.answer import Explanation
+    from gristmill.models.managers import JobManager
     from gristmill.operations import Answer
-    from gristmill.preconditions import After
-    from gristmill.waiting import Timeout
+    from gristmill.results.waiting import Timeout
+    from gristmill.tasks.preconditions import After
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Job(models.Model):
     state = models.TextField(choices=State.choices)
     # Why it failed, or is held.
     reason = models.TextField(null=True)
+    # A list, an object and an object or None; text where someone has stored what is no JSON.
     args = JSONTextField()
     kwargs = JSONTextField()
     options = JSONTextField(null=True)
@@ -84,24 +85,44 @@ class Job(models.Model):
     # What the task returned.
     result = JSONTextField(db_column="return_value", null=True)
 
-    objects = JobQuerySet.as_manager()
+    if TYPE_CHECKING:
+        objects: ClassVar[JobManager]
+    else:
+        objects = JobQuerySet.as_manager()
 
     class Meta:
         managed = False
         db_table = "gristmill_jobs"
         default_permissions = ("view",)
+        permissions = (
+            ("retry_job", "Can retry jobs"),
+            ("cancel_job", "Can cancel jobs"),
+            ("hold_job", "Can hold and release jobs"),
+            ("run_job", "Can run scheduled jobs now"),
+            ("move_job", "Can change the priority and the queue of jobs"),
+            ("enqueue_job", "Can run jobs again with other arguments"),
+            ("reveal_job", "Can see redacted arguments of jobs"),
+        )
 
     def __str__(self) -> str:
         return f"{self.task_name} {self.id.hex} ({self.state})"
 
-    def save_base(self, *args: Any, raw: bool = False, **kwargs: Any) -> None:
-        """Refuses to save; a fixture's copy is passed over, because jobs are only a view of the rows beside them."""
-        if not raw:
-            raise TypeError("jobs are read only; enqueue a task to make one")
+    def save_base(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses to save."""
+        raise TypeError("jobs are read only; enqueue a task to make one")
 
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuses to delete."""
-        raise TypeError("jobs are read only; workers prune finished ones")
+    def _save_table(self, *args: Any, **kwargs: Any) -> bool:
+        """Passes a fixture's copy over: jobs are only a view of the rows beside them."""
+        return False
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """
+        Deletes it with its attempts, if it has ended, and returns (1, {"gristmill.Job": 1}), as Django does.
+
+        Raises ProtectedError, with the reason, while it has not ended or a job waits for it that has not.
+        """
+        count = doors.delete(self, using)
+        return count, {self._meta.label: count}
 
     @property
     def status(self) -> TaskResultStatus:
@@ -153,19 +174,17 @@ class Job(models.Model):
         row = ProgressRow.objects.using(self._state.db).filter(pk=self.id).first()
         if row is None:
             return None
-        metadata = json.loads(row.metadata) if row.metadata else {}
-        return Progress(row.done, row.total, row.message, metadata, row.updated_at)
+        return Progress(row.done, row.total, row.message, read_object(row.metadata), row.updated_at)
 
     def explain(self) -> Explanation:
         """Says why it does not run, or what became of it; see `gristmill.explain`."""
-        from gristmill.explain import explain
+        return doors.explain(self)
 
-        return explain(self)
-
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        """Reads it again, and its progress when it is next asked for."""
+    def refresh_from_db(self, using: str | None = None, *args: Any, **kwargs: Any) -> None:
+        """Reads it again where it was read, and its progress when it is next asked for."""
         self.__dict__.pop("progress", None)
-        super().refresh_from_db(*args, **kwargs)
+        # Django would ask the router, which may send it to a replica.
+        super().refresh_from_db(using or self._state.db, *args, **kwargs)
 
     def wait(self, timeout: Timeout = None) -> Job:
         """
@@ -174,45 +193,35 @@ class Job(models.Model):
         As a result's `wait`: raises TimeoutError after so many seconds (or a timedelta), and WaitInTransaction where a
         transaction is open on its database, unless it has ended.
         """
-        wait_until_ended(self._state.db or DEFAULT_DB_ALIAS, self.id, timeout)
+        doors.wait(self, timeout)
         self.refresh_from_db()
         return self
 
     async def await_(self, timeout: Timeout = None) -> Job:
         """See `wait`."""
-        await wait_until_ended_async(self._state.db or DEFAULT_DB_ALIAS, self.id, timeout)
+        await doors.await_(self, timeout)
         await self.arefresh_from_db()
         return self
 
     def cancel(self, *, actor: str = "") -> Answer:
         """See `gristmill.operations.cancel`. This object stays as it was read; `refresh_from_db()` shows the change."""
-        from gristmill import operations
-
-        return operations.cancel(self, actor=actor)
+        return doors.cancel(self, actor)
 
     def hold(self, reason: str | None = None, *, actor: str = "") -> Answer:
         """See `gristmill.operations.hold`."""
-        from gristmill import operations
-
-        return operations.hold(self, reason, actor=actor)
+        return doors.hold(self, reason, actor)
 
     def release(self, *, actor: str = "") -> Answer:
         """See `gristmill.operations.release`."""
-        from gristmill import operations
-
-        return operations.release(self, actor=actor)
+        return doors.release(self, actor)
 
     def retry(self, *, actor: str = "") -> Answer:
         """See `gristmill.operations.retry`."""
-        from gristmill import operations
-
-        return operations.retry(self, actor=actor)
+        return doors.retry(self, actor)
 
     def add_preconditions(self, after: After, *, actor: str = "") -> Answer:
         """See `gristmill.operations.add_preconditions`."""
-        from gristmill import operations
-
-        return operations.add_preconditions(self, after, actor=actor)
+        return doors.add_preconditions(self, after, actor)
 
     async def acancel(self, *, actor: str = "") -> Answer:
         """See `cancel`."""

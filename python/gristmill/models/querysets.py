@@ -8,6 +8,8 @@ from asgiref.sync import sync_to_async
 from django.db import models
 
 from gristmill.compat import TaskResultStatus
+from gristmill.models import doors
+from gristmill.models.primary import PrimaryQuerySet
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,13 +47,13 @@ STATUS_OF_STATE = {
 }
 
 
-class JobQuerySet(models.QuerySet["Job"]):
+class JobQuerySet(PrimaryQuerySet["Job"]):
     """
     Jobs by state, each read from one table only; and what can be done to all jobs of a filter.
 
-    `cancel`, `hold`, `release` and `retry` read ids page by page and carry each thousand out by itself, in the
-    transaction that is open, else in one of its own. They leave out jobs in states that they do not change, and jobs
-    enqueued after they began.
+    `cancel`, `hold`, `release`, `retry` and `delete` read ids page by page and carry each thousand out by itself, in
+    the transaction that is open, else in one of its own. They leave out jobs in states that they do not change, and
+    jobs enqueued after they began.
     """
 
     def scheduled(self) -> Self:
@@ -110,6 +112,19 @@ class JobQuerySet(models.QuerySet["Job"]):
         """
         return (self if successful else self.failed())._operate("retry", actor)
 
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """
+        Deletes those that have ended, with their attempts; returns how many, as Django does.
+
+        Those that have not ended are left, and so are those that a job waits for which has not: cancel what is not to
+        run. `Job.delete` says why it refuses. No signal is sent.
+        """
+        if self.query.is_sliced:
+            raise TypeError("Cannot use 'limit' or 'offset' with delete().")
+        count = doors.delete_many(self)
+        self._result_cache = None
+        return count, {self.model._meta.label: count}
+
     async def acancel(self, *, actor: str = "") -> Answer:
         """See `cancel`."""
         return await sync_to_async(self.cancel)(actor=actor)
@@ -127,17 +142,12 @@ class JobQuerySet(models.QuerySet["Job"]):
         return await sync_to_async(self.retry)(actor=actor, successful=successful)
 
     def _operate(self, verb: str, actor: str, reason: str | None = None) -> Answer:
-        from gristmill.operations import Answer, operate
-
-        answer = Answer()
-        for outcomes in operate(self, verb, actor, reason):
-            answer.add(outcomes)
-        return answer
+        return doors.operate(self, verb, actor, reason)
 
 
 #: The methods that change jobs; a job has them too.
 OPERATIONS = [each for verb in ("cancel", "hold", "release", "retry") for each in (verb, f"a{verb}")]
-for _name in OPERATIONS:
+for _name in (*OPERATIONS, "delete"):
     # As Django marks delete(): no template calls it, and `Job.objects` has it only after all() or filter().
     getattr(JobQuerySet, _name).alters_data = True
     getattr(JobQuerySet, _name).queryset_only = True

@@ -1,13 +1,14 @@
-"""The tables behind `Job`. Here so that Django's test runner empties them; they are not for use."""
+"""The tables behind `Job`. Here so that Django's test runner empties them and fixtures have them; not for use."""
 
 from __future__ import annotations
 
 from django.db import models
 
 from gristmill.models.fields import MomentField
+from gristmill.models.loaded import Loaded, add_place, add_propagation
 
 
-class JobRow(models.Model):
+class JobRow(Loaded):
     """What was asked: the table behind `Job`."""
 
     id = models.UUIDField(primary_key=True)
@@ -23,17 +24,16 @@ class JobRow(models.Model):
     deadline = MomentField(null=True)
     unique_key = models.TextField(null=True)
     unique_until = models.TextField(null=True)
-    # How it started out: behind a gate, kept back, and with jobs of the same enqueue that wait for it.
-    waits = models.BooleanField(default=False)
-    held = models.BooleanField(default=False)
-    awaited = models.BooleanField(default=False)
+    # Seconds: from the enqueue until it keeps its key from nobody, and from its end until it is forgotten.
+    unique_period = models.FloatField(null=True)
+    retention = models.FloatField(null=True)
 
     class Meta:
         db_table = "gristmill_job"
         default_permissions = ()
 
 
-class Place(models.Model):
+class Place(Loaded):
     """The columns that every place of a job has."""
 
     id = models.UUIDField(primary_key=True)
@@ -45,11 +45,8 @@ class Place(models.Model):
     deadline = MomentField()
     token = models.BigIntegerField()
     generation = models.IntegerField()
-    failures = models.IntegerField()
-    crashes = models.IntegerField()
-    losses = models.IntegerField()
-    postpones = models.IntegerField()
-    interruptions = models.IntegerField()
+    # What it has been through: a JSON object of what is not zero; None is nothing. The engine's to read and write.
+    counts = models.TextField(null=True)
     started_at = MomentField(null=True)
     # Others wait for its end.
     awaited = models.BooleanField(default=False)
@@ -57,6 +54,9 @@ class Place(models.Model):
     class Meta:
         abstract = True
         default_permissions = ()
+
+    def _load(self, using: str) -> None:
+        add_place(self, using)
 
 
 class ReadyRow(Place):
@@ -110,7 +110,7 @@ class ResultRow(Place):
         db_table = "gristmill_result"
 
 
-class UniqueKeyRow(models.Model):
+class UniqueKeyRow(Loaded):
     """The one job that has this key."""
 
     key = models.TextField(primary_key=True)
@@ -123,16 +123,16 @@ class UniqueKeyRow(models.Model):
         default_permissions = ()
 
 
-class GateRow(models.Model):
+class GateRow(Loaded):
     """What a job waits for: so many of its preconditions, all of them where `needed` is null."""
 
     job_id = models.UUIDField(primary_key=True)
     needed = models.IntegerField(null=True)
-    on_failure = models.TextField()
-    arming = models.IntegerField()
+    on_precondition_failure = models.TextField()
+    epoch = models.IntegerField()
     armed_at = MomentField()
-    settled = models.BooleanField(default=False)
-    # Its edges of this arming, by their state.
+    resolved = models.BooleanField(default=False)
+    # Its edges of its own epoch, by their state.
     open = models.IntegerField()
     successful = models.IntegerField()
     failed = models.IntegerField()
@@ -142,7 +142,7 @@ class GateRow(models.Model):
         default_permissions = ()
 
 
-class EdgeRow(models.Model):
+class EdgeRow(Loaded):
     """One job waits for another."""
 
     pk = models.CompositePrimaryKey("precondition_id", "dependent_id")
@@ -150,18 +150,18 @@ class EdgeRow(models.Model):
     dependent_id = models.UUIDField()
     # "open", "successful" or "failed"; as it was when the precondition was forgotten.
     state = models.TextField(default="open")
-    arming = models.IntegerField(default=1)
+    epoch = models.IntegerField(default=1)
 
     class Meta:
         db_table = "gristmill_edge"
         default_permissions = ()
 
 
-class ErrandRow(models.Model):
+class PropagationRow(Loaded):
     """What workers still have to carry through the graph."""
 
     id = models.BigAutoField(primary_key=True)
-    # "spread", "settle", "judge" or "hurry".
+    # "notify", "resolve", "evaluate" or "raise_deadline".
     kind = models.TextField()
     job_id = models.UUIDField()
     other_id = models.UUIDField(null=True)
@@ -170,23 +170,26 @@ class ErrandRow(models.Model):
     due_at = MomentField()
 
     class Meta:
-        db_table = "gristmill_errand"
+        db_table = "gristmill_propagation"
         default_permissions = ()
 
+    def _load(self, using: str) -> None:
+        add_propagation(self, using)
 
-class ControlRow(models.Model):
-    """A wish that a running job may end."""
+
+class CancelRequestRow(Loaded):
+    """Someone wants this running job to end."""
 
     job_id = models.UUIDField(primary_key=True)
     token = models.BigIntegerField()
     asked_at = MomentField()
 
     class Meta:
-        db_table = "gristmill_control"
+        db_table = "gristmill_cancel_request"
         default_permissions = ()
 
 
-class ProgressRow(models.Model):
+class ProgressRow(Loaded):
     """What a handler said of itself."""
 
     job_id = models.UUIDField(primary_key=True)

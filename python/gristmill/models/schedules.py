@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 
-from gristmill.models.fields import MomentField
+from gristmill.models.fields import MomentField, read_object
+from gristmill.models.loaded import Loaded
+from gristmill.models.primary import PrimaryQuerySet
+from gristmill.values.bounds import seconds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from gristmill.models.managers import ScheduleManager, TickManager
 
-class ScheduleQuerySet(models.QuerySet["Schedule"]):
+
+class ScheduleQuerySet(PrimaryQuerySet["Schedule"]):
     """Schedules by what becomes of them."""
 
     def active(self) -> Self:
@@ -29,12 +33,16 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
         """Schedules that are gone from the code; they stay for as long as their ticks are kept."""
         return self.filter(removed_at__isnull=False)
 
-    def overdue(self, now: datetime, by: timedelta = timedelta(minutes=1)) -> Self:
-        """Active schedules whose next tick should have been made by now."""
-        return self.active().filter(next_at__lt=now - by)
+    def overdue(self, now: datetime, by: float | timedelta = timedelta(minutes=1)) -> Self:
+        """Active schedules whose next tick should have been made by now, so many seconds ago."""
+        try:
+            ago = timedelta(seconds=seconds(by))
+        except ValueError as error:
+            raise ValueError(f"by {error}; got {by!r}") from None
+        return self.active().filter(next_at__lt=now - ago)
 
 
-class Schedule(models.Model):
+class Schedule(Loaded):
     """A rule that says when a job of a task is wanted. Read only."""
 
     pk = models.CompositePrimaryKey("backend", "name")
@@ -60,11 +68,18 @@ class Schedule(models.Model):
     # Why it cannot tick.
     problem = models.TextField(null=True)
 
-    objects = ScheduleQuerySet.as_manager()
+    if TYPE_CHECKING:
+        objects: ClassVar[ScheduleManager]
+    else:
+        objects = ScheduleQuerySet.as_manager()
 
     class Meta:
         db_table = "gristmill_schedule"
         default_permissions = ("view",)
+        permissions = (
+            ("run_schedule", "Can run schedules now"),
+            ("pause_schedule", "Can pause and resume schedules"),
+        )
 
     def __str__(self) -> str:
         return f"{self.name} ({self.task_name})"
@@ -95,7 +110,7 @@ class Schedule(models.Model):
         return ticks.filter(backend=self.backend, schedule=self.name).order_by("-nominal")
 
 
-class TickQuerySet(models.QuerySet["Tick"]):
+class TickQuerySet(PrimaryQuerySet["Tick"]):
     """Ticks by what became of them."""
 
     def with_a_job(self) -> Self:
@@ -107,7 +122,7 @@ class TickQuerySet(models.QuerySet["Tick"]):
         return self.filter(job_id=None)
 
 
-class Tick(models.Model):
+class Tick(Loaded):
     """One nominal instant of a schedule, and what became of it. Read only."""
 
     pk = models.CompositePrimaryKey("backend", "schedule", "nominal")
@@ -122,7 +137,10 @@ class Tick(models.Model):
     # Why it has no job: "superseded", "late", "beyond window", "beyond cap", "overlapping" or "unique".
     skipped = models.TextField(null=True)
 
-    objects = TickQuerySet.as_manager()
+    if TYPE_CHECKING:
+        objects: ClassVar[TickManager]
+    else:
+        objects = TickQuerySet.as_manager()
 
     class Meta:
         db_table = "gristmill_tick"
@@ -136,12 +154,3 @@ class Tick(models.Model):
         """How long after its instant it was found."""
         late: timedelta = self.found_at - self.nominal
         return max(late, timedelta())
-
-
-def read_object(text: str) -> dict[str, Any]:
-    """Reads a JSON object; what is none is shown as empty, and told by the schedule's `problem`."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

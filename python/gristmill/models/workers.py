@@ -5,9 +5,10 @@ from __future__ import annotations
 from django.db import models
 
 from gristmill.models.fields import JSONTextField, MomentField
+from gristmill.models.loaded import Loaded
 
 
-class Worker(models.Model):
+class Worker(Loaded):
     """One boot of a worker. Read only."""
 
     id = models.UUIDField(primary_key=True)
@@ -36,12 +37,13 @@ class Worker(models.Model):
     class Meta:
         db_table = "gristmill_worker"
         default_permissions = ("view",)
+        permissions = (("stop_worker", "Can quiet and stop workers"),)
 
     def __str__(self) -> str:
         return f"{self.label} (process {self.pid} on {self.host})"
 
 
-class Queue(models.Model):
+class Queue(Loaded):
     """A queue that someone has paused; a queue without a row runs. Read only; see `gristmill.operations`."""
 
     pk = models.CompositePrimaryKey("backend", "queue_name")
@@ -53,12 +55,13 @@ class Queue(models.Model):
     class Meta:
         db_table = "gristmill_queue"
         default_permissions = ("view",)
+        permissions = (("pause_queue", "Can pause and resume queues"),)
 
     def __str__(self) -> str:
         return f"{self.queue_name} (paused)"
 
 
-class Action(models.Model):
+class Action(Loaded):
     """What someone did to a job: cancel, hold, release or retry. Read only."""
 
     id = models.UUIDField(primary_key=True)

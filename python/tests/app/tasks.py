@@ -9,12 +9,12 @@ def add(left, right=1):
 
 
 @task(queue_name="mail", priority=5)
-def send(address):
+def send(address, *copies, **headers):
     return address
 
 
 @task(takes_context=True)
-def with_context(context):
+def with_context(context, *args, **kwargs):
     return context.task_result.id
 
 

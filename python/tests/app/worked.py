@@ -63,6 +63,14 @@ def again(count):
 
 
 @task
+def to_and_fro(count):
+    """Enqueues itself on the other database, until it has run twenty times."""
+    ran.append(count)
+    if count < 20:
+        to_and_fro.using(backend="default" if count % 2 else "elsewhere").enqueue(count + 1)
+
+
+@task
 def collide():
     """The database refuses its second write; by itself that ends a transaction on PostgreSQL."""
     Order.objects.create(pk=7, name="first")
@@ -81,6 +89,12 @@ def shrug_off_a_collision():
 @task
 def leave_open():
     transaction.atomic().__enter__()
+    Order.objects.create(name="never committed")
+
+
+@task
+def turn_autocommit_off():
+    transaction.set_autocommit(False)
     Order.objects.create(name="never committed")
 
 
@@ -242,6 +256,14 @@ def gather(context, seconds=None):
     if not context.preconditions:
         raise Postpone(seconds, after=[obey.enqueue(number) for number in (1, 2)])
     return sum(one.return_value for one in context.preconditions)
+
+
+@gristmill.task(takes_context=True)
+def look_each_time(context):
+    """Goes back until all that it waits for has ended."""
+    ran.append("look")
+    if not all(one.is_finished for one in context.preconditions):
+        raise Postpone(after=[])
 
 
 @gristmill.task(takes_context=True, transactional=True)

@@ -9,7 +9,8 @@ import django
 SECRET_KEY = "only in tests"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = ["work", "hostile", "goals", "gristmill"]
+INSTALLED_APPS = ["work", "hostile", "goals", "listening", "gristmill"]
+INSTALLED_APPS += filter(None, os.environ.get("JOURNEY_APPS", "").split(","))
 if django.VERSION < (6, 0):
     INSTALLED_APPS.append("django_tasks")
 
@@ -25,9 +26,10 @@ if _url.scheme == "sqlite":
 else:
     DATABASES = {
         "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "HOST": _url.hostname,
-            "PORT": _url.port,
+            "ENGINE": os.environ.get("JOURNEY_ENGINE", "django.db.backends.postgresql"),
+            "OPTIONS": json.loads(os.environ.get("JOURNEY_DATABASE_OPTIONS", "{}")),
+            "HOST": os.environ.get("JOURNEY_HOSTS", _url.hostname),
+            "PORT": os.environ.get("JOURNEY_PORTS", _url.port),
             "USER": unquote(_url.username or ""),
             "PASSWORD": unquote(_url.password or ""),
             "NAME": _url.path.removeprefix("/"),
@@ -38,6 +40,9 @@ TASKS = {
     "default": {
         "BACKEND": "gristmill.backend.GristmillBackend",
         "QUEUES": [],
-        "OPTIONS": {"SCHEDULES": json.loads(os.environ.get("JOURNEY_SCHEDULES", "{}"))},
+        "OPTIONS": {
+            "SCHEDULES": json.loads(os.environ.get("JOURNEY_SCHEDULES", "{}")),
+            **json.loads(os.environ.get("JOURNEY_OPTIONS", "{}")),
+        },
     }
 }

@@ -5,10 +5,12 @@
 //! `5/10` and `22-2`, fails where a zone skips more than two hours (Samoa skipped a day), stays on an older jiff than
 //! this one, and brings fifteen crates; its errors do not name the field. What is left to share are bit sets.
 
-use super::days::Days;
+use jiff::civil::{Date, date};
+
+use super::days::{Days, number};
 use super::error::Error;
 use super::field::{Field, Unit};
-use crate::moment::{civil_from_days, days_from_civil};
+use crate::moment::{date_of, day_of};
 
 /// Seconds of a day without a change of the clock.
 const DAY: i64 = 86_400;
@@ -71,7 +73,7 @@ impl Cron {
         };
         let cron = Self { text: text.into(), second, minute, hour, month, days };
         // Any stretch of that length will do; this one has a century without a leap day in it.
-        let first = days_from_civil(2096, 1, 1) * DAY;
+        let first = day_of(date(2096, 1, 1)) * DAY;
         match cron.first_at_or_after(first, first + YEARS * 366 * DAY) {
             Some(_) => Ok(cron),
             None => Err(Error::NeverRuns { expression: text.into() }),
@@ -123,13 +125,13 @@ impl Cron {
     fn day_from(&self, from: i64, last: i64) -> Option<i64> {
         let mut from = from;
         while from <= last {
-            let (year, month, day) = civil(from);
-            let first = from - i64::from(day) + 1;
-            if let Some(found) = at_or_above(self.days_of(year, month), day) {
+            let date = date_of(from);
+            let first = from - i64::from(date.day()) + 1;
+            if let Some(found) = at_or_above(self.days_of(date), number(date.day())) {
                 let found = first + i64::from(found) - 1;
                 return (found <= last).then_some(found);
             }
-            from = first + i64::from(super::days::days_in_month(year, month));
+            from = first + i64::from(date.days_in_month());
         }
         None
     }
@@ -138,9 +140,9 @@ impl Cron {
     fn day_until(&self, until: i64, first: i64) -> Option<i64> {
         let mut until = until;
         while until >= first {
-            let (year, month, day) = civil(until);
-            let before = until - i64::from(day);
-            if let Some(found) = at_or_below(self.days_of(year, month), day) {
+            let date = date_of(until);
+            let before = until - i64::from(date.day());
+            if let Some(found) = at_or_below(self.days_of(date), number(date.day())) {
                 let found = before + i64::from(found);
                 return (found >= first).then_some(found);
             }
@@ -149,8 +151,9 @@ impl Cron {
         None
     }
 
-    fn days_of(&self, year: i64, month: u32) -> u64 {
-        if self.month.values >> month & 1 == 1 { self.days.of_month(year, month) } else { 0 }
+    // Of the month of a date.
+    fn days_of(&self, date: Date) -> u64 {
+        if self.month.values >> date.month() & 1 == 1 { self.days.of_month(date) } else { 0 }
     }
 
     /// The first second of the day at or after `from` that it names.
@@ -201,11 +204,6 @@ fn spelled_out(name: &str) -> Option<&'static str> {
 
 fn beginning(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-fn civil(day: i64) -> (i64, u32, u32) {
-    let (year, month, day) = civil_from_days(day);
-    (year, u32::try_from(month).unwrap_or(1), u32::try_from(day).unwrap_or(1))
 }
 
 fn clock(of_day: i64) -> (u32, u32, u32) {

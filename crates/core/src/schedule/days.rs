@@ -1,8 +1,9 @@
 //! The days that an expression names: of the month (`1-7`, `L`) and of the week (`mon-fri`, `5L`, `5#2`), and how
 //! the two fields meet.
 
+use jiff::civil::Date;
+
 use super::field::{Field, Unit, items, value_of};
-use crate::moment::days_from_civil;
 
 /// The two day fields of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub(super) struct Days {
     pub(super) numbered: Field,
     /// `L`: the last day of the month.
     pub(super) last_day: bool,
-    /// Each such weekday.
+    /// Weekdays that are named, each of a month.
     pub(super) weekdays: Field,
     /// `5L`: bit `n` stands for the last weekday `n` of the month.
     pub(super) last_weekdays: u64,
@@ -66,12 +67,12 @@ impl Days {
         !self.numbered.starred && !self.weekdays.starred
     }
 
-    /// The days of a month that are named: bit `d` stands for the `d`th.
-    pub(super) fn of_month(&self, year: i64, month: u32) -> u64 {
-        let length = days_in_month(year, month);
+    /// The days of a date's month that are named: bit `d` stands for the `d`th.
+    pub(super) fn of_month(&self, date: Date) -> u64 {
+        let length = number(date.days_in_month());
         let whole = (1_u64 << (length + 1)) - 2;
         let by_number = self.numbered.values & whole | u64::from(self.last_day) << length;
-        let first = weekday_of(days_from_civil(year, i64::from(month), 1));
+        let first = number(date.first_of_month().weekday().to_sunday_zero_offset());
         let mut by_weekday = 0;
         for day in 1..=length {
             let bit = 1 << ((first + day - 1) % 7);
@@ -84,18 +85,9 @@ impl Days {
     }
 }
 
-/// 0 is Sunday; `days` counts from 1970-01-01, a Thursday.
-pub(super) fn weekday_of(days: i64) -> u32 {
-    u32::try_from((days + 4).rem_euclid(7)).unwrap_or(0)
-}
-
-pub(super) fn days_in_month(year: i64, month: u32) -> u32 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 => 28 + u32::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+/// The day of a month, or how many it has.
+pub(super) fn number(of: i8) -> u32 {
+    u32::from(of.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -105,7 +97,7 @@ mod tests {
     /// February 2024 began on a Thursday and had 29 days.
     fn in_february_2024(day_of_month: &str, weekday: &str) -> Vec<u32> {
         let days = Days::parse(Days::parse_numbered(day_of_month).unwrap(), weekday).unwrap();
-        let named = days.of_month(2024, 2);
+        let named = days.of_month(jiff::civil::date(2024, 2, 1));
         (0..64).filter(|day| named >> day & 1 == 1).collect()
     }
 

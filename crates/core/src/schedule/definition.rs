@@ -63,7 +63,7 @@ pub struct Definition {
     pub overlap: Overlap,
     /// Jobs are spread over so many seconds after their nominal instants.
     pub jitter: f64,
-    /// It begins with the tick before it was made.
+    /// The schedule begins with the tick before it was made.
     pub run_on_creation: bool,
     /// The keyword argument that is given the nominal instant.
     pub datetime_kwarg: Option<String>,
@@ -89,6 +89,10 @@ pub struct JobTemplate {
     pub unique_key: Option<String>,
     /// Until when it holds the key; `None` is until it has started.
     pub unique_until: Option<UniqueUntil>,
+    /// So many seconds after its enqueue it keeps nobody away any more; `None` is no bound.
+    pub unique_period: Option<f64>,
+    /// How long their results are kept, in seconds; `None` is as long as the worker says.
+    pub retention: Option<f64>,
     /// Kept back until someone releases them.
     pub held: bool,
 }
@@ -121,6 +125,8 @@ impl Default for JobTemplate {
             deadline_after: None,
             unique_key: None,
             unique_until: None,
+            unique_period: None,
+            retention: None,
             held: false,
         }
     }

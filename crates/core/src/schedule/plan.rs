@@ -31,10 +31,10 @@ pub enum CatchUp {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
-    /// It may.
+    /// The next job may run beside the one before it.
     #[default]
     Allow,
-    /// It is left out.
+    /// The tick is left out.
     Skip,
 }
 
@@ -87,9 +87,9 @@ pub struct Tick {
 /// What becomes of a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Its job is enqueued.
+    /// The tick's job is enqueued.
     Run,
-    /// It is recorded without a job.
+    /// The tick is recorded without a job.
     Skip(Skipped),
 }
 
@@ -98,11 +98,11 @@ pub enum Fate {
 pub enum Skipped {
     /// A newer one ran in its place.
     Superseded,
-    /// It was found late, and the schedule does not catch up.
+    /// The tick was found late, and the schedule does not catch up.
     Late,
-    /// It and all before it were older than the window.
+    /// The tick and all before it were older than the window.
     BeyondWindow,
-    /// It and all before it were more than the cap.
+    /// The tick and all before it were more than the cap.
     BeyondCap,
     /// The job of an earlier tick had not ended.
     Overlapping,

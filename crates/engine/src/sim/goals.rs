@@ -1,7 +1,7 @@
 //! What the people of the simulated world do with jobs that wait for others: they ask for them, have jobs wait for more,
 //! and look after those that cannot go on.
 
-use gristmill_core::{JobId, OnFailure};
+use gristmill_core::{JobId, OnPreconditionFailure};
 use gristmill_store::NewJob;
 
 use super::gates;
@@ -26,7 +26,9 @@ impl World {
             let job = &mut jobs[at];
             job.after = after;
             job.needed = [None, None, Some(1), Some(2)][self.rng.usize(0..4)];
-            job.on_failure = [OnFailure::Strand, OnFailure::Proceed, OnFailure::Fail][self.rng.usize(0..3)];
+            job.on_precondition_failure =
+                [OnPreconditionFailure::Strand, OnPreconditionFailure::Proceed, OnPreconditionFailure::Fail]
+                    [self.rng.usize(0..3)];
             job.options_json = Some(with_goals(job));
             self.tally.waited += 1;
         }
@@ -65,8 +67,8 @@ fn with_goals(job: &NewJob) -> String {
     if let Some(needed) = job.needed {
         options.insert("needed".into(), needed.into());
     }
-    if job.on_failure != OnFailure::Strand {
-        options.insert("on_failure".into(), job.on_failure.word().into());
+    if job.on_precondition_failure != OnPreconditionFailure::Strand {
+        options.insert("on_precondition_failure".into(), job.on_precondition_failure.word().into());
     }
     serde_json::Value::Object(options).to_string()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_core::{Attempt, Outcome, Reason};
+use gristmill_core::{Attempt, Outcome};
 
 use super::world::World;
 
@@ -10,6 +10,12 @@ impl World {
     /// What the handlers of one supervisor write, each in a transaction of its own.
     pub(super) async fn write_ends(&mut self, n: usize) -> Result<(), String> {
         for (claimed, outcome) in self.fleet[n].runners.to_write() {
+            // The database has undone it for the sake of another.
+            if self.rng.u32(0..12) == 0 {
+                self.tally.conflicts += 1;
+                self.fleet[n].runners.wrote(claimed, conflict(), false);
+                continue;
+            }
             let key = (claimed.id, claimed.token);
             let attempt = Attempt { started_after: Some(Duration::ZERO), ..Attempt::unstarted(claimed, outcome) };
             let stale = self.oracle.stale(&[key]);
@@ -18,8 +24,7 @@ impl World {
             self.oracle.look(&self.shared, &stale, answer.as_ref().map_or(&[][..], |done| &done.accepted)).await?;
             let (outcome, written) = match answer.as_ref().map(|done| done.accepted.as_slice()) {
                 Some([_]) => (attempt.outcome, true),
-                Some(_) => (Outcome::Interrupted, false),
-                None => (Outcome::failed(Reason::Error, "django.db.OperationalError", ""), false),
+                _ => (Outcome::Interrupted, false),
             };
             let count = if written { &mut self.tally.written_ends } else { &mut self.tally.undone_ends };
             *count += 1;
@@ -27,4 +32,8 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn conflict() -> Outcome {
+    Outcome::Conflict { exception_class_path: "django.db.utils.OperationalError".into(), traceback: String::new() }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use gristmill_core::{JobId, OnFailure, Token, WorkerId};
+use gristmill_core::{JobId, OnPreconditionFailure, State, Token, WorkerId};
 use gristmill_store::{Bind, NewJob, Row};
 
 use super::connection::Shared;
 use super::gates;
 use super::rows::{LOOK, Seen, id, int, seen, text};
-use super::rules::Asked;
+use super::rules::{Asked, Counted};
 use super::ticks::Ticks;
 
 type Key = (JobId, Token);
@@ -32,17 +32,23 @@ pub(super) struct Oracle {
     pub(super) failed_by_gate: u64,
     pub(super) circles: u64,
     /// Someone wants these to end.
-    wishes: HashSet<JobId>,
+    cancel_requests: HashSet<JobId>,
     /// Someone holds these.
     held: HashSet<JobId>,
     /// Someone has retried these, once.
     retried: HashSet<JobId>,
     paused: HashSet<String>,
     written: HashSet<Key>,
+    /// Ends that receivers were told of.
+    told: HashSet<Key>,
+    /// How jobs ended, by the attempt that was the newest then: its own end comes first.
+    ended_by: HashMap<Key, String>,
     /// Attempts whose handler runs, and in which supervisor's boot.
     running: HashMap<JobId, (Token, WorkerId)>,
     /// Attempts whose handler ran, ever.
     started: HashSet<Key>,
+    /// How attempts ended, by those who ran them.
+    offered: HashMap<Key, Vec<&'static str>>,
     last_result: i64,
     last_attempt: i64,
 }
@@ -70,7 +76,7 @@ impl Oracle {
 
     /// Someone cancelled a job: where it waits, or asked its runner to.
     pub(super) fn cancelled(&mut self, id: JobId) {
-        self.wishes.insert(id);
+        self.cancel_requests.insert(id);
         self.held.remove(&id);
     }
 
@@ -84,7 +90,7 @@ impl Oracle {
 
     /// Someone began a new generation of a job that had ended.
     pub(super) fn retried(&mut self, id: JobId) -> Result<(), String> {
-        self.wishes.remove(&id);
+        self.cancel_requests.remove(&id);
         self.alive.insert(id);
         self.retried.insert(id);
         if let Some(asked) = self.asked.get_mut(&id) {
@@ -114,6 +120,10 @@ impl Oracle {
         sorted(self.ended.keys())
     }
 
+    pub(super) fn unreadable_ids(&self) -> Vec<JobId> {
+        sorted(self.alive.iter().filter(|id| self.asked.get(id).is_some_and(|asked| asked.unreadable)))
+    }
+
     pub(super) fn held_ids(&self) -> Vec<JobId> {
         sorted(self.held.iter())
     }
@@ -134,7 +144,7 @@ impl Oracle {
     /// Who has not ended and could, in words.
     pub(super) async fn unfinished(&self, database: &Shared) -> String {
         let left = self.places.iter().filter(|(id, place)| self.alive.contains(id) && **place != "stranded");
-        let mut story = vec![format!("{} errands are left", gates::errands(database).await)];
+        let mut story = vec![format!("{} propagations are left", gates::propagations(database).await)];
         for id in sorted(left.map(|(id, _)| id)).into_iter().take(5) {
             story.push(format!("job {id} is {}: {}", self.places[&id], gates::story(database, id).await));
         }
@@ -149,24 +159,26 @@ impl Oracle {
         self.ends
     }
 
-    /// All wishes to cancel were carried out that concern jobs which do not run.
-    pub(super) fn settled(&self) -> Result<(), String> {
+    /// All cancel requests were carried out that concern jobs which do not run.
+    pub(super) fn cancel_requests_swept(&self) -> Result<(), String> {
         let waits = |id: &&JobId| self.alive.contains(*id) && !self.open.contains_key(*id);
-        match self.wishes.iter().find(waits) {
+        match self.cancel_requests.iter().find(waits) {
             Some(id) => Err(format!("job {id} was to be cancelled and waits to run again")),
             None => Ok(()),
         }
     }
 
-    /// Once every job has ended that can, nobody else holds a key and no wish is open.
+    /// Once every job has ended that can, nobody else holds a key and no cancel request is open.
     pub(super) async fn nothing_is_left(&self, database: &Shared) -> Result<(), String> {
         let left = "select
             (select count(*) from gristmill_unique_key where job_id not in (select id from gristmill_waiting)),
-            (select count(*) from gristmill_control)";
+            (select count(*) from gristmill_cancel_request)";
         let rows = database.ask(left, &[]).await;
         match (int(&rows[0][0]), int(&rows[0][1])) {
             (0, 0) => Ok(()),
-            (keys, wishes) => Err(format!("every job has ended, and {keys} keys and {wishes} wishes are left")),
+            (keys, cancel_requests) => {
+                Err(format!("every job has ended, and {keys} keys and {cancel_requests} cancel requests are left"))
+            }
         }
     }
 
@@ -174,6 +186,9 @@ impl Oracle {
     pub(super) fn started(&mut self, key: Key, by: WorkerId) -> Result<(), String> {
         let (id, token) = key;
         self.started.insert(key);
+        if self.asked.get(&id).is_some_and(|asked| asked.unreadable) {
+            return Err(format!("job {id} started, and nobody there can read its options"));
+        }
         if let Some((other, whose)) = self.running.insert(id, (token, by)) {
             return Err(format!("two live attempts of job {id}: token {other} at {whose}, token {token} at {by}"));
         }
@@ -189,10 +204,29 @@ impl Oracle {
         }
     }
 
+    /// This is how it ended. A handler's own transaction may be answered late, and then both are true.
+    pub(super) fn offered(&mut self, key: Key, outcome: &'static str) {
+        self.offered.entry(key).or_default().push(outcome);
+    }
+
     /// It runs no more: it has ended or was killed.
     pub(super) fn stopped(&mut self, key: Key) {
         if self.running.get(&key.0).is_some_and(|(token, _)| *token == key.1) {
             self.running.remove(&key.0);
+        }
+    }
+
+    /// Receivers are told in which state a job has ended.
+    pub(super) fn told(&mut self, key: Key, state: State) -> Result<(), String> {
+        let (id, token) = key;
+        let told = format!("receivers of job {id} heard that it ended {} with token {token}", state.word());
+        if !self.told.insert(key) {
+            return Err(format!("{told}, and had heard of that before"));
+        }
+        match self.ended_by.get(&key) {
+            Some(ended) if ended == state.word() => Ok(()),
+            Some(ended) => Err(format!("{told}; it ended {ended}")),
+            None => Err(format!("{told}; it goes on, or its end is not accepted")),
         }
     }
 
@@ -204,9 +238,11 @@ impl Oracle {
         }
     }
 
-    /// Which of these ends carry a token that was superseded: they must change nothing.
+    /// Which of these ends carry a token that was superseded: they must change nothing. One that is sent together with the
+    /// newest of its job, because somebody held it for long, is not told apart from that.
     pub(super) fn stale(&self, asked: &[Key]) -> Vec<Key> {
-        asked.iter().filter(|(id, token)| !self.is_open(*id, *token)).copied().collect()
+        let newest = |job: &JobId| asked.iter().any(|(id, token)| id == job && self.is_open(*id, *token));
+        asked.iter().filter(|(id, _)| !newest(id)).copied().collect()
     }
 
     fn is_open(&self, id: JobId, token: Token) -> bool {
@@ -224,7 +260,7 @@ impl Oracle {
         let rows = database.ask(LOOK, &[Bind::Int(self.last_result), Bind::Int(self.last_attempt)]).await;
         let (attempts, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| text(&row[1]) == "attempt");
         let results = rows.iter().filter(|row| text(&row[1]) == "result");
-        self.last_result = results.map(|row| int(&row[12])).fold(self.last_result, i64::max);
+        self.last_result = results.map(|row| int(&row[8])).fold(self.last_result, i64::max);
         let rows: Vec<Seen> = rows.iter().map(seen).collect();
         let mut places: HashMap<JobId, &'static str> = HashMap::with_capacity(rows.len());
         let mut open = HashMap::new();
@@ -247,7 +283,8 @@ impl Oracle {
             return Err(format!("a stale end of job {id} with token {token} closed the attempt of another"));
         }
         self.judge_keys(&rows)?;
-        self.judge_attempts(&attempts, &places)?;
+        let counts = rows.iter().map(|row| (row.id, &row.counts)).collect();
+        self.judge_attempts(&attempts, &places, &counts)?;
         self.open = open;
         self.places = places;
         Ok(())
@@ -304,16 +341,18 @@ impl Oracle {
     }
 
     async fn judge_end(&mut self, row: &Seen, database: &Shared) -> Result<(), String> {
-        let Seen { id, whose: state, .. } = row;
+        let Seen { id, whose: state, token, .. } = row;
+        // Who retries a job and cancels it before it is claimed ends it once more under the same token.
+        self.ended_by.entry((*id, *token)).or_insert_with(|| state.clone());
         self.held.remove(id);
         if !self.alive.remove(id) {
             return Err(format!("job {id} ended and was not alive"));
         }
-        match (self.wishes.contains(id), state.as_str()) {
+        match (self.cancel_requests.contains(id), state.as_str()) {
             (true, "successful" | "cancelled") => {}
             (true, _) => return Err(format!("job {id} was to be cancelled and ended {state}")),
             (false, "cancelled") => return Err(format!("job {id} ended cancelled, and nobody wanted that")),
-            (false, "precondition failed") if self.asked[id].on_failure != OnFailure::Fail => {
+            (false, "precondition failed") if self.asked[id].on_precondition_failure != OnPreconditionFailure::Fail => {
                 return Err(format!("job {id} failed with its preconditions, and was not to"));
             }
             (false, "cycle") if !gates::is_on_a_circle(database, *id).await => {
@@ -345,10 +384,15 @@ impl Oracle {
     }
 
     // An accepted end is an attempt row: of the attempt that was open before the step, and there is one.
-    fn judge_attempts(&mut self, rows: &[Row], places: &HashMap<JobId, &'static str>) -> Result<(), String> {
+    fn judge_attempts(
+        &mut self,
+        rows: &[Row],
+        places: &HashMap<JobId, &'static str>,
+        counts: &HashMap<JobId, &Counted>,
+    ) -> Result<(), String> {
         for row in rows {
             let (id, token, outcome) = (id(&row[0]), Token(int(&row[2])), text(&row[3]));
-            self.last_attempt = self.last_attempt.max(int(&row[12]));
+            self.last_attempt = self.last_attempt.max(int(&row[8]));
             if !self.written.insert((id, token)) {
                 return Err(format!("token {token} of job {id} ended twice"));
             }
@@ -356,9 +400,16 @@ impl Oracle {
                 let open = self.open.get(&id);
                 return Err(format!("job {id} was ended with token {token}; the open one is {open:?}"));
             }
+            // Others may only say that they do not know.
+            if let Some(told) = self.offered.remove(&(id, token))
+                && outcome != "lost"
+                && !told.contains(&outcome)
+            {
+                return Err(format!("token {token} of job {id} ended {told:?} and was written down as {outcome}"));
+            }
             let place = places.get(&id).copied().unwrap_or("nowhere");
             let asked = self.asked.get_mut(&id).ok_or_else(|| format!("nobody asked for job {id}"))?;
-            asked.attempted(outcome, place).map_err(|why| format!("job {id} {why}"))?;
+            asked.attempted(outcome, place, counts.get(&id).copied()).map_err(|why| format!("job {id} {why}"))?;
         }
         Ok(())
     }
@@ -387,12 +438,9 @@ impl Oracle {
         gates::forgotten(database, &gone).await?;
         for id in &gone {
             let age = now - self.ended[id];
-            if age < self.asked[id].kept {
-                return Err(format!(
-                    "job {id} was forgotten {} s after its end, not {} s",
-                    age / 1_000_000,
-                    self.asked[id].kept / 1_000_000
-                ));
+            // SQLite counts on dates in milliseconds.
+            if age + 1_000 < self.asked[id].kept {
+                return Err(format!("job {id} was forgotten {age} µs after its end, not {} µs", self.asked[id].kept));
             }
             self.ended.remove(id);
             self.asked.remove(id);

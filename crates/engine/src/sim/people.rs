@@ -33,11 +33,12 @@ impl World {
         Ok(())
     }
 
-    /// Nobody holds anything back any more.
+    /// Nobody holds anything back any more, and nobody waits for code that does not come.
     pub(super) async fn people_let_go(&mut self) -> Result<(), String> {
         self.release().await?;
         self.resume_queues().await;
-        Ok(())
+        let unreadable = self.oracle.unreadable_ids();
+        self.cancel_these(&unreadable).await
     }
 
     async fn enqueue(&mut self) -> Result<(), String> {
@@ -65,20 +66,24 @@ impl World {
             task_name: TASKS[self.rng.usize(0..TASKS.len())].into(),
         };
         let unique_key = (self.rng.u32(0..4) == 0).then(|| format!("key {}", self.rng.u32(0..6)));
-        let unique_until = if self.rng.bool() { UniqueUntil::Started } else { UniqueUntil::Finished };
+        let untils = [UniqueUntil::Started, UniqueUntil::EachStart, UniqueUntil::Finished];
+        let unique_until = untils[self.rng.usize(..untils.len())];
+        let (options_json, retention) = self.options();
         NewJob {
             id: JobId(uuid(&mut self.rng, self.now)),
             priority: self.rng.i16(-1..=1),
             run_after,
             unique_key,
             unique_until,
-            options_json: self.options(),
+            options_json,
+            retention,
             held: self.rng.u32(0..20) == 0,
             ..NewJob::new(lane, "[]")
         }
     }
 
-    fn options(&mut self) -> Option<String> {
+    /// Options, and the retention that is among them.
+    fn options(&mut self) -> (Option<String>, Option<f64>) {
         let mut options = serde_json::Map::new();
         match self.rng.u32(0..4) {
             0 => drop(options.insert("max_attempts".into(), serde_json::Value::Null)),
@@ -109,7 +114,16 @@ impl World {
         if self.rng.bool() {
             options.insert("max_postpones".into(), self.rng.u32(0..3).into());
         }
-        (self.rng.u32(0..5) > 0).then(|| serde_json::Value::Object(options).to_string())
+        // Of code that is not there yet.
+        if self.is_troubled() && self.rng.u32(0..30) == 0 {
+            self.tally.unreadable += 1;
+            options.insert("on_crash".into(), "ask".into());
+        }
+        if self.rng.u32(0..5) == 0 {
+            return (None, None);
+        }
+        let retention = options.get("retention").and_then(serde_json::Value::as_f64);
+        (Some(serde_json::Value::Object(options).to_string()), retention)
     }
 
     async fn cancel(&mut self) -> Result<(), String> {

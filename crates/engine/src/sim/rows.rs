@@ -1,6 +1,6 @@
 //! How the oracle reads the database.
 
-use gristmill_core::{JobId, Moment, Token};
+use gristmill_core::{Counts, JobId, Moment, Token};
 use gristmill_store::{Row, Value};
 
 use super::rules::Counted;
@@ -8,14 +8,12 @@ use super::rules::Counted;
 /// The oracle's own notes of results, attempts and ticks, in the order in which they were written.
 pub(super) const NOTES: [&str; 6] = [
     "create table result_seen
-        (number integer primary key, id text, queue_name text, token integer, generation integer, failures integer,
-         crashes integer, losses integer, postpones integer, interruptions integer, finished_at text, state text, reason text)",
+        (number integer primary key, id text, queue_name text, token integer, generation integer, counts text,
+         finished_at text, state text, reason text)",
     "create trigger note_result after insert on gristmill_result begin
         insert into result_seen
-            (id, queue_name, token, generation, failures, crashes, losses, postpones, interruptions, finished_at, state,
-            reason)
-        values (new.id, new.queue_name, new.token, new.generation, new.failures, new.crashes, new.losses,
-            new.postpones, new.interruptions, new.finished_at, new.state, new.reason);
+            (id, queue_name, token, generation, counts, finished_at, state, reason)
+        values (new.id, new.queue_name, new.token, new.generation, new.counts, new.finished_at, new.state, new.reason);
     end",
     "create table attempt_seen (number integer primary key, job_id text, token integer, outcome text)",
     "create trigger note_attempt after insert on gristmill_attempt begin
@@ -30,28 +28,23 @@ pub(super) const NOTES: [&str; 6] = [
 /// Every place row of a job that has not ended, and the ends since the last look: those are read once, by their
 /// number. One statement, as the oracle looks after every step. The columns are those of [`Seen`].
 pub(super) const LOOK: &str = "
-    select id, 'ready', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        null, null, 0
+    select id, 'ready', token, queue_name, generation, counts, null, null, 0
     from gristmill_ready
     union all
-    select id, 'scheduled', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        null, null, 0
+    select id, 'scheduled', token, queue_name, generation, counts, null, null, 0
     from gristmill_scheduled
     union all
-    select id, case when held then 'held' when stranded then 'stranded' else 'waiting' end, token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        null, null, 0
+    select id, case when held then 'held' when stranded then 'stranded' else 'waiting' end, token, queue_name, generation, counts, null, null, 0
     from gristmill_waiting
     union all
-    select id, 'running', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        claimed_at, worker_id, started_at is not null
+    select id, 'running', token, queue_name, generation, counts, claimed_at, worker_id, started_at is not null
     from gristmill_running
     union all
-    select id, 'result', token, queue_name, generation, failures, crashes, losses, postpones, interruptions,
-        finished_at, case reason when 'cycle' then reason when 'precondition failed' then reason else state end, number
+    select id, 'result', token, queue_name, generation, counts, finished_at, case reason when 'cycle' then reason when 'precondition failed' then reason else state end, number
     from result_seen
     where number > ?1
     union all
-    select job_id, 'attempt', token, outcome, 0, 0, 0, 0, 0, 0, null, null, number
+    select job_id, 'attempt', token, outcome, 0, null, null, null, number
     from attempt_seen
     where number > ?2";
 
@@ -86,17 +79,19 @@ pub(super) fn seen(row: &Row) -> Seen {
         token: Token(int(&row[2])),
         queue: text(&row[3]).to_owned(),
         generation: int(&row[4]),
-        counts: Counted {
-            failures: int(&row[5]),
-            crashes: int(&row[6]),
-            losses: int(&row[7]),
-            postpones: int(&row[8]),
-            interruptions: int(&row[9]),
-        },
-        at: if row[10] == Value::Null { None } else { Moment(text(&row[10]).to_owned()).unix_micros() },
-        whose: if row[11] == Value::Null { String::new() } else { text(&row[11]).to_owned() },
-        started: int(&row[12]) != 0,
+        counts: counted(&row[5]),
+        at: if row[6] == Value::Null { None } else { Moment(text(&row[6]).to_owned()).unix_micros() },
+        whose: if row[7] == Value::Null { String::new() } else { text(&row[7]).to_owned() },
+        started: int(&row[8]) != 0,
     }
+}
+
+fn counted(value: &Value) -> Counted {
+    let stored = (*value != Value::Null).then(|| text(value));
+    let Counts { failures, crashes, losses, postpones, interruptions } = Counts::read(stored).expect("counts");
+    let [failures, crashes, losses, postpones, interruptions] =
+        [failures, crashes, losses, postpones, interruptions].map(i64::from);
+    Counted { failures, crashes, losses, postpones, interruptions }
 }
 
 pub(super) fn id(value: &Value) -> JobId {

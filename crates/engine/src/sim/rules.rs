@@ -1,6 +1,6 @@
 //! What was asked of a simulated job, and what follows from it.
 
-use gristmill_core::{Expiry, JobId, OnCrash, OnFailure, Token, state};
+use gristmill_core::{Expiry, JobId, OnCrash, OnPreconditionFailure, StoredOptions, Token, state};
 use gristmill_store::{NewJob, UniqueUntil};
 
 /// How long simulated workers keep jobs that have no retention of their own.
@@ -14,13 +14,15 @@ pub(super) struct Asked {
     max_attempts: Option<u32>,
     max_postpones: Option<u32>,
     runs_once: bool,
+    /// Nobody who knows these options is there, so it must never start.
+    pub(super) unreadable: bool,
     pub(super) key: Option<String>,
     until: UniqueUntil,
     /// How long after its end it must not be forgotten, in microseconds.
     pub(super) kept: i64,
     pub(super) generation: i64,
     pub(super) after: Vec<JobId>,
-    pub(super) on_failure: OnFailure,
+    pub(super) on_precondition_failure: OnPreconditionFailure,
     /// Attempts that have failed in this generation, as the oracle counts them.
     failed: u32,
 }
@@ -36,8 +38,8 @@ pub(super) struct Counted {
 
 impl Asked {
     pub(super) fn of(job: &NewJob, now: i64) -> Self {
-        let options: gristmill_core::Options =
-            job.options_json.as_deref().map(|json| serde_json::from_str(json).expect("options")).unwrap_or_default();
+        let stored = StoredOptions::of(job.options_json.clone());
+        let options = stored.read().clone();
         #[allow(clippy::cast_possible_truncation)]
         let micros = |seconds: f64| (seconds * 1e6) as i64;
         Self {
@@ -48,15 +50,16 @@ impl Asked {
             max_attempts: options.max_attempts,
             max_postpones: options.max_postpones,
             runs_once: options.on_crash == OnCrash::Fail,
+            unreadable: stored.unreadable().is_some(),
             key: job.unique_key.clone(),
             until: job.unique_until,
-            kept: options
+            kept: job
                 .retention
                 .map_or(RETENTION_SECONDS * 1_000_000, micros)
                 .max(SHORTEST_RETENTION_SECONDS * 1_000_000),
             generation: 1,
             after: job.after.clone(),
-            on_failure: job.on_failure,
+            on_precondition_failure: job.on_precondition_failure,
             failed: 0,
         }
     }
@@ -67,8 +70,12 @@ impl Asked {
     }
 
     /// An attempt has ended, and this is where the job is now.
-    pub(super) fn attempted(&mut self, outcome: &str, place: &str) -> Result<(), String> {
-        let cut_short = ["crashed", "lost", "interrupted"].contains(&outcome);
+    pub(super) fn attempted(&mut self, outcome: &str, place: &str, counted: Option<&Counted>) -> Result<(), String> {
+        let came_to_its_end = ["successful", "failed", "postponed"].contains(&outcome);
+        if came_to_its_end && counted.is_some_and(|counted| counted.losses + counted.interruptions > 0) {
+            return Err(format!("is held to what it outlived, after it {outcome}"));
+        }
+        let cut_short = ["crashed", "lost", "interrupted", "conflict"].contains(&outcome);
         if cut_short && self.runs_once && place != "result" {
             return Err(format!("must not run twice, was {outcome} and is {place}"));
         }
@@ -84,16 +91,17 @@ impl Asked {
     pub(super) fn holds_its_key(&self, place: &str) -> bool {
         let waits = ["ready", "scheduled", "held", "waiting", "stranded"].contains(&place);
         match self.until {
-            UniqueUntil::Started => waits,
+            UniqueUntil::Started | UniqueUntil::EachStart => waits,
             UniqueUntil::Finished => waits || place == "running",
             UniqueUntil::Pruned => true,
         }
     }
 
-    /// Whether no other job can have its key. One that had been claimed and came back without having started has it
-    /// only if nobody took it meanwhile.
+    /// Whether no other job can have its key. One that had been claimed and came back has it only if nobody took it
+    /// meanwhile.
     pub(super) fn holds_its_key_for_sure(&self, place: &str, token: Token) -> bool {
-        self.holds_its_key(place) && (self.until != UniqueUntil::Started || token == Token(0))
+        let is_freed_by_claims = matches!(self.until, UniqueUntil::Started | UniqueUntil::EachStart);
+        self.holds_its_key(place) && (!is_freed_by_claims || token == Token(0))
     }
 
     /// Whether it may be in this place after all that.

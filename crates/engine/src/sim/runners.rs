@@ -5,9 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gristmill_core::{Advice, Claimed, JobId, Moment, Outcome, Progress, Reason, Token, Until, WorkerId};
+use gristmill_core::{Advice, Claimed, JobId, Moment, Outcome, Progress, Reason, State, Token, Until, WorkerId};
 
 use super::oracle::Oracle;
+use super::receivers::Receivers;
 use crate::{Ended, Event, Executor};
 
 pub(super) const TASKS: [&str; 2] = ["sim.one", "sim.two"];
@@ -16,7 +17,7 @@ pub(super) const TASKS: [&str; 2] = ["sim.one", "sim.two"];
 #[derive(Clone)]
 pub(super) struct Runners(Arc<Mutex<Inner>>);
 
-/// What the mill sees of it.
+/// What the dispatcher sees of it.
 pub(super) struct SimExecutor {
     tasks: Vec<String>,
     runners: Runners,
@@ -37,14 +38,20 @@ struct Inner {
     now: i64,
     /// Jobs that a handler may wait for.
     known: Vec<JobId>,
+    receivers: Receivers,
     crashes: u64,
     killed: u64,
     cancels: u64,
+    told: u64,
 }
 
 enum Entry {
     Started(JobId, Token),
     Stopped(JobId, Token),
+    /// Receivers are told in which state its job has ended.
+    Told(JobId, Token, State),
+    /// The worker is told of an end, by the word of its outcome.
+    Offered(JobId, Token, &'static str),
     Broken(String),
 }
 
@@ -70,9 +77,11 @@ impl Runners {
             journal: Vec::new(),
             now: 0,
             known: Vec::new(),
+            receivers: Receivers::default(),
             crashes: 0,
             killed: 0,
             cancels: 0,
+            told: 0,
         };
         let runners = Self(Arc::new(Mutex::new(inner)));
         let tasks = TASKS.map(str::to_owned).to_vec();
@@ -96,7 +105,11 @@ impl Runners {
             let outcome = if run.cancelled { inner.cancelled_outcome() } else { inner.outcome() };
             inner.stop(run, outcome);
         }
+        let rested = inner.receivers.done(now);
+        inner.rest(rested);
         if fence.is_some_and(|fence| now >= fence) {
+            let cut_off = inner.receivers.cut_off();
+            inner.rest(cut_off);
             for run in std::mem::take(&mut inner.running) {
                 inner.killed += 1;
                 inner.stop(run, Outcome::Interrupted);
@@ -111,14 +124,21 @@ impl Runners {
     pub(super) fn to_write(&self) -> Vec<(Claimed, Outcome)> {
         let mut inner = self.0.lock().expect("no panic");
         let writing = std::mem::take(&mut inner.writing);
-        writing.into_iter().map(|claimed| (claimed, inner.returned())).collect()
+        let ends = writing.into_iter().map(|claimed| (claimed, inner.returned())).collect::<Vec<_>>();
+        for (claimed, outcome) in &ends {
+            inner.offer(claimed, outcome);
+        }
+        ends
     }
 
     /// What became of such a transaction: `written`, or undone.
     pub(super) fn wrote(&self, claimed: Claimed, outcome: Outcome, written: bool) {
-        let ended =
-            Ended { claimed, started_after: Some(Duration::ZERO), runner_pid: None, outcome, output: None, written };
-        self.0.lock().expect("no panic").events.push(Event::Ended(ended));
+        let mut inner = self.0.lock().expect("no panic");
+        inner.offer(&claimed, &outcome);
+        let asks = written && inner.ask(&claimed);
+        let started_after = Some(Duration::ZERO);
+        let ended = Ended { claimed, started_after, runner_pid: None, outcome, output: None, written, asks };
+        inner.events.push(Event::Ended(ended));
     }
 
     /// Which jobs there are.
@@ -138,6 +158,8 @@ impl Runners {
             match entry {
                 Entry::Started(id, token) => oracle.started((id, token), worker)?,
                 Entry::Stopped(id, token) => oracle.stopped((id, token)),
+                Entry::Told(id, token, state) => oracle.told((id, token), state)?,
+                Entry::Offered(id, token, outcome) => oracle.offered((id, token), outcome),
                 Entry::Broken(why) => return Err(why),
             }
         }
@@ -148,8 +170,10 @@ impl Runners {
     pub(super) fn vanish(&self, oracle: &mut Oracle) {
         let mut inner = self.0.lock().expect("no panic");
         for entry in std::mem::take(&mut inner.journal) {
-            if let Entry::Stopped(id, token) = entry {
-                oracle.stopped((id, token));
+            match entry {
+                Entry::Stopped(id, token) => oracle.stopped((id, token)),
+                Entry::Offered(id, token, outcome) => oracle.offered((id, token), outcome),
+                Entry::Started(..) | Entry::Told(..) | Entry::Broken(_) => {}
             }
         }
         for run in std::mem::take(&mut inner.running) {
@@ -158,6 +182,7 @@ impl Runners {
         inner.waiting.clear();
         inner.writing.clear();
         inner.events.clear();
+        inner.receivers.cut_off();
     }
 
     /// What happened since this was last asked.
@@ -165,16 +190,17 @@ impl Runners {
         std::mem::take(&mut self.0.lock().expect("no panic").events)
     }
 
-    /// Runners that crashed, runners that the guard killed, and cancels that they heard of.
-    pub(super) fn faults(&self) -> (u64, u64, u64) {
+    /// Runners that crashed, runners that the guard killed, cancels that they heard of, and ends that receivers were
+    /// told of.
+    pub(super) fn faults(&self) -> (u64, u64, u64, u64) {
         let inner = self.0.lock().expect("no panic");
-        (inner.crashes, inner.killed, inner.cancels)
+        (inner.crashes, inner.killed, inner.cancels, inner.told)
     }
 }
 
 impl Inner {
     fn fill(&mut self) {
-        while self.running.len() < self.slots
+        while self.running.len() + self.receivers.len() < self.slots
             && let Some(claimed) = self.waiting.pop_front()
         {
             if self.rng.u32(0..50) == 0 {
@@ -215,7 +241,28 @@ impl Inner {
         self.end_after(None, claimed, outcome);
     }
 
+    /// Receivers listen to some jobs, and hear of their ends when these are accepted.
+    fn ask(&mut self, claimed: &Claimed) -> bool {
+        let asks = self.rng.u32(0..4) == 0;
+        if asks {
+            self.receivers.asks((claimed.id, claimed.token));
+        }
+        asks
+    }
+
+    fn rest(&mut self, count: usize) {
+        self.events.extend((0..count).map(|_| Event::Rested));
+    }
+
+    fn offer(&mut self, claimed: &Claimed, outcome: &Outcome) {
+        self.journal.push(Entry::Offered(claimed.id, claimed.token, outcome.word()));
+    }
+
     fn end_after(&mut self, started_after: Option<Duration>, claimed: Claimed, outcome: Outcome) {
+        self.offer(&claimed, &outcome);
+        let may_ask =
+            matches!(outcome, Outcome::Successful { .. } | Outcome::Failed { .. } | Outcome::Postponed { .. });
+        let asks = may_ask && self.ask(&claimed);
         self.events.push(Event::Ended(Ended {
             claimed,
             started_after,
@@ -223,6 +270,7 @@ impl Inner {
             outcome,
             output: None,
             written: false,
+            asks,
         }));
     }
 
@@ -271,15 +319,15 @@ impl Inner {
             3..5 => return self.waiting_for_others(),
             _ => return Outcome::Successful { return_value: "null".into() },
         };
-        Outcome::Postponed { until, after: Vec::new(), why: "not yet".into() }
+        Outcome::Postponed { until, after: None, why: "not yet".into() }
     }
 
     // Itself perhaps, or what waits for it.
     fn waiting_for_others(&mut self) -> Outcome {
         let until = if self.rng.bool() { Until::Default } else { Until::After(Duration::from_secs(3)) };
-        let count = self.rng.usize(1..4).min(self.known.len());
+        let count = self.rng.usize(0..4).min(self.known.len());
         let after = (0..count).map(|_| self.known[self.rng.usize(..self.known.len())]).collect();
-        Outcome::Postponed { until, after, why: "others first".into() }
+        Outcome::Postponed { until, after: Some(after), why: "others first".into() }
     }
 
     // It was asked to stop, or was killed for it; or it ended by itself at that moment.
@@ -295,7 +343,8 @@ impl Executor for SimExecutor {
 
     fn room(&self) -> usize {
         let inner = self.runners.0.lock().expect("no panic");
-        (inner.slots + inner.prefetch).saturating_sub(inner.running.len() + inner.waiting.len())
+        let taken = inner.running.len() + inner.waiting.len() + inner.receivers.len();
+        (inner.slots + inner.prefetch).saturating_sub(taken)
     }
 
     fn start(&mut self, jobs: Vec<Claimed>) {
@@ -326,6 +375,22 @@ impl Executor for SimExecutor {
         }
     }
 
+    fn settled(&mut self, job: JobId, token: Token, state: Option<State>) {
+        let mut inner = self.runners.0.lock().expect("no panic");
+        if !inner.receivers.was_asked((job, token)) {
+            return;
+        }
+        let Some(state) = state else { return inner.rest(1) };
+        inner.told += 1;
+        inner.journal.push(Entry::Told(job, token, state));
+        let until = inner.now + inner.duration();
+        inner.receivers.are_called(until);
+    }
+
+    fn is_busy(&self) -> bool {
+        self.runners.0.lock().expect("no panic").receivers.len() > 0
+    }
+
     fn recall(&mut self) {
         let mut inner = self.runners.0.lock().expect("no panic");
         for claimed in std::mem::take(&mut inner.waiting) {
@@ -335,6 +400,8 @@ impl Executor for SimExecutor {
 
     fn interrupt(&mut self) {
         let mut inner = self.runners.0.lock().expect("no panic");
+        let cut_off = inner.receivers.cut_off();
+        inner.rest(cut_off);
         for run in std::mem::take(&mut inner.running) {
             inner.stop(run, Outcome::Interrupted);
         }

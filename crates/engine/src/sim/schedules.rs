@@ -1,6 +1,7 @@
 //! Schedules in the simulated world: what its code has, what people do to them, and who ticks.
 
 use gristmill_core::schedule::{Announced, Announcement, CatchUp, Definition, JobTemplate, Overlap};
+use gristmill_store::Error;
 
 use super::runners::TASKS;
 use super::world::World;
@@ -9,8 +10,15 @@ use crate::schedules::look;
 /// Enough for each tick of any outage here to be listed by itself, so that none may be missing.
 const CAP: u32 = 5_000;
 const NAMES: [&str; 4] = ["one", "two", "three", "four"];
+/// Seconds within which whatever is due has been ticked, once all is well.
+const LAST_LOOKS: u32 = 60;
 /// What people keep in the database.
 const KEPT: [&str; 2] = ["kept", "also kept"];
+
+/// As statements name one.
+pub(super) fn some_name(rng: &mut fastrand::Rng) -> String {
+    format!("\"{}\"", NAMES[rng.usize(..NAMES.len())])
+}
 
 /// The schedules of the code that a supervisor boots with.
 pub(super) fn code(rng: &mut fastrand::Rng) -> Announcement {
@@ -70,9 +78,14 @@ impl World {
             return Ok(false);
         }
         supervisor.next_tick = self.now + self.rng.i64(0..5_000_000);
-        let ticked = look(&mut supervisor.ticker, &supervisor.schedules, &mut supervisor.pace).await;
+        let ticked = look(&mut supervisor.ticker, &supervisor.schedules).await;
+        if let Err(error) = &ticked
+            && (matches!(error, Error::Locked(_)) || self.weather_now().is_fair())
+        {
+            return Err(format!("all schedules are kept back by what one waits for: {error}"));
+        }
         let ticked = self.check(ticked)?;
-        if let Some(ticked) = ticked {
+        if let Some(ticked) = &ticked {
             self.tally.ticks += ticked.jobs;
             self.tally.ticks_skipped += ticked.skipped;
             if ticked.jobs > 0 {
@@ -108,14 +121,19 @@ impl World {
 
     /// Everyone ticks what is due; then nobody does any more, so that all can end.
     pub(super) async fn end_schedules(&mut self) -> Result<(), String> {
-        let mut looked = false;
-        for n in 0..self.fleet.len() {
-            self.fleet[n].next_tick = self.now;
-            looked |= self.tick(n).await?;
+        // One look takes a batch, which is small after one that failed, and leaves alone what is put off for a while.
+        for _ in 0..LAST_LOOKS {
+            let mut looked = false;
+            for n in 0..self.fleet.len() {
+                self.fleet[n].next_tick = self.now;
+                looked |= self.tick(n).await?;
+            }
+            if looked && self.oracle.ticks.nothing_is_due(&self.shared, self.now).await.is_ok() {
+                break;
+            }
+            self.wait_a_second();
         }
-        if looked {
-            self.oracle.ticks.nothing_is_due(&self.shared, self.now).await?;
-        }
+        self.oracle.ticks.nothing_is_due(&self.shared, self.now).await?;
         for name in NAMES.iter().chain(&KEPT) {
             self.session().await.pause_schedule("default", name, "the end").await.expect("pauses");
         }

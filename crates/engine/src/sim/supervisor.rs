@@ -1,4 +1,4 @@
-//! One simulated supervisor: a real mill, rescuer and promoter, with heartbeats and runners around them.
+//! One simulated supervisor: a real dispatcher, rescuer and promoter, with heartbeats and runners around them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,31 +10,31 @@ use gristmill_store::{NewWorker, Result};
 use tokio::sync::{Notify, watch};
 
 use super::connection::SimSessions;
+use super::rules::RETENTION_SECONDS;
 use super::runners::{Runners, SimExecutor, TASKS};
+use crate::dispatcher::turn::Done;
+use crate::dispatcher::{Dispatcher, Parts};
 use crate::events::Events;
+use crate::heartbeat::Sent;
 use crate::link::Link;
-use crate::mill::{Mill, Parts};
+use crate::maintenance::Maintenance;
 use crate::schedules::Schedules;
-use crate::ticker::Pace;
-use crate::turn::Done;
 use crate::watchdog::Pulse;
-use crate::{Options, Standing, Stopper, clock, shutdown};
+use crate::{Options, Standing, Stopper, shutdown};
 
 pub(super) struct Supervisor {
-    pub(super) mill: Mill<SimExecutor, SimSessions>,
+    pub(super) dispatcher: Dispatcher<SimExecutor, SimSessions>,
     pub(super) runners: Runners,
     pub(super) stopper: Stopper,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) heart: Link<SimSessions>,
-    pub(super) keeper: Link<SimSessions>,
+    pub(super) maintenance: Maintenance<SimSessions>,
     pub(super) ticker: Link<SimSessions>,
     pub(super) schedules: Schedules,
-    pub(super) pace: Pace,
     pub(super) lease: Lease,
     pub(super) registered: bool,
     pub(super) next_beat: i64,
     pub(super) next_keep: i64,
-    pub(super) next_prune: i64,
     pub(super) next_tick: i64,
     /// An answer on its way, and when it arrives.
     pub(super) delivery: Option<(i64, Done<SimSessions>)>,
@@ -47,38 +47,44 @@ impl Supervisor {
         let queue_limits = if rng.bool() { HashMap::new() } else { HashMap::from([("mail".into(), rng.u32(1..4))]) };
         let (runners, executor) = Runners::new(rng.fork(), rng.usize(1..8), queue_limits.clone());
         let worker = worker_id(rng, now);
-        let standing = watch::Sender::new(Standing { worker, until: None });
+        let standing = watch::Sender::new(Standing::none(worker));
         let (stopper, shutdown) = shutdown::channel();
         let grace = Duration::from_secs(rng.u64(1..60));
-        let options = Options { grace, queue_limits, ..Options::default() };
+        let retention = Duration::from_secs(RETENTION_SECONDS.unsigned_abs());
+        let until_done = rng.u32(0..6) == 0;
+        let options = Options { until_done, grace, queue_limits, retention, ..Options::default() };
         let lease = options.lease;
         let schedules = Schedules::new(&options, Some(code.clone()), shutdown.clone());
-        let mill = Mill::new(Parts {
+        let (hints, pulse) = (Arc::new(Notify::new()), Pulse::new("maintenance"));
+        let link = Link::new(sessions.clone(), "maintenance");
+        let maintenance =
+            Maintenance::new(link, options.clone(), standing.subscribe(), Arc::clone(&hints), pulse, None);
+        let dispatcher = Dispatcher::new(Parts {
             executor,
             options,
-            link: Link::new(sessions.clone(), "mill"),
+            link: Link::new(sessions.clone(), "dispatcher"),
             standing: standing.subscribe(),
             shutdown,
-            hints: Arc::new(Notify::new()),
+            hints,
             events: Arc::new(Events::new()),
-            pulse: Pulse::new("mill"),
+            pulse: Pulse::new("dispatcher"),
             schedules: None,
+            knowledge: watch::Sender::new(Vec::new()),
+            has_rescued: None,
         });
         Self {
-            mill,
+            dispatcher,
             runners,
             stopper,
             standing,
             heart: Link::new(sessions.clone(), "heartbeat"),
-            keeper: Link::new(sessions.clone(), "keeper"),
+            maintenance,
             ticker: Link::new(sessions.clone(), "ticker"),
             schedules,
-            pace: Pace::default(),
             lease,
             registered: false,
             next_beat: now,
             next_keep: now,
-            next_prune: now,
             next_tick: now,
             delivery: None,
             paused_until: now,
@@ -95,7 +101,7 @@ impl Supervisor {
 
     /// One heartbeat, or one try to register. True: it was declared lost.
     pub(super) async fn beat(&mut self, rng: &mut fastrand::Rng, now: i64) -> Result<bool> {
-        let sent = clock::now();
+        let sent = Sent::now();
         let worker = if self.registered { self.worker() } else { worker_id(rng, now) };
         let answer = match self.heart.session().await {
             Err(error) => Err(error),
@@ -110,9 +116,9 @@ impl Supervisor {
             }
         };
         self.registered = alive;
-        let until = alive.then(|| sent + self.lease.fence());
-        self.standing.send_replace(Standing { worker, until });
-        self.mill.doubt();
+        let standing = if alive { Standing::of(worker, sent, self.lease.fence()) } else { Standing::none(worker) };
+        self.standing.send_replace(standing);
+        self.dispatcher.doubt();
         self.next_beat =
             if alive { now + i64::try_from(self.lease.heartbeat.as_micros()).expect("short") } else { now };
         Ok(!alive)

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use gristmill_store::{Moved, Turned, WorkedOff};
+use gristmill_store::{Moved, Propagated, Turned};
 
+use super::connection::Faults;
 use super::supervisor::Supervisor;
-use crate::turn::Order;
+use crate::dispatcher::turn::Order;
 
 /// The counts of one run, or of many.
 #[derive(Clone, Default)]
@@ -21,16 +22,19 @@ pub(super) struct Tally {
     pub(super) stops: u64,
     pub(super) declared_lost: u64,
     pub(super) rescued: u64,
-    pub(super) failed_before: u64,
-    pub(super) lost_answers: u64,
+    pub(super) faults: Faults,
+    pub(super) looks_for_the_end: u64,
     pub(super) delayed_answers: u64,
     pub(super) late_orders: u64,
     pub(super) stale_refused: u64,
     pub(super) handed_back_unheld: u64,
     pub(super) cancels_heard: u64,
+    pub(super) told: u64,
     pub(super) written_ends: u64,
     pub(super) undone_ends: u64,
-    pub(super) settled: u64,
+    pub(super) conflicts: u64,
+    pub(super) unreadable: u64,
+    pub(super) cancel_requests: u64,
     pub(super) pruned: u64,
     pub(super) held: u64,
     pub(super) retried: u64,
@@ -38,7 +42,7 @@ pub(super) struct Tally {
     pub(super) kept_by_key: u64,
     pub(super) waited: u64,
     pub(super) added: u64,
-    pub(super) errands: u64,
+    pub(super) propagations: u64,
     pub(super) readied: u64,
     pub(super) taken_back: u64,
     pub(super) stranded: u64,
@@ -54,7 +58,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 34] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 41] {
         [
             ("runner crash", self.runner_crashes),
             ("runner killed at the fence", self.guard_kills),
@@ -63,14 +67,21 @@ impl Tally {
             ("stop", self.stops),
             ("declared lost", self.declared_lost),
             ("rescue", self.rescued),
-            ("failed before", self.failed_before),
-            ("lost answer", self.lost_answers),
+            ("failed before", self.faults.failed_before),
+            ("lost answer", self.faults.lost_answers),
+            ("kept out", self.faults.kept_out),
+            ("fault of the server", self.faults.of_the_server),
+            ("lock that somebody holds", self.faults.locked),
+            ("look for the end", self.looks_for_the_end),
             ("delayed answer", self.delayed_answers),
             ("late order", self.late_orders),
             ("stale end refused", self.stale_refused),
             ("cancel heard of", self.cancels_heard),
+            ("end that receivers were told of", self.told),
             ("end written by its handler", self.written_ends),
             ("end undone by its handler", self.undone_ends),
+            ("end undone by a conflict", self.conflicts),
+            ("options that nobody can read", self.unreadable),
             ("job pruned", self.pruned),
             ("job held", self.held),
             ("job retried", self.retried),
@@ -78,7 +89,7 @@ impl Tally {
             ("job kept by its key", self.kept_by_key),
             ("job asked to wait", self.waited),
             ("precondition added", self.added),
-            ("errand worked off", self.errands),
+            ("propagation carried out", self.propagations),
             ("gate opened", self.readied),
             ("job taken back", self.taken_back),
             ("job stranded", self.stranded),
@@ -105,16 +116,23 @@ impl Tally {
         self.stops += other.stops;
         self.declared_lost += other.declared_lost;
         self.rescued += other.rescued;
-        self.failed_before += other.failed_before;
-        self.lost_answers += other.lost_answers;
+        self.faults.failed_before += other.faults.failed_before;
+        self.faults.lost_answers += other.faults.lost_answers;
+        self.faults.kept_out += other.faults.kept_out;
+        self.faults.of_the_server += other.faults.of_the_server;
+        self.faults.locked += other.faults.locked;
+        self.looks_for_the_end += other.looks_for_the_end;
         self.delayed_answers += other.delayed_answers;
         self.late_orders += other.late_orders;
         self.stale_refused += other.stale_refused;
         self.handed_back_unheld += other.handed_back_unheld;
         self.cancels_heard += other.cancels_heard;
+        self.told += other.told;
         self.written_ends += other.written_ends;
         self.undone_ends += other.undone_ends;
-        self.settled += other.settled;
+        self.conflicts += other.conflicts;
+        self.unreadable += other.unreadable;
+        self.cancel_requests += other.cancel_requests;
         self.pruned += other.pruned;
         self.held += other.held;
         self.retried += other.retried;
@@ -122,7 +140,7 @@ impl Tally {
         self.kept_by_key += other.kept_by_key;
         self.waited += other.waited;
         self.added += other.added;
-        self.errands += other.errands;
+        self.propagations += other.propagations;
         self.readied += other.readied;
         self.taken_back += other.taken_back;
         self.stranded += other.stranded;
@@ -136,15 +154,15 @@ impl Tally {
         self.schedules_kept += other.schedules_kept;
     }
 
-    pub(super) fn worked_off(&mut self, worked_off: &WorkedOff) {
-        self.errands += worked_off.errands;
-        self.moved(&worked_off.moved);
+    pub(super) fn propagated(&mut self, propagated: &Propagated) {
+        self.propagations += propagated.propagations;
+        self.moved(&propagated.moved);
     }
 
     pub(super) fn turned(&mut self, turned: &Turned, order: &Order) {
         self.moved(&turned.finished.moved);
         let Order::Turn { claim: Some(claim), .. } = order else { return };
-        if claim.bands.is_empty() {
+        if claim.cursors.is_empty() {
             self.claimed_with_their_end += turned.claimed.len() as u64;
         }
     }
@@ -157,8 +175,9 @@ impl Tally {
     }
 
     pub(super) fn count_runners(&mut self, supervisor: &Supervisor) {
-        let (crashes, killed, cancels) = supervisor.runners.faults();
+        let (crashes, killed, cancels, told) = supervisor.runners.faults();
         self.cancels_heard += cancels;
+        self.told += told;
         self.runner_crashes += crashes;
         self.guard_kills += killed;
     }
@@ -170,6 +189,6 @@ impl fmt::Display for Tally {
         for (fault, count) in self.faults() {
             write!(f, ", {fault} {count}")?;
         }
-        write!(f, ", handed back unheld {}, cancels settled {}", self.handed_back_unheld, self.settled)
+        write!(f, ", handed back unheld {}, cancel requests swept up {}", self.handed_back_unheld, self.cancel_requests)
     }
 }

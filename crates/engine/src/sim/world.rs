@@ -13,18 +13,20 @@ use super::connection::{Defect, Shared, SimSessions, Weather};
 use super::gates;
 use super::oracle::Oracle;
 use super::rows::NOTES;
-use super::rules::RETENTION_SECONDS;
 use super::schedules;
 use super::supervisor::Supervisor;
 use super::tally::Tally;
+use crate::dispatcher::turn::{Answer, Done, Order, carry_out};
 use crate::link::Link;
-use crate::turn::{Answer, Done, Order, carry_out};
-use crate::{Sessions, clock, errands, promoter, pruner, rescuer, settler};
+use crate::maintenance::{Chore, Stepped};
+use crate::{Sessions, clock};
 
 /// When the simulated world begins: 2026-01-01.
 const GENESIS: i64 = 1_767_225_600_000_000;
-/// After the faults have ended, everything has to have ended within this many steps.
-const HEALING_STEPS: u64 = 8_000;
+/// After the faults have ended, everything has to have ended within this many steps for each that there was before.
+const HEALING: u64 = 2;
+/// How long a chore may take, of the machine's own time.
+const CHORE: Duration = Duration::from_secs(15);
 /// Steps between two sweeps of the whole database.
 const SWEEP: u64 = 500;
 
@@ -42,7 +44,9 @@ pub(super) struct World {
     pub(super) code: Announcement,
     pub(super) weather: Weather,
     pub(super) healthy: bool,
-    /// Orders that their mill has given up, and that the database carries out all the same, later.
+    /// What somebody's transaction holds, and until when.
+    pub(super) held: Vec<(String, i64)>,
+    /// Orders that their dispatcher has given up, and that the database carries out all the same, later.
     late: Vec<(i64, WorkerId, Order)>,
     story: VecDeque<String>,
     folder: PathBuf,
@@ -83,6 +87,7 @@ impl World {
             code,
             weather: Weather::default(),
             healthy: false,
+            held: Vec::new(),
             late: Vec::new(),
             story: VecDeque::new(),
             folder,
@@ -97,7 +102,7 @@ impl World {
     /// Faults for three quarters of the steps, then health until every job has ended.
     pub(super) async fn run(&mut self, steps: u64) -> Result<(), String> {
         let verdict = self.live(steps).await;
-        (self.tally.failed_before, self.tally.lost_answers) = self.shared.faults();
+        self.tally.faults = self.shared.faults();
         for supervisor in &self.fleet {
             self.tally.count_runners(supervisor);
         }
@@ -120,8 +125,8 @@ impl World {
         self.heal();
         self.people_let_go().await?;
         self.end_schedules().await?;
-        while self.oracle.alive() > self.oracle.stranded() || gates::errands(&self.shared).await > 0 {
-            if self.tally.steps > steps + HEALING_STEPS {
+        while self.oracle.alive() > self.oracle.stranded() || gates::propagations(&self.shared).await > 0 {
+            if self.tally.steps > steps + steps * HEALING {
                 let left = self.oracle.unfinished(&self.shared).await;
                 return Err(format!("jobs have not ended, though all is well: {left}"));
             }
@@ -134,6 +139,7 @@ impl World {
     async fn step(&mut self) -> Result<(), String> {
         self.tally.steps += 1;
         self.pass_time();
+        self.let_go_of_what_is_over();
         self.carry_out_late().await?;
         self.run_runners().await?;
         let awake: Vec<usize> = (0..self.fleet.len()).filter(|n| self.fleet[*n].paused_until <= self.now).collect();
@@ -154,6 +160,11 @@ impl World {
             2..5 => self.rng.i64(0..2_000_000),
             _ => self.rng.i64(0..300_000),
         };
+        clock::simulated::set(self.origin, self.now);
+    }
+
+    pub(super) fn wait_a_second(&mut self) {
+        self.now += 1_000_000;
         clock::simulated::set(self.origin, self.now);
     }
 
@@ -187,13 +198,16 @@ impl World {
         let now = self.now;
         let supervisor = &mut self.fleet[n];
         let mut happened = supervisor.runners.events();
-        supervisor.mill.take_in(&mut happened);
+        if self.defect == Some(Defect::TellsTooSoon) {
+            supervisor.dispatcher.tell_too_soon();
+        }
+        supervisor.dispatcher.take_in(&mut happened);
         if supervisor.delivery.as_ref().is_some_and(|(at, _)| *at <= now)
             && let Some((_, done)) = supervisor.delivery.take()
         {
-            supervisor.mill.settle(done).map_err(|error| error.to_string())?;
+            supervisor.dispatcher.settle(done).map_err(|error| error.to_string())?;
         }
-        supervisor.mill.heed(clock::now());
+        supervisor.dispatcher.heed(clock::now());
         if supervisor.next_beat <= now {
             self.beat(n).await?;
         }
@@ -201,7 +215,7 @@ impl World {
             self.keep(n).await?;
         }
         self.tick(n).await?;
-        self.mill(n).await
+        self.dispatcher(n).await
     }
 
     async fn beat(&mut self, n: usize) -> Result<(), String> {
@@ -211,84 +225,77 @@ impl World {
             self.tell(n, "learns that it was declared lost");
         }
         if self.defect == Some(Defect::NoAudit) {
-            self.fleet[n].mill.forget_doubt();
+            self.fleet[n].dispatcher.forget_doubt();
         }
         Ok(())
     }
 
     async fn keep(&mut self, n: usize) -> Result<(), String> {
-        let now = clock::now();
-        let supervisor = &mut self.fleet[n];
-        supervisor.next_keep = self.now + self.rng.i64(2_000_000..6_000_000);
-        if supervisor.keeper.not_before().is_some_and(|instant| now < instant) {
+        self.fleet[n].next_keep = self.now + self.rng.i64(2_000_000..6_000_000);
+        if self.fleet[n].maintenance.rests() {
             return Ok(());
         }
-        let promoted = promoter::promote(&mut supervisor.keeper).await;
-        if self.check(promoted)?.is_none_or(|promoted| promoted.moved > 0) {
-            self.oracle.look(&self.shared, &[], &[]).await?;
-        }
-        self.work_off_errands(n).await?;
-        let supervisor = &mut self.fleet[n];
-        let asking = supervisor.worker();
-        let rescued = rescuer::rescue(&mut supervisor.keeper, asking).await;
-        match self.check(rescued)? {
-            Some(0) => {}
-            Some(rescued) => {
-                self.tally.rescued += rescued;
-                self.tell(n, &format!("rescues {rescued}"));
-                self.oracle.look(&self.shared, &[], &[]).await?;
-            }
-            None => self.oracle.look(&self.shared, &[], &[]).await?,
-        }
-        let settled = settler::settle(&mut self.fleet[n].keeper).await;
-        match self.check(settled)? {
-            Some(0) => {}
-            Some(settled) => {
-                self.tally.settled += settled;
-                self.tell(n, &format!("settles {settled}"));
-                self.oracle.look(&self.shared, &[], &[]).await?;
-                self.oracle.settled()?;
-            }
-            None => self.oracle.look(&self.shared, &[], &[]).await?,
-        }
-        self.prune(n).await
-    }
-
-    // As the keeper does: while there are more, its other chores come between.
-    async fn work_off_errands(&mut self, n: usize) -> Result<(), String> {
-        let worked_off = errands::work_off(&mut self.fleet[n].keeper).await;
-        if let Some(worked_off) = self.check(worked_off)? {
-            self.tally.worked_off(&worked_off);
-            if worked_off.more {
-                self.fleet[n].next_keep = self.now;
+        self.fleet[n].maintenance.is_stopped_by_locks = self.defect == Some(Defect::ChoreEndsTheRound);
+        for chore in self.fleet[n].maintenance.due() {
+            match self.do_chore(n, chore).await? {
+                Stepped::Away if self.weather_now().is_fair() => {
+                    return Err(format!(
+                        "{chore:?} was kept back by somebody's lock, and what was due after it was left"
+                    ));
+                }
+                Stepped::Away => return Ok(()),
+                Stepped::Done(_) | Stepped::PutOff => {}
             }
         }
-        self.oracle.look(&self.shared, &[], &[]).await
-    }
-
-    async fn prune(&mut self, n: usize) -> Result<(), String> {
-        if self.fleet[n].next_prune > self.now {
-            return Ok(());
-        }
-        self.fleet[n].next_prune = self.now + self.rng.i64(10_000_000..90_000_000);
-        let retention = Duration::from_secs(RETENTION_SECONDS.unsigned_abs());
-        let pruned = pruner::prune(&mut self.fleet[n].keeper, retention).await;
-        self.check(pruned)?;
-        self.tally.pruned += self.oracle.pruned(&self.shared, self.now).await? as u64;
         Ok(())
     }
 
-    async fn mill(&mut self, n: usize) -> Result<(), String> {
+    async fn do_chore(&mut self, n: usize, chore: Chore) -> Result<Stepped, String> {
+        let maintenance = &mut self.fleet[n].maintenance;
+        let stepped = maintenance.step(chore, CHORE).await.map_err(|error| error.to_string())?;
+        let did = if let Stepped::Done(did) = stepped { did } else { 0 };
+        match chore {
+            Chore::Rescue if did > 0 => {
+                self.tally.rescued += did;
+                self.tell(n, &format!("rescues {did}"));
+            }
+            Chore::SweepCancels if did > 0 => {
+                self.tally.cancel_requests += did;
+                self.tell(n, &format!("sweeps up {did} cancel requests"));
+            }
+            // While there are more, its other chores come between.
+            Chore::Propagate => {
+                if let Some(propagated) = self.fleet[n].maintenance.propagated.take() {
+                    self.tally.propagated(&propagated);
+                    if propagated.more {
+                        self.fleet[n].next_keep = self.now;
+                    }
+                }
+            }
+            Chore::Prune => {
+                self.tally.pruned += self.oracle.pruned(&self.shared, self.now).await? as u64;
+                return Ok(stepped);
+            }
+            _ => {}
+        }
+        self.oracle.look(&self.shared, &[], &[]).await?;
+        if chore == Chore::SweepCancels && did > 0 {
+            self.oracle.cancel_requests_swept()?;
+        }
+        Ok(stepped)
+    }
+
+    async fn dispatcher(&mut self, n: usize) -> Result<(), String> {
         let now = clock::now();
         let supervisor = &mut self.fleet[n];
-        supervisor.mill.heed(now);
-        if supervisor.mill.is_over(now, supervisor.delivery.is_some()) {
+        supervisor.dispatcher.heed(now);
+        if supervisor.dispatcher.is_over(now, supervisor.delivery.is_some()) {
             return self.leave(n).await;
         }
         if supervisor.delivery.is_some() {
             return Ok(());
         }
-        let Some((link, worker, order)) = supervisor.mill.next_order(now) else { return Ok(()) };
+        let Some((link, worker, order)) = supervisor.dispatcher.next_order(now) else { return Ok(()) };
         let (kind, delay) = (self.rng.u32(0..100), self.rng.i64(0..15_000_000));
         let troubled = self.oracle.alive() > 0 && self.is_troubled();
         let done = if troubled && kind < 3 {
@@ -311,7 +318,7 @@ impl World {
             }
             return Ok(());
         }
-        supervisor.mill.settle(done).map_err(|error| error.to_string())
+        supervisor.dispatcher.settle(done).map_err(|error| error.to_string())
     }
 
     async fn carry_out(
@@ -329,8 +336,15 @@ impl World {
             return Err(error.to_string());
         }
         let accepted = match &done.answer {
-            Ok(Answer::WorkedOff(worked_off, _)) => {
-                self.tally.worked_off(worked_off);
+            Ok(Answer::Surveyed(found)) if matches!(done.order, Order::Survey { to_end: true, .. }) => {
+                if !found.under_way && gates::to_come(&self.shared).await > 0 {
+                    return Err("who ends when all is done is told that nothing is to come, and something is".into());
+                }
+                self.tally.looks_for_the_end += 1;
+                Vec::new()
+            }
+            Ok(Answer::Propagated(propagated, _)) => {
+                self.tally.propagated(propagated);
                 Vec::new()
             }
             Ok(Answer::Turned(turned)) => {
@@ -356,7 +370,7 @@ impl World {
         Ok(done)
     }
 
-    // The mill's patience ends; what it asked lies in a socket buffer and is carried out later all the same.
+    // The dispatcher's patience ends; what it asked lies in a socket buffer and is carried out later all the same.
     fn give_up(&mut self, n: usize, mut link: Link<SimSessions>, worker: WorkerId, order: Order) -> Done<SimSessions> {
         self.tally.late_orders += 1;
         self.tell(n, "gives an order up that is carried out later");
@@ -409,7 +423,7 @@ impl World {
     pub(super) fn check<T>(&self, answer: gristmill_store::Result<T>) -> Result<Option<T>, String> {
         match answer {
             Ok(value) => Ok(Some(value)),
-            Err(Error::Unavailable(_)) => Ok(None),
+            Err(Error::Unavailable(_) | Error::Locked(_)) => Ok(None),
             Err(_) if self.defect.is_some() => Ok(None),
             Err(error) => Err(error.to_string()),
         }
@@ -441,7 +455,7 @@ fn asked(order: &Order) -> Vec<(JobId, Token)> {
 }
 
 fn changes_jobs(order: &Order) -> bool {
-    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { promote: true, .. } | Order::Errands)
+    matches!(order, Order::Turn { .. } | Order::HandBack(_) | Order::Survey { to_end: true, .. } | Order::Propagate)
 }
 
 fn micros(instant: Instant, origin: Instant) -> i64 {

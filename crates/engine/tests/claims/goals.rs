@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::common::{Database, FAIL, Running, WAIT, WORK, in_time, job, soon, success, until_done};
-use gristmill_core::{Attempt, JobId, OnFailure};
+use gristmill_core::{Attempt, JobId, OnPreconditionFailure};
 use gristmill_engine::{Ending, Options};
 use gristmill_store::NewJob;
 
@@ -70,8 +70,8 @@ async fn who_works_until_all_is_done_sees_to_gates_and_leaves_the_stranded() {
     let fan: Vec<NewJob> = (0..20).map(|_| after(WORK, &[done])).collect();
     let all: Vec<JobId> = fan.iter().map(|job| job.id).collect();
     let stranded = after(WORK, &[done, failing.id]);
-    let proceeds = NewJob { on_failure: OnFailure::Proceed, ..after(WORK, &[failing.id]) };
-    let fails = NewJob { on_failure: OnFailure::Fail, ..after(WORK, &[failing.id]) };
+    let proceeds = NewJob { on_precondition_failure: OnPreconditionFailure::Proceed, ..after(WORK, &[failing.id]) };
+    let fails = NewJob { on_precondition_failure: OnPreconditionFailure::Fail, ..after(WORK, &[failing.id]) };
     let mut jobs = vec![failing, after(WORK, &all), stranded, proceeds, fails];
     jobs.extend(fan);
     database.enqueue_jobs(&jobs).await;

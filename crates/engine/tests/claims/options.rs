@@ -35,6 +35,31 @@ async fn an_expired_job_never_starts_and_one_that_is_young_enough_does() {
 }
 
 #[tokio::test]
+async fn a_job_whose_options_cannot_be_read_never_starts_and_says_which_it_is() {
+    let database = Database::fresh().await;
+    let jobs = [
+        with_options(WORK, r#"{"max_memory_mb": 1e400, "on_crash": "fail", "transactional": true}"#),
+        with_options(WORK, r#"{"on_crash": "ask", "transactional": true}"#),
+        with_options(WORK, "no JSON"),
+        with_options(WORK, r#"{"colour": "of someone else"}"#),
+    ];
+    let ids = database.enqueue_jobs(&jobs).await;
+    let worker = Running::start(&database.store, 1, 1, until_done());
+    let started = worker.control.started();
+    assert_eq!(worker.ending().await, Ending::Drained);
+    assert_eq!(*started.borrow(), [ids[3]]);
+    assert_eq!(database.states().await, "scheduled 3, successful 1");
+    let reasons = database.sql("select reason from gristmill_attempt where outcome = 'incompatible'").await;
+    let mut reasons: Vec<String> = reasons.iter().map(|row| text(&row[0])).collect();
+    reasons.sort();
+    for (reason, names) in
+        reasons.iter().zip(["option max_memory_mb (1e400)", "option on_crash (\"ask\")", "options are no JSON"])
+    {
+        assert!(reason.contains(names), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn expired_jobs_are_none_of_those_that_a_worker_was_to_run() {
     let database = Database::fresh().await;
     let mut jobs = [(); 5].map(|()| with_options(WORK, r#"{"expires": "2001-01-01 00:00:00"}"#)).to_vec();

@@ -10,6 +10,8 @@ use tokio::sync::{Notify, watch};
 
 /// Returns at once.
 pub const WORK: &str = "tests.work";
+/// Returns at once, in code that has it: the first does not.
+pub const LATE: &str = "tests.late";
 /// Runs until the test ends it.
 pub const WAIT: &str = "tests.wait";
 /// Raises.
@@ -32,20 +34,23 @@ pub struct Control(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Inner>,
     happened: Notify,
     started: watch::Sender<Vec<JobId>>,
 }
 
 #[derive(Default)]
-struct State {
+struct Inner {
     running: HashMap<JobId, Claimed>,
     prefetched: VecDeque<Claimed>,
     events: Vec<Event>,
     deaf: bool,
+    imported: Option<Vec<String>>,
     panics: bool,
     interrupts: usize,
     cancels: Vec<(JobId, Token)>,
+    settled: Vec<(JobId, Option<gristmill_core::State>)>,
+    lingering: usize,
 }
 
 impl Fake {
@@ -67,6 +72,12 @@ impl Control {
         self.0.started.subscribe()
     }
 
+    /// Its code is loaded anew, and has these tasks.
+    pub fn import(&self, tasks: &[&str]) {
+        self.0.state.lock().unwrap().imported = Some(tasks.iter().map(|task| (*task).to_owned()).collect());
+        self.0.happened.notify_one();
+    }
+
     /// Ends a running job.
     pub fn end(&self, id: JobId, outcome: Outcome) {
         self.end_as(id, |claimed| ended(claimed, outcome));
@@ -78,6 +89,38 @@ impl Control {
             Event::Ended(ended) => Event::Ended(Ended { written: true, ..ended }),
             other => other,
         });
+    }
+
+    /// Ends a running job, and asks what becomes of its end. The executor stays busy until it rests.
+    pub fn end_asking(&self, id: JobId, outcome: Outcome) {
+        self.0.state.lock().unwrap().lingering += 1;
+        self.end_as(id, |claimed| match ended(claimed, outcome) {
+            Event::Ended(ended) => Event::Ended(Ended { asks: true, ..ended }),
+            other => other,
+        });
+    }
+
+    /// The same where its handler's own transaction has written the end.
+    pub fn end_written_asking(&self, id: JobId, outcome: Outcome) {
+        self.0.state.lock().unwrap().lingering += 1;
+        self.end_as(id, |claimed| match ended(claimed, outcome) {
+            Event::Ended(ended) => Event::Ended(Ended { written: true, asks: true, ..ended }),
+            other => other,
+        });
+    }
+
+    /// What was called after an end is over.
+    pub fn rest(&self) {
+        let mut state = self.0.state.lock().unwrap();
+        state.lingering -= 1;
+        state.events.push(Event::Rested);
+        drop(state);
+        self.0.happened.notify_one();
+    }
+
+    /// What it was told of the ends that it asked about, in order.
+    pub fn settled(&self) -> Vec<(JobId, Option<gristmill_core::State>)> {
+        self.0.state.lock().unwrap().settled.clone()
     }
 
     /// Ends a running job that has printed something.
@@ -167,17 +210,25 @@ pub fn error() -> Outcome {
 }
 
 fn ended(claimed: Claimed, outcome: Outcome) -> Event {
-    Event::Ended(Ended { claimed, started_after: None, runner_pid: Some(1), outcome, output: None, written: false })
+    Event::Ended(Ended {
+        claimed,
+        started_after: None,
+        runner_pid: Some(1),
+        outcome,
+        output: None,
+        written: false,
+        asks: false,
+    })
 }
 
 impl Fake {
     // Starts what there are slots for; what ends at once leaves its slot at once.
-    fn fill(&self, state: &mut State) {
+    fn fill(&self, state: &mut Inner) {
         while state.running.len() < self.slots {
             let Some(claimed) = state.prefetched.pop_front() else { break };
             self.shared.started.send_modify(|started| started.push(claimed.id));
             let outcome = match claimed.lane.task_name.as_str() {
-                WORK => success(),
+                WORK | LATE => success(),
                 FAIL => Outcome::failed(Reason::Error, "builtins.ValueError", "ValueError: no"),
                 CRASH => Outcome::Crashed { how: "signal 9 (SIGKILL)".into() },
                 _ => {
@@ -219,6 +270,10 @@ impl Executor for Fake {
                 let mut state = self.shared.state.lock().unwrap();
                 assert!(!state.panics, "planted");
                 self.fill(&mut state);
+                if let Some(tasks) = state.imported.take() {
+                    self.tasks = tasks;
+                    state.events.push(Event::Imported);
+                }
                 if !state.events.is_empty() {
                     into.append(&mut state.events);
                     return;
@@ -244,6 +299,15 @@ impl Executor for Fake {
         self.shared.happened.notify_one();
     }
 
+    fn settled(&mut self, job: JobId, _token: Token, ended: Option<gristmill_core::State>) {
+        self.shared.state.lock().unwrap().settled.push((job, ended));
+        self.shared.happened.notify_one();
+    }
+
+    fn is_busy(&self) -> bool {
+        self.shared.state.lock().unwrap().lingering > 0
+    }
+
     fn recall(&mut self) {
         let mut state = self.shared.state.lock().unwrap();
         if !state.deaf {
@@ -258,6 +322,8 @@ impl Executor for Fake {
         let mut state = self.shared.state.lock().unwrap();
         state.interrupts += 1;
         if !state.deaf {
+            let rested = std::mem::take(&mut state.lingering);
+            state.events.extend((0..rested).map(|_| Event::Rested));
             let cut: Vec<Claimed> = state.running.drain().map(|(_, claimed)| claimed).collect();
             state.events.extend(cut.into_iter().map(|claimed| ended(claimed, Outcome::Interrupted)));
         }

@@ -2,10 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use gristmill_core::WorkerId;
 use gristmill_engine::Sessions;
-use gristmill_store::{Answer, Bind, Connection, Dialect, Error, LifeLock, Result, Row, Session, Store, WakeUps};
+use gristmill_store::{
+    Answer, Bind, Connection, Dialect, Error, LifeLock, Result, Row, Session, Store, WakeUps, codes,
+};
+use tokio::sync::watch;
 
 /// Sessions that pass through [`Faults`].
 #[derive(Clone)]
@@ -32,11 +36,23 @@ pub enum Fault {
 pub struct Faults {
     down: AtomicBool,
     lose: Mutex<Option<&'static str>>,
-    refuse: Mutex<Option<&'static str>>,
+    hold: watch::Sender<Option<Hold>>,
+    refuse: Mutex<Option<(&'static str, &'static str)>>,
+    refused: AtomicU64,
     nth: Mutex<Option<(u64, Fault)>>,
     spoils_opening: AtomicBool,
     opened: AtomicU64,
+    tried: AtomicU64,
     ran: Mutex<Vec<&'static str>>,
+}
+
+/// Answers that are held back.
+#[derive(Clone, Copy)]
+struct Hold {
+    /// To SQL that contains this.
+    sql: &'static str,
+    /// When the first of these had been carried out.
+    since: Option<Instant>,
 }
 
 impl Faulty {
@@ -57,6 +73,39 @@ impl Faults {
         *self.lose.lock().unwrap() = Some(sql);
     }
 
+    /// From now on answers to SQL that contains `sql` are held back until they are let go.
+    pub fn hold_answers_to(&self, sql: &'static str) {
+        self.hold.send_replace(Some(Hold { sql, since: None }));
+    }
+
+    /// Waits until there is one; gives when its SQL had been carried out.
+    pub async fn until_one_is_held(&self) -> Instant {
+        let mut changes = self.hold.subscribe();
+        loop {
+            if let Some(since) = changes.borrow_and_update().and_then(|hold| hold.since) {
+                return since;
+            }
+            changes.changed().await.unwrap();
+        }
+    }
+
+    /// All of them come now.
+    pub fn let_answers_go(&self) {
+        self.hold.send_replace(None);
+    }
+
+    async fn hold_back(&self, ran: &str) {
+        let holds = |hold: &Option<Hold>| hold.is_some_and(|hold| ran.contains(hold.sql));
+        self.hold.send_if_modified(|hold| {
+            let begins = holds(hold);
+            if let Some(hold) = hold.as_mut().filter(|_| begins) {
+                hold.since.get_or_insert_with(Instant::now);
+            }
+            begins
+        });
+        let _ = self.hold.subscribe().wait_for(|hold| !holds(hold)).await;
+    }
+
     /// The `n`th call from now on, the first being 1, goes wrong.
     pub fn spoil_call(&self, n: u64, fault: Fault) {
         *self.nth.lock().unwrap() = Some((n, fault));
@@ -66,6 +115,11 @@ impl Faults {
     pub fn spoil_nothing(&self) {
         *self.nth.lock().unwrap() = None;
         *self.lose.lock().unwrap() = None;
+    }
+
+    /// Connections that someone tried to open so far.
+    pub fn tried(&self) -> u64 {
+        self.tried.load(Ordering::SeqCst)
     }
 
     /// Connections that were opened so far.
@@ -101,9 +155,19 @@ impl Faults {
         self.lose.lock().unwrap().is_some()
     }
 
-    /// From now on every statement with a bind that contains `text` is refused.
-    pub fn refuse_binds_with(&self, text: &'static str) {
-        *self.refuse.lock().unwrap() = Some(text);
+    /// From now on every statement with a bind that contains `text` is refused, with a SQLSTATE.
+    pub fn refuse_binds_with(&self, text: &'static str, sqlstate: &'static str) {
+        *self.refuse.lock().unwrap() = Some((text, sqlstate));
+    }
+
+    /// And from now on no more.
+    pub fn refuse_nothing(&self) {
+        *self.refuse.lock().unwrap() = None;
+    }
+
+    /// Statements that were refused so.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::SeqCst)
     }
 
     fn check(&self) -> Result<()> {
@@ -122,6 +186,7 @@ impl Faults {
 
 impl Sessions for Faulty {
     async fn open(&self) -> Result<Session> {
+        self.faults.tried.fetch_add(1, Ordering::SeqCst);
         self.faults.check()?;
         self.faults.opened.fetch_add(1, Ordering::SeqCst);
         if self.faults.spoils_opening.load(Ordering::SeqCst) {
@@ -187,14 +252,17 @@ impl Connection for Leaky {
     fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
             if self.open { self.faults.check() } else { self.begin_call() }?;
-            let refused = *self.faults.refuse.lock().unwrap();
-            let hit = |bind: &Bind<'_>| matches!(bind, Bind::Text(text) if refused.is_some_and(|no| text.contains(no)));
-            if binds.iter().any(hit) {
-                return Err(Error::Refused("planted refusal".into()));
+            let refuse = *self.faults.refuse.lock().unwrap();
+            if let Some((no, sqlstate)) = refuse
+                && binds.iter().any(|bind| matches!(bind, Bind::Text(text) if text.contains(no)))
+            {
+                self.faults.refused.fetch_add(1, Ordering::SeqCst);
+                return Err(codes::postgres(sqlstate).error("planted refusal".into()));
             }
             self.ran.push(sql);
             self.faults.ran.lock().unwrap().push(sql);
             let answer = self.inner.run(sql, binds).await;
+            self.faults.hold_back(sql).await;
             if self.open { answer } else { self.answer(answer).await }
         })
     }

@@ -14,24 +14,24 @@ use gristmill_store::{Connection, NewJob, Store, Value};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-pub use executor::{CRASH, Control, FAIL, Fake, WAIT, WORK, error, success};
+pub use executor::{CRASH, Control, FAIL, Fake, LATE, WAIT, WORK, error, success};
 pub use faults::Faulty;
 
-/// Nothing that a test waits for takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Nothing that a test waits for takes longer, even beside neighbours that take every core.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A database of its own.
 pub struct Database {
     pub store: Store,
     /// What the test itself looks through.
     window: Mutex<Option<Box<dyn Connection>>>,
-    _place: crate::Place,
+    pub place: crate::Place,
 }
 
 impl Database {
     pub async fn fresh() -> Self {
         let (place, store) = crate::Place::fresh().await;
-        Self { store, window: Mutex::default(), _place: place }
+        Self { store, window: Mutex::default(), place }
     }
 
     /// Enqueues jobs of a task with these priorities; gives their ids in the same order.
@@ -51,6 +51,11 @@ impl Database {
             *window = Some(self.store.open().await.unwrap().into_connection());
         }
         window.as_mut().unwrap().run(sql, &[]).await.unwrap()
+    }
+
+    /// Forgets the connection that the test looks through: the server has closed it.
+    pub async fn look_anew(&self) {
+        *self.window.lock().await = None;
     }
 
     /// How many jobs are in each state, as `"ready 2, successful 1"`.
@@ -173,13 +178,15 @@ impl Running {
     }
 }
 
-/// Short times, so that tests of leases are quick.
+/// Short times, and a lease that outlives whatever a busy machine does.
 pub fn quick() -> Options {
-    Options {
-        lease: Lease::new(Duration::from_millis(200)),
-        poll_interval: Duration::from_millis(200),
-        ..Options::default()
-    }
+    let poll_interval = Duration::from_millis(200);
+    Options { lease: Lease::new(Duration::from_secs(1)), poll_interval, ..Options::default() }
+}
+
+/// A lease that is over in half a second, so that tests of what follows are quick.
+pub fn mortal() -> Options {
+    Options { lease: Lease::new(Duration::from_millis(200)), ..quick() }
 }
 
 pub fn until_done() -> Options {

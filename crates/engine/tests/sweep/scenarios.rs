@@ -94,7 +94,7 @@ async fn a_job_postpones_itself(stage: &Stage) -> Option<Running> {
     let worker = stage.start(1, 0, steady());
     worker.until_started(1).await;
     let until = Until::After(Duration::from_millis(20));
-    worker.control.end(id, Outcome::Postponed { until, after: Vec::new(), why: "not yet".into() });
+    worker.control.end(id, Outcome::Postponed { until, after: None, why: "not yet".into() });
     worker.until_started(2).await;
     worker.control.end(id, success());
     ended(stage, id, "successful", &["postponed", "successful"]).await;

@@ -8,7 +8,7 @@ use gristmill_core::{Outcome, Reason};
 use super::Actor;
 use crate::frame;
 use crate::pace::{AHEAD, PIPE};
-use crate::runner::{Held, Runner};
+use crate::runner::{Assigned, Runner};
 
 /// A job in a pipe waits no longer than this behind one that turned out long.
 pub(super) const STUCK: Duration = Duration::from_millis(50);
@@ -28,10 +28,10 @@ enum Kind {
     Alone,
 }
 
-fn kind(held: &Held) -> Kind {
-    if held.asks.alone {
+fn kind(assigned: &Assigned) -> Kind {
+    if assigned.asks.alone {
         Kind::Alone
-    } else if held.is_async {
+    } else if assigned.is_async {
         Kind::Async
     } else {
         Kind::Sync
@@ -45,17 +45,17 @@ impl Actor {
             return;
         }
         let now = Instant::now();
-        let worker_id = self.lease.map(|lease| lease.worker_id.to_string()).unwrap_or_default();
+        let worker_id = self.lease.as_ref().map(|lease| lease.worker_id.to_string()).unwrap_or_default();
         let mut waiting: Vec<Kind> = Vec::with_capacity(3);
         let mut kept_free = None;
         let mut index = 0;
         while waiting.len() < 3 && index <= LOOK_BEHIND {
-            let Some(held) = self.queue.get(index) else { break };
-            let kind = kind(held);
-            let choice = if waiting.contains(&kind) { None } else { self.choose(held, kept_free, now) };
+            let Some(assigned) = self.queue.get(index) else { break };
+            let kind = kind(assigned);
+            let choice = if waiting.contains(&kind) { None } else { self.choose(assigned, kept_free, now) };
             if let Some((runner, expected)) = choice {
-                let Some(held) = self.queue.remove(index) else { break };
-                self.send(runner, held, &worker_id, expected);
+                let Some(assigned) = self.queue.remove(index) else { break };
+                self.send(runner, assigned, &worker_id, expected);
                 continue;
             }
             if !waiting.contains(&kind) {
@@ -70,15 +70,15 @@ impl Actor {
         self.hand_back_what_waits_too_long(now);
     }
 
-    fn send(&mut self, runner: usize, held: Held, worker_id: &str, expected: Option<f64>) {
-        if held.is_async {
+    fn send(&mut self, runner: usize, assigned: Assigned, worker_id: &str, expected: Option<f64>) {
+        if assigned.is_async {
             self.eagerness = self.eagerness.saturating_mul(2).min(self.config.concurrency);
         }
-        match frame::run(&held.claimed, worker_id) {
-            Ok(frame) => self.runners[runner].send(held, frame, expected),
+        match frame::run(&assigned.claimed, worker_id) {
+            Ok(frame) => self.runners[runner].send(assigned, frame, expected),
             Err(error) => {
                 let why = format!("ValueError: the arguments do not fit into a frame: {error}\n");
-                self.end(held, Outcome::failed(Reason::Error, "builtins.ValueError", why));
+                self.end(assigned, Outcome::failed(Reason::Error, "builtins.ValueError", why));
             }
         }
     }
@@ -89,9 +89,9 @@ impl Actor {
     }
 
     /// The runner for a job, and how long the job is expected to take if that is known to be short.
-    fn choose(&self, held: &Held, kept_free: Option<usize>, now: Instant) -> Option<(usize, Option<f64>)> {
-        let lane = &held.claimed.lane;
-        let kind = kind(held);
+    fn choose(&self, assigned: &Assigned, kept_free: Option<usize>, now: Instant) -> Option<(usize, Option<f64>)> {
+        let lane = &assigned.claimed.lane;
+        let kind = kind(assigned);
         let expected = if kind == Kind::Sync { self.pace.short(&lane.task_name) } else { None };
         let ahead = expected.filter(|_| !self.config.unprefetched.contains(&lane.queue_name));
         let mut idle = None;
@@ -132,14 +132,14 @@ impl Actor {
     }
 
     fn hand_back_what_waits_too_long(&mut self, now: Instant) {
-        if self.queue.front().is_none_or(|held| held.taken + TOO_LONG_IN_HAND > now) {
+        if self.queue.front().is_none_or(|assigned| assigned.taken + TOO_LONG_IN_HAND > now) {
             return;
         }
-        for held in std::mem::take(&mut self.queue) {
-            if held.taken + TOO_LONG_IN_HAND <= now {
-                self.hand_back(held);
+        for assigned in std::mem::take(&mut self.queue) {
+            if assigned.taken + TOO_LONG_IN_HAND <= now {
+                self.hand_back(assigned);
             } else {
-                self.queue.push_back(held);
+                self.queue.push_back(assigned);
             }
         }
         self.eagerness = 1;
@@ -153,13 +153,15 @@ impl Actor {
         let mut capacity = 0;
         if self.closing.is_none() {
             for runner in self.runners.iter().filter(|runner| self.takes(runner)) {
+                // What lingers is no job any more, and yet keeps its place.
+                let lingers = runner.lingering().len();
                 capacity += if runner.is_taken_alone() {
-                    1
+                    1_usize.saturating_sub(lingers)
                 } else if runner.is_async() {
                     let more = if runner.answers() { self.eagerness } else { 0 };
-                    (runner.len() + more).min(self.config.concurrency)
-                } else if runner.running_since().is_some_and(|since| since + STUCK <= now) {
-                    1
+                    (runner.len() + more).min(self.config.concurrency).saturating_sub(lingers)
+                } else if runner.busy_since().is_some_and(|since| since + STUCK <= now) {
+                    runner.started().len()
                 } else {
                     1 + reserve
                 };
@@ -171,7 +173,7 @@ impl Actor {
 
 /// How much work a short job would wait for behind what a runner has, if it may.
 fn behind(runner: &Runner, expected: f64, now: Instant) -> Option<f64> {
-    let on_time = runner.running_since().is_none_or(|since| since + AHEAD > now);
+    let on_time = runner.busy_since().is_none_or(|since| since + AHEAD > now);
     let load = runner.load();
     let fits = on_time && runner.len() <= PIPE && load + expected <= AHEAD.as_secs_f64();
     (fits && !runner.is_async() && !runner.is_taken_alone()).then_some(load)

@@ -8,8 +8,8 @@ use gristmill_store::hosted;
 
 use super::Actor;
 use crate::frame::{self, Exited, Key, KilledFor};
-use crate::pool::Said;
-use crate::runner::{Ended, Held, Killed, Running, To};
+use crate::messages::Said;
+use crate::runner::{Assigned, Ended, Killed, News, Running, Stage, To};
 
 impl Actor {
     pub(super) fn kill(&mut self, index: usize, why: Killed) {
@@ -18,9 +18,16 @@ impl Actor {
             return;
         }
         if let Killed::For(key, outcome) = &why {
-            let job = runner.started().iter().find(|running| running.held.key == *key);
-            let id = job.map(|running| running.held.claimed.id.to_string());
-            tracing::warn!(job.id = id, runner.pid = runner.pid, "killed with its runner: {}", words(outcome));
+            let stage =
+                runner.started().iter().find(|running| running.assigned.key == *key).map(|running| &running.stage);
+            let why = match stage {
+                Some(Stage::Preparing(_)) if *outcome == Outcome::HandedBack => {
+                    "what comes before its handler takes too long"
+                }
+                Some(Stage::Asking(..)) => "its backoff function takes too long",
+                _ => words(outcome),
+            };
+            tracing::warn!(job.id = %key.job(), runner.pid = runner.pid, "killed with its runner: {why}");
         }
         runner.killed = Some(why);
         runner.kill_asked = Some(Instant::now());
@@ -35,11 +42,17 @@ impl Actor {
         let mut news = Vec::new();
         // Its last words count, up to the first that makes no sense.
         let _ = runner.drain(&mut self.scratch, &mut news);
+        for each in &news {
+            if let News::Leaving(Some((key, outcome))) = each {
+                runner.killed.get_or_insert(Killed::For(*key, outcome.clone()));
+            }
+        }
         self.take_news(runner.pid, runner.running_since(), &mut news);
 
         let lapsed = exited.is_some_and(|exited| exited.killed == Some(KilledFor::Lease));
         let how = match (&runner.killed, exited) {
-            (Some(Killed::Broken(how)), _) => how.clone(),
+            // One that was dead when it was to be killed has told how it died.
+            (Some(Killed::Broken(how)), exited) if exited.is_none_or(|exited| exited.killed.is_some()) => how.clone(),
             (_, Some(exited)) => exited.how(),
             (_, None) => "the zygote died".into(),
         };
@@ -50,18 +63,26 @@ impl Actor {
             }
         }
         let left = runner.take_all();
-        for Running { held, since, output, .. } in left.ran {
-            let outcome = match &runner.killed {
-                Some(Killed::For(key, outcome)) if *key == held.key => outcome.clone(),
+        let cut_short =
+            lapsed || matches!(runner.killed, Some(Killed::For(..) | Killed::Lingering(_) | Killed::Interrupted));
+        for Running { assigned, since, stage, output, .. } in left.ran {
+            let outcome = match (&runner.killed, stage) {
+                (Some(Killed::For(key, outcome)), _) if *key == assigned.key => outcome.clone(),
+                (_, Stage::Asking(_, failure)) => failure,
+                // Its handler has not begun. A runner that dies by itself may have died of the job all the same.
+                (_, Stage::Preparing(_)) if cut_short => Outcome::HandedBack,
                 // It ran beside the one that the runner was killed for.
-                Some(Killed::For(..) | Killed::Interrupted) => Outcome::Interrupted,
-                _ if lapsed => Outcome::Interrupted,
+                _ if cut_short => Outcome::Interrupted,
                 _ => {
-                    tracing::warn!(job.id = %held.claimed.id, runner.pid = runner.pid, "its runner died: {how}");
+                    tracing::warn!(job.id = %assigned.claimed.id, runner.pid = runner.pid, "its runner died: {how}");
                     Outcome::Crashed { how: how.clone() }
                 }
             };
-            self.ended(Ended { held, started: Some(since), outcome, output, written: false }, runner.pid);
+            let started = (outcome != Outcome::HandedBack).then_some(since);
+            self.ended(Ended { assigned, started, outcome, output, written: false, lingers: None }, runner.pid);
+        }
+        for lingering in &left.lingering {
+            self.cut_off(lingering, runner.killed.as_ref(), &how);
         }
         self.give(left.waiting);
     }
@@ -71,10 +92,10 @@ impl Actor {
         let runner = &mut self.runners[index];
         // A runner that is being killed gets nothing more.
         let to_be_written = runner.to_be_written(key).filter(|_| runner.killed.is_none());
-        let Some((held, since, outcome, output)) = to_be_written else { return };
+        let Some((assigned, since, outcome, output)) = to_be_written else { return };
         let attempt = Attempt {
-            claimed: held.claimed.clone(),
-            started_after: Some(since.saturating_duration_since(held.taken)),
+            claimed: assigned.claimed.clone(),
+            started_after: Some(since.saturating_duration_since(assigned.taken)),
             runner_pid: runner.pid,
             outcome: outcome.clone(),
             output: output.map(str::to_owned),
@@ -89,34 +110,39 @@ impl Actor {
         }
     }
 
-    pub(super) fn give(&mut self, back: Vec<(To, Held)>) {
-        for (to, held) in back.into_iter().rev() {
+    pub(super) fn give(&mut self, back: Vec<(To, Assigned)>) {
+        for (to, assigned) in back.into_iter().rev() {
             match to {
-                To::Queue if self.closing.is_none() => self.queue.push_front(held),
-                To::Queue | To::Database => self.hand_back(held),
-                To::Cancelled => self.end(held, Outcome::Cancelled { how: "before it started".into() }),
+                To::Queue if self.closing.is_none() => self.queue.push_front(assigned),
+                To::Queue | To::Database => self.hand_back(assigned),
+                To::Cancelled => self.end(assigned, Outcome::Cancelled { how: "before it started".into() }),
             }
         }
     }
 
-    pub(super) fn hand_back(&self, held: Held) {
-        self.end(held, Outcome::HandedBack);
+    pub(super) fn hand_back(&self, assigned: Assigned) {
+        self.end(assigned, Outcome::HandedBack);
     }
 
     /// Ends a job that never started.
-    pub(super) fn end(&self, held: Held, outcome: Outcome) {
-        self.ended(Ended { held, started: None, outcome, output: None, written: false }, None);
+    pub(super) fn end(&self, assigned: Assigned, outcome: Outcome) {
+        self.ended(Ended { assigned, started: None, outcome, output: None, written: false, lingers: None }, None);
     }
 
     pub(super) fn ended(&self, ended: Ended, runner_pid: Option<u32>) {
-        let Ended { held, started, outcome, output, written } = ended;
+        let Ended { assigned, started, outcome, output, written, lingers } = ended;
+        if lingers.is_some() {
+            // Before the end itself: with that, it may seem that there is nothing left to wait for.
+            self.tell(Said::Lingers);
+        }
         self.tell(Said::Event(Event::Ended(executor::Ended {
-            claimed: held.claimed,
-            started_after: started.map(|at| at.saturating_duration_since(held.taken)),
+            claimed: assigned.claimed,
+            started_after: started.map(|at| at.saturating_duration_since(assigned.taken)),
             runner_pid,
             outcome,
             output,
             written,
+            asks: lingers == Some(true),
         })));
     }
 

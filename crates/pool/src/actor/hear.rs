@@ -7,7 +7,7 @@ use gristmill_engine::executor::Event;
 
 use super::{Actor, is_async};
 use crate::frame::{BadFrame, FromZygote, Key};
-use crate::pool::Said;
+use crate::messages::Said;
 use crate::runner::{Killed, News, To};
 use crate::zygote::Stage;
 
@@ -36,14 +36,19 @@ impl Actor {
             FromZygote::Hello(mut hello) => {
                 let zygote = &mut self.zygotes[index];
                 zygote.stage = Stage::Serving;
-                if let Some(lease) = self.lease {
-                    zygote.vouch(lease.until);
+                if let Some(lease) = &self.lease {
+                    zygote.vouch(lease);
                 }
-                tracing::info!(zygote.pid = zygote.pid, tasks = hello.tasks.len(), "the project is imported anew");
+                tracing::info!(
+                    tasks = hello.tasks.len(),
+                    modules = hello.modules,
+                    zygote.pid = zygote.pid,
+                    "the project is imported anew"
+                );
                 let announcement = hello.take_announcement();
                 self.async_tasks = hello.async_tasks.into_iter().collect();
-                for held in &mut self.queue {
-                    held.is_async = is_async(held, &self.async_tasks);
+                for assigned in &mut self.queue {
+                    assigned.is_async = is_async(assigned, &self.async_tasks);
                 }
                 self.tell(Said::Imported(hello.tasks, announcement));
             }
@@ -94,10 +99,15 @@ impl Actor {
             }
         }
         let now = Instant::now();
-        for runner in self.runners.iter_mut().filter(|runner| runner.generation == zygote.generation) {
+        let generation = zygote.generation;
+        for runner in self.runners.iter_mut().filter(|runner| runner.generation == generation) {
             runner.orphaned = Some(now);
         }
-        tokio::spawn(zygote.end());
+        let forked = self.forked_by(generation);
+        let ending = tokio::spawn(async move {
+            zygote.end(&forked).await;
+        });
+        self.endings.push((generation, ending));
     }
 
     // -- what the runners say -----------------------------------------------------------------------------------
@@ -124,12 +134,30 @@ impl Actor {
             && news.iter().any(|news| matches!(news, News::Ended(ended) if ended.started.is_some()));
         let pid = runner.pid;
         let running_since = runner.running_since();
+        let leaving: Vec<_> = news.extract_if(.., |each| matches!(each, News::Leaving(_))).collect();
         for key in self.take_news(pid, running_since, news) {
             self.answer(index, key);
+        }
+        for each in leaving {
+            self.part_with(index, each);
         }
         if let Err(error) = read {
             tracing::error!(runner.pid = pid, %error, "a runner broke the protocol and is killed");
             self.kill(index, Killed::Broken(format!("it broke the worker's protocol with {error}")));
+        }
+    }
+
+    /// Has a runner get nothing more, or killed where a job that has ended goes on in it.
+    fn part_with(&mut self, index: usize, leaving: News) {
+        let runner = &mut self.runners[index];
+        match leaving {
+            News::Leaving(Some((key, outcome))) => self.kill(index, Killed::For(key, outcome)),
+            News::Leaving(None) if !runner.spent => {
+                runner.spent = true;
+                let back = runner.recall(To::Queue);
+                self.give(back.into_iter().map(|assigned| (To::Queue, assigned)).collect());
+            }
+            _ => {}
         }
     }
 
@@ -142,6 +170,7 @@ impl Actor {
     ) -> Vec<Key> {
         let mut ends = Vec::with_capacity(news.len());
         let mut to_write = Vec::new();
+        let (mut noted, mut rested) = (Vec::new(), Vec::new());
         for each in news.drain(..) {
             match each {
                 News::Up => {
@@ -149,28 +178,40 @@ impl Actor {
                     self.zygote_failures.reset();
                     self.tell(Said::Event(Event::Room));
                 }
-                News::Back(held, to, why) => {
+                News::Back(assigned, to, why) => {
                     if !why.is_empty() {
-                        tracing::warn!(job.id = %held.claimed.id, "given back: {why}");
+                        tracing::warn!(job.id = %assigned.claimed.id, "given back: {why}");
                     }
-                    self.give(vec![(to, held)]);
+                    self.give(vec![(to, assigned)]);
                 }
                 News::Progress(progress) => self.tell(Said::Event(Event::Progress(progress))),
                 News::ToWrite(key) => to_write.push(key),
                 News::Ended(ended) => ends.push(ended),
+                News::Noted(key, text) => noted.push((key, text)),
+                News::Rested(lingering) => rested.push(lingering),
+                // Its runner is seen to by whoever hears it.
+                News::Leaving(_) => {}
             }
         }
         // One job ends where the next begins, however late both are read. Those that run side by side say nothing
-        // about how long a runner is busy.
+        // about how long a runner is busy, and those that linger keep it busy for longer.
         let mut until = running_since.unwrap_or_else(Instant::now);
-        for ended in ends.iter().rev().filter(|ended| !ended.held.is_async) {
+        for ended in ends.iter().rev().filter(|ended| !ended.assigned.is_async) {
             if let Some(started) = ended.started {
-                self.pace.learn(&ended.held.claimed.lane.task_name, until.saturating_duration_since(started));
+                if ended.lingers.is_none() {
+                    self.pace.learn(&ended.assigned.claimed.lane.task_name, until.saturating_duration_since(started));
+                }
                 until = started;
             }
         }
         for ended in ends {
             self.ended(ended, pid);
+        }
+        for (key, text) in noted {
+            self.note(key, text);
+        }
+        for lingering in rested {
+            self.rested(&lingering);
         }
         to_write
     }

@@ -7,7 +7,7 @@ use gristmill_core::{Advice, JobId, Outcome, Reason, Token};
 
 use super::Actor;
 use crate::frame::Key;
-use crate::runner::{Killed, Runner, To};
+use crate::runner::{Killed, Lingering, Runner, Stage, To};
 
 /// How often memory is looked at while a job with a limit runs.
 const MEASURED_EVERY: Duration = Duration::from_millis(250);
@@ -19,15 +19,15 @@ impl Actor {
     /// Ends one job that someone wants cancelled.
     pub(super) fn cancel(&mut self, job: JobId, token: Token) {
         let key = Key::new(job, token);
-        if let Some(place) = self.queue.iter().position(|held| held.key == key) {
-            let back = self.queue.remove(place).map(|held| (To::Cancelled, held));
+        if let Some(place) = self.queue.iter().position(|assigned| assigned.key == key) {
+            let back = self.queue.remove(place).map(|assigned| (To::Cancelled, assigned));
             return self.give(back.into_iter().collect());
         }
         let Some(runner) = self.runners.iter_mut().find(|runner| runner.has(key)) else { return };
         let back = runner.recall_one(key, To::Cancelled);
         // Nothing happens unless it runs.
         runner.cancel(key);
-        self.give(back.map(|held| (To::Cancelled, held)).into_iter().collect());
+        self.give(back.map(|assigned| (To::Cancelled, assigned)).into_iter().collect());
     }
 
     pub(super) fn enforce_limits(&mut self, now: Instant) {
@@ -37,15 +37,25 @@ impl Actor {
             }
             self.measure(index, now);
             let runner = &self.runners[index];
+            let timeout = self.config.callback_timeout;
+            let too_long = |lingering: &&Lingering| lingering.ends(timeout).is_some_and(|at| at <= now);
+            if let Some(key) = runner.lingering().iter().find(too_long).map(|lingering| lingering.key) {
+                self.kill(index, Killed::Lingering(key));
+                continue;
+            }
             let over = runner.started().iter().find_map(|running| {
                 let outcome = if running.is_stopped().is_some_and(|at| at <= now) {
                     Outcome::Cancelled { how: "stopped with its runner".into() }
-                } else if running.times_out().is_some_and(|at| at <= now) {
-                    out_of_time(running.held.asks.timeout.unwrap_or_default())
+                } else if running.times_out(timeout).is_some_and(|at| at <= now) {
+                    match &running.stage {
+                        Stage::Preparing(_) => Outcome::HandedBack,
+                        Stage::Handling(_) => out_of_time(running.assigned.asks.timeout.unwrap_or_default()),
+                        Stage::Asking(_, failure) => failure.clone(),
+                    }
                 } else {
                     return None;
                 };
-                Some((running.held.key, outcome))
+                Some((running.assigned.key, outcome))
             });
             if let Some((key, outcome)) = over {
                 self.kill(index, Killed::For(key, outcome));
@@ -63,7 +73,8 @@ impl Actor {
         runner.measured = now;
         let after_jobs = std::mem::take(&mut runner.to_measure);
         let Some(used) = runner.pid.and_then(resident) else { return };
-        let limited = runner.started().iter().filter_map(|running| Some((running.held.asks.memory?, running.held.key)));
+        let limited =
+            runner.started().iter().filter_map(|running| Some((running.assigned.asks.memory?, running.assigned.key)));
         let over = limited.filter(|(most, _)| used > *most).min_by_key(|(most, _)| *most);
         // One that is just over its limit has perhaps noticed by itself: it has until the next look to say so.
         let again = std::mem::replace(&mut runner.over, over.map(|(_, key)| key));
@@ -73,26 +84,27 @@ impl Actor {
             return self.kill(index, Killed::For(key, out_of_memory(used, most)));
         }
         let most = self.config.max_runner_memory_mb.map(|mebibytes| mebibytes.saturating_mul(MEBIBYTE));
-        if after_jobs && most.is_some_and(|most| used > most) && !runner.bloated {
+        if after_jobs && most.is_some_and(|most| used > most) && !runner.spent {
             tracing::info!(runner.pid = runner.pid, "a runner of {} MiB is replaced", used / MEBIBYTE);
-            runner.bloated = true;
+            runner.spent = true;
             let back = runner.recall(To::Queue);
-            self.give(back.into_iter().map(|held| (To::Queue, held)).collect());
+            self.give(back.into_iter().map(|assigned| (To::Queue, assigned)).collect());
         }
     }
 }
 
 /// When a runner's next limit is reached or looked at.
-pub(super) fn next_limit(runner: &Runner) -> Option<Instant> {
+pub(super) fn next_limit(runner: &Runner, callback_timeout: Duration) -> Option<Instant> {
     if runner.killed.is_some() {
         return None;
     }
-    let ends = runner.started().iter().flat_map(|running| [running.times_out(), running.is_stopped()]);
-    ends.flatten().chain(measured_next(runner)).min()
+    let ends = runner.started().iter().flat_map(|running| [running.times_out(callback_timeout), running.is_stopped()]);
+    let lingering = runner.lingering().iter().filter_map(|lingering| lingering.ends(callback_timeout));
+    ends.flatten().chain(lingering).chain(measured_next(runner)).min()
 }
 
 fn measured_next(runner: &Runner) -> Option<Instant> {
-    let every = if runner.started().iter().any(|running| running.held.asks.memory.is_some()) {
+    let every = if runner.started().iter().any(|running| running.assigned.asks.memory.is_some()) {
         MEASURED_EVERY
     } else if runner.to_measure {
         MEASURED_AFTER_JOBS

@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use super::Actor;
 use super::dispatch::{STUCK, TOO_LONG_IN_HAND};
 use super::limits::next_limit;
-use crate::pool::Said;
+use crate::messages::Said;
 use crate::runner::{Killed, Runner, To};
 use crate::zygote::{Stage, Zygote};
 
@@ -17,8 +17,8 @@ use crate::zygote::{Stage, Zygote};
 const STATUS_FOLLOWS: Duration = Duration::from_millis(200);
 /// A zygote that does not carry out a kill in this time is broken, and killed with everything it forked.
 const KILL_FOLLOWS: Duration = Duration::from_secs(10);
-/// Runners of a dead zygote die with it; one whose socket stays open longer than this has lent it to someone.
-const ORPHAN_DIES: Duration = Duration::from_secs(1);
+/// Runners of a dead zygote die with it, and what they have started is killed; what is there longer than this lives on.
+const ORPHAN_DIES: Duration = Duration::from_secs(10);
 
 impl Actor {
     pub(super) fn look_after_runners(&mut self) {
@@ -27,17 +27,23 @@ impl Actor {
         let mut index = 0;
         while index < self.runners.len() {
             let runner = &mut self.runners[index];
-            if runner.orphaned.is_some_and(|since| runner.closed.is_some() || since + ORPHAN_DIES <= now) {
-                self.bury(index, None);
+            // Its jobs may run again when nothing is at work on them any more.
+            let is_swept = !self.endings.iter().any(|(generation, _)| *generation == runner.generation);
+            if let Some(since) = runner.orphaned {
+                if is_swept || since + ORPHAN_DIES <= now {
+                    self.bury(index, None);
+                } else {
+                    index += 1;
+                }
                 continue;
             }
             if runner.waiting_since().is_some_and(|since| since + STUCK <= now) {
-                for held in runner.recall(To::Queue).into_iter().rev() {
-                    self.queue.push_front(held);
+                for assigned in runner.recall(To::Queue).into_iter().rev() {
+                    self.queue.push_front(assigned);
                 }
             }
             let worn = self.config.max_jobs_per_runner.is_some_and(|most| runner.sent >= most);
-            if (worn || runner.bloated) && runner.is_empty() {
+            if (worn || runner.spent) && runner.is_empty() {
                 runner.quit();
             }
             if runner.kill_asked.is_none() && runner.closed.is_some_and(|since| since + STATUS_FOLLOWS <= now) {
@@ -64,33 +70,34 @@ impl Actor {
             zygote.stage == Stage::Retiring && !runners.iter().any(|runner| runner.generation == zygote.generation)
         };
         for zygote in self.zygotes.extract_if(.., serves) {
-            tokio::spawn(zygote.end());
+            tokio::spawn(async move { zygote.end(&[]).await });
         }
     }
 
-    /// Sees to it that there is a zygote, and as many runners of it as there should be.
-    pub(super) fn staff(&mut self) {
+    /// Sees to it that there is a zygote, and as many runners of it as there should be; true when there are new ones.
+    pub(super) fn staff(&mut self) -> bool {
         if self.closing.is_some() {
-            return;
+            return false;
         }
         let Some(zygote) = self.zygotes.last_mut().filter(|zygote| zygote.stage != Stage::Retiring) else {
             if !self.zygote_failures.waits() {
                 self.start_zygote();
             }
-            return;
+            return false;
         };
         if zygote.stage != Stage::Serving || self.runner_failures.waits() {
-            return;
+            return false;
         }
         let most = self.config.max_jobs_per_runner.unwrap_or(u64::MAX);
         let staffed = |runner: &&Runner| {
             runner.generation == zygote.generation
                 && !runner.quitting
-                && !runner.bloated
+                && !runner.spent
                 && runner.killed.is_none()
                 && runner.closed.is_none()
                 && runner.sent < most
         };
+        let before = self.runners.len();
         for _ in self.runners.iter().filter(staffed).count()..self.config.processes {
             self.numbers += 1;
             match pair() {
@@ -101,10 +108,11 @@ impl Actor {
                 Err(error) => {
                     tracing::error!(%error, "a runner cannot be given a socket");
                     self.runner_failures.fail();
-                    return;
+                    break;
                 }
             }
         }
+        self.runners.len() > before
     }
 
     pub(super) fn start_zygote(&mut self) {
@@ -157,6 +165,7 @@ impl Actor {
     }
 
     pub(super) fn next_alarm(&self) -> Option<Instant> {
+        let now = Instant::now();
         let mut alarms = Vec::with_capacity(8);
         for runner in &self.runners {
             alarms.extend(runner.orphaned.map(|since| since + ORPHAN_DIES));
@@ -165,9 +174,12 @@ impl Actor {
                 alarms.extend(runner.closed.map(|since| since + STATUS_FOLLOWS));
             }
             alarms.extend(runner.waiting_since().map(|since| since + STUCK));
-            alarms.extend(next_limit(runner));
+            // From then on nothing more is claimed for it.
+            let lingers = runner.lingering_since().map(|since| since + STUCK);
+            alarms.extend(lingers.filter(|at| *at > now));
+            alarms.extend(next_limit(runner, self.config.callback_timeout));
         }
-        alarms.extend(self.queue.front().map(|held| held.taken + TOO_LONG_IN_HAND));
+        alarms.extend(self.queue.front().map(|assigned| assigned.taken + TOO_LONG_IN_HAND));
         alarms.extend(self.closing.as_ref().and_then(|closing| closing.kill_at));
         alarms.extend(self.runner_failures.until.filter(|_| self.runner_failures.waits()));
         alarms.extend(self.zygote_failures.until.filter(|_| self.zygote_failures.waits()));

@@ -3,5 +3,7 @@
 mod async_jobs;
 mod cancels;
 mod fake;
+mod forks;
 mod limits;
+mod lingering;
 mod transactions;

@@ -18,14 +18,14 @@ pub struct BadFrame(pub String);
 pub struct TooLong(pub usize);
 
 /// One frame with the given parts as its payload.
-pub fn pack(kind: u8, parts: &[&[u8]]) -> Result<Vec<u8>, TooLong> {
+pub fn pack(kind: impl Into<u8>, parts: &[&[u8]]) -> Result<Vec<u8>, TooLong> {
     let length = 1 + parts.iter().map(|part| part.len()).sum::<usize>();
     if length > MAX_LENGTH {
         return Err(TooLong(length));
     }
     let mut frame = Vec::with_capacity(4 + length);
     frame.extend_from_slice(&u32::try_from(length).map_err(|_| TooLong(length))?.to_le_bytes());
-    frame.push(kind);
+    frame.push(kind.into());
     for part in parts {
         frame.extend_from_slice(part);
     }
@@ -97,7 +97,17 @@ impl Key {
         Self { id: job.0, token: token.0.cast_unsigned() }
     }
 
-    /// Its 24 bytes.
+    /// The job.
+    pub fn job(self) -> JobId {
+        JobId(self.id)
+    }
+
+    /// The claim of it.
+    pub fn token(self) -> Token {
+        Token(self.token.cast_signed())
+    }
+
+    /// The 24 bytes of it.
     pub fn bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         bytes[..16].copy_from_slice(self.id.as_bytes());
@@ -174,7 +184,7 @@ mod tests {
 
         #[test]
         fn no_payload_makes_parsing_panic(kind in any::<u8>(), payload in proptest::collection::vec(any::<u8>(), 0..200)) {
-            for kind in [kind].into_iter().chain(*b"SDFBHEPXMOGITKU") {
+            for kind in [kind].into_iter().chain(*b"SDFBHEPXMOGITKUAN") {
                 drop(FromRunner::parse(kind, &payload));
                 drop(FromZygote::parse(kind, &payload));
             }

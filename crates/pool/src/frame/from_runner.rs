@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::codec::{BadFrame, Key, parse_json, text};
+use super::kinds::FromRunner as Kind;
 
 /// Longest class paths and traceback together that a runner may report; it bounds them to 64 KiB itself.
 const MAX_FAILURE: usize = 256 * 1024;
@@ -27,17 +28,22 @@ const MAX_WHY: usize = 64 * 1024;
 /// What a runner says.
 #[derive(Debug, PartialEq)]
 pub enum FromRunner {
-    /// It is up and waits for work.
-    Hello,
+    /// The runner is up and waits for work; the id of its process. It may have run a job before its zygote says that it forked it.
+    Hello(u32),
     /// The handler's first instruction comes next; nanoseconds of `CLOCK_MONOTONIC`.
     Started(Key, u64),
+    /// The same, but something comes before it that may take time, and then this is said once more.
+    Preparing(Key, u64),
     /// What the handler printed and logged until now.
     Output(Key, String),
     /// What the handler says of itself.
     Progress(Key, Report),
-    /// It has ended by itself: successful, failed or postponed.
+    /// The job has ended by itself: successful, failed or postponed; or its transaction was undone, by a conflict or an outage.
     Ended(Key, Outcome),
-    /// It says that it was cancelled; the failure that this is, where nobody asked.
+    /// The job has failed, and its task is being asked how long to wait; what comes of that is said as its end. Where nothing
+    /// comes of it, this is how it ended.
+    Asking(Key, Outcome),
+    /// The job says that it was cancelled; the failure that this is, where nobody asked.
     Cancelled(Key, Outcome),
     /// The handler of a transactional job has returned so, and its transaction is open.
     ToWrite(Key, Outcome),
@@ -45,10 +51,23 @@ pub enum FromRunner {
     Kept(Key),
     /// That transaction has been undone: the job's end was not accepted.
     Undone(Key),
-    /// It did not start it, because the arguments do not fit the function: why.
+    /// Something is still called for this job after its end, which comes next: receivers of signals, hooks. Whether it
+    /// waits with that until it has heard what became of the end. Said again, it is still at it.
+    Lingers(Key, bool),
+    /// That is over.
+    Rested(Key),
+    /// The runner did not start the job, because the arguments do not fit the function: why.
     Incompatible(Key, String),
-    /// It did not start it, and why if there is something to say.
+    /// The runner did not start the job, and why if there is something to say.
     Back(Key, String),
+    /// The runner is to run nothing more than what it has started. With a job: something of that one goes on in it, so it is to
+    /// be killed, and the end that it says next counts when it is gone.
+    Leaving(Option<Key>),
+}
+
+#[derive(Deserialize)]
+struct Process {
+    pid: u32,
 }
 
 /// What a handler says of itself.
@@ -67,31 +86,44 @@ pub struct Report {
 impl FromRunner {
     /// Parses one frame.
     pub fn parse(kind: u8, payload: &[u8]) -> Result<Self, BadFrame> {
-        if kind == b'H' {
-            return Ok(Self::Hello);
-        }
-        if !b"SOGDFPIBTKU".contains(&kind) {
-            return Err(BadFrame(format!("a frame of unknown kind {kind}")));
+        let unknown = || BadFrame(format!("a frame of unknown kind {kind}"));
+        let kind = Kind::of(kind).ok_or_else(unknown)?;
+        // What is not about a claim.
+        match kind {
+            Kind::Hello => return parse_json(payload).map(|Process { pid }| Self::Hello(pid)),
+            Kind::Leaving if payload.is_empty() => return Ok(Self::Leaving(None)),
+            _ => {}
         }
         let (key, rest) = Key::split(payload)?;
         Ok(match kind {
-            b'S' => {
-                let at = rest.try_into().map_err(|_| BadFrame("a started frame without its instant".into()))?;
-                Self::Started(key, u64::from_le_bytes(at))
+            Kind::Started => {
+                let at = rest.split_first_chunk().map(|(at, more)| (u64::from_le_bytes(*at), more));
+                match at {
+                    Some((at, b"")) => Self::Started(key, at),
+                    Some((at, b"~")) => Self::Preparing(key, at),
+                    _ => return Err(BadFrame("a started frame without its instant".into())),
+                }
             }
-            b'O' => Self::Output(key, output(rest)?),
-            b'G' => Self::Progress(key, report(rest)?),
-            b'D' => Self::Ended(key, successful(text(rest)?)?),
-            b'F' => {
-                let (failure, cancelled) = failure(rest)?;
-                if cancelled { Self::Cancelled(key, failure) } else { Self::Ended(key, failure) }
+            Kind::Output => Self::Output(key, output(rest)?),
+            Kind::Progress => Self::Progress(key, report(rest)?),
+            Kind::Done => Self::Ended(key, successful(text(rest)?)?),
+            Kind::Failed => {
+                let (failure, kind) = failure(rest)?;
+                match kind {
+                    Said::Raised => Self::Ended(key, failure),
+                    Said::Cancelled => Self::Cancelled(key, failure),
+                    Said::Asking => Self::Asking(key, failure),
+                }
             }
-            b'P' => Self::Ended(key, postponed(parse_json(rest)?)?),
-            b'I' => Self::Incompatible(key, storable(cut(text(rest)?))),
-            b'B' => Self::Back(key, cut(text(rest)?)),
-            b'T' => Self::ToWrite(key, to_write(rest)?),
-            b'K' => Self::Kept(key),
-            _ => Self::Undone(key),
+            Kind::Postponed => Self::Ended(key, postponed(parse_json(rest)?)?),
+            Kind::Incompatible => Self::Incompatible(key, cut(text(rest)?)),
+            Kind::Back => Self::Back(key, cut(text(rest)?)),
+            Kind::ToWrite => Self::ToWrite(key, to_write(rest)?),
+            Kind::Kept => Self::Kept(key),
+            Kind::Undone => Self::Undone(key),
+            Kind::Lingers => Self::Lingers(key, asks(rest)?),
+            Kind::Rested => Self::Rested(key),
+            Kind::Leaving | Kind::Hello => Self::Leaving(Some(key)),
         })
     }
 }
@@ -100,17 +132,20 @@ fn output(bytes: &[u8]) -> Result<String, BadFrame> {
     if bytes.len() > MAX_OUTPUT {
         return Err(BadFrame("more output than a runner may report".into()));
     }
-    text(bytes).map(storable)
+    text(bytes)
+}
+
+fn asks(bytes: &[u8]) -> Result<bool, BadFrame> {
+    match bytes {
+        b"" => Ok(false),
+        b"?" => Ok(true),
+        _ => Err(BadFrame("a question that is none".into())),
+    }
 }
 
 fn cut(mut why: String) -> String {
     why.truncate(why.floor_char_boundary(MAX_WHY));
     why
-}
-
-// PostgreSQL refuses NUL in text, and recording what happened must not fail.
-fn storable(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
 fn successful(return_value: String) -> Result<Outcome, BadFrame> {
@@ -120,8 +155,17 @@ fn successful(return_value: String) -> Result<Outcome, BadFrame> {
     Ok(Outcome::Successful { return_value })
 }
 
-// Whether it calls itself cancelled is told apart: that counts only where someone asked.
-fn failure(json: &[u8]) -> Result<(Outcome, bool), BadFrame> {
+/// What a failure says of itself.
+#[derive(Clone, Copy)]
+enum Said {
+    Raised,
+    /// That counts only where someone asked.
+    Cancelled,
+    /// The task's advice is still to come.
+    Asking,
+}
+
+fn failure(json: &[u8]) -> Result<(Outcome, Said), BadFrame> {
     #[derive(Deserialize)]
     struct Failure {
         reason: String,
@@ -130,11 +174,11 @@ fn failure(json: &[u8]) -> Result<(Outcome, bool), BadFrame> {
         #[serde(default)]
         classes: Vec<String>,
         #[serde(default)]
-        advice: Option<Said>,
+        advice: Option<Told>,
     }
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Said {
+    enum Told {
         Word(String),
         Wait { after: f64 },
     }
@@ -144,27 +188,33 @@ fn failure(json: &[u8]) -> Result<(Outcome, bool), BadFrame> {
         "bad result" => Reason::BadResult,
         "timeout" => Reason::Timeout,
         "memory" => Reason::Memory,
+        "conflict" => Reason::Conflict,
+        "interrupted" => Reason::Interrupted,
         other => return Err(BadFrame(format!("a failure for the unknown reason {other:?}"))),
     };
+    let mut said = if failure.reason == "cancelled" { Said::Cancelled } else { Said::Raised };
     let advice = match failure.advice {
         None => Advice::ByOptions,
-        Some(Said::Word(word)) if word == "give up" => Advice::GiveUp,
-        Some(Said::Word(word)) => return Err(BadFrame(format!("the unknown advice {word:?}"))),
-        Some(Said::Wait { after }) => Advice::After(wait(after)?),
+        Some(Told::Word(word)) if word == "give up" => Advice::GiveUp,
+        Some(Told::Word(word)) if word == "asked" => {
+            said = Said::Asking;
+            Advice::ByOptions
+        }
+        Some(Told::Word(word)) => return Err(BadFrame(format!("the unknown advice {word:?}"))),
+        Some(Told::Wait { after }) => Advice::After(wait(after)?),
     };
     let names = failure.classes.iter().map(String::len).sum::<usize>();
     let length = failure.exception_class_path.len() + failure.traceback.len() + names;
     if length > MAX_FAILURE || failure.classes.len() > MAX_CLASSES {
         return Err(BadFrame("a failure longer than a runner may report".into()));
     }
-    let outcome = Outcome::Failed {
-        reason,
-        exception_class_path: storable(failure.exception_class_path),
-        traceback: storable(failure.traceback),
-        classes: failure.classes,
-        advice,
+    let Failure { exception_class_path, traceback, classes, .. } = failure;
+    let outcome = match reason {
+        Reason::Conflict => Outcome::Conflict { exception_class_path, traceback },
+        Reason::Interrupted => Outcome::Interrupted,
+        _ => Outcome::Failed { reason, exception_class_path, traceback, classes, advice },
     };
-    Ok((outcome, failure.reason == "cancelled"))
+    Ok((outcome, said))
 }
 
 // JSON cannot hold what is not a number, but a parser may make an infinity of many digits.
@@ -191,8 +241,8 @@ fn postponed(said: Postponed) -> Result<Outcome, BadFrame> {
         (None, Some(until)) => Until::At(moment(&until)?),
         (Some(_), Some(_)) => return Err(BadFrame("a job postponed both for a while and until a date".into())),
     };
-    let after = preconditions(&said.preconditions.unwrap_or_default())?;
-    Ok(Outcome::Postponed { until, after, why: storable(cut(said.why.unwrap_or_default())) })
+    let after = said.preconditions.as_deref().map(preconditions).transpose()?;
+    Ok(Outcome::Postponed { until, after, why: cut(said.why.unwrap_or_default()) })
 }
 
 /// The jobs to wait for, each once.
@@ -261,204 +311,8 @@ fn report(json: &[u8]) -> Result<Report, BadFrame> {
     if is_long(&said.message) || is_long(&metadata) {
         return Err(BadFrame("progress longer than a runner may report".into()));
     }
-    Ok(Report { done: said.done, total: said.total, message: said.message.map(storable), metadata })
+    Ok(Report { done: said.done, total: said.total, message: said.message, metadata })
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn parse(kind: u8, rest: &[u8]) -> Result<FromRunner, BadFrame> {
-        FromRunner::parse(kind, &[&[7; 24], rest].concat())
-    }
-
-    fn ended(kind: u8, rest: &str) -> Outcome {
-        match parse(kind, rest.as_bytes()).unwrap() {
-            FromRunner::Ended(_, outcome) | FromRunner::Cancelled(_, outcome) | FromRunner::ToWrite(_, outcome) => {
-                outcome
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    type Json = fn(&str) -> String;
-
-    fn failed(more: &str) -> String {
-        format!(r#"{{"reason": "error", "exception_class_path": "a.B", "traceback": "x"{more}}}"#)
-    }
-
-    #[test]
-    fn a_result_that_is_not_json_is_a_bad_frame() {
-        for lie in [&b"{"[..], b"", b"NaN", b"1 2", b"\"\x00\"", b"\xff"] {
-            assert!(parse(b'D', lie).is_err(), "{lie:?}");
-        }
-        assert_eq!(ended(b'D', r#"{"a": [1]}"#), Outcome::Successful { return_value: r#"{"a": [1]}"#.into() });
-    }
-
-    #[test]
-    fn nul_is_replaced_wherever_it_would_be_stored_as_text() {
-        let Outcome::Failed { traceback, .. } =
-            ended(b'F', r#"{"reason": "error", "exception_class_path": "a.B", "traceback": "x\u0000y"}"#)
-        else {
-            panic!("not a failure");
-        };
-        assert_eq!(traceback, "x\u{fffd}y");
-        let FromRunner::Output(_, output) = parse(b'O', b"a\0b").unwrap() else { panic!("no output") };
-        assert_eq!(output, "a\u{fffd}b");
-        let FromRunner::Progress(_, report) = parse(b'G', br#"{"message": "a\u0000b"}"#).unwrap() else { panic!() };
-        assert_eq!(report.message.as_deref(), Some("a\u{fffd}b"));
-        let why = Outcome::Postponed { until: Until::Default, after: Vec::new(), why: "\u{fffd}".into() };
-        assert_eq!(ended(b'P', r#"{"after": null, "until": null, "why": "\u0000"}"#), why);
-    }
-
-    #[test]
-    fn a_failure_has_one_of_the_reasons_there_are() {
-        for (word, reason) in [
-            ("error", Reason::Error),
-            ("bad result", Reason::BadResult),
-            ("timeout", Reason::Timeout),
-            ("memory", Reason::Memory),
-            ("cancelled", Reason::Error),
-        ] {
-            let json = failed("").replace("\"error\"", &format!("{word:?}"));
-            let Outcome::Failed { reason: read, .. } = ended(b'F', &json) else { panic!("not a failure") };
-            assert_eq!(read, reason);
-            let is_cancelled = matches!(parse(b'F', json.as_bytes()), Ok(FromRunner::Cancelled(..)));
-            assert_eq!(is_cancelled, word == "cancelled");
-        }
-        assert!(parse(b'F', failed("").replace("error", "mood").as_bytes()).is_err());
-    }
-
-    #[test]
-    fn advice_is_nothing_a_wait_or_to_give_up() {
-        for (json, advice) in [
-            ("", Advice::ByOptions),
-            (r#", "advice": null"#, Advice::ByOptions),
-            (r#", "advice": "give up""#, Advice::GiveUp),
-            (r#", "advice": {"after": 2.5}"#, Advice::After(Duration::from_millis(2_500))),
-            (r#", "advice": {"after": -1}"#, Advice::After(Duration::ZERO)),
-        ] {
-            let Outcome::Failed { advice: read, .. } = ended(b'F', &failed(json)) else { panic!("not a failure") };
-            assert_eq!(read, advice, "{json}");
-        }
-        for lie in ["\"later\"", "{\"after\": 1e999}", "{\"after\": null}", "3", "{}"] {
-            assert!(parse(b'F', failed(&format!(", \"advice\": {lie}")).as_bytes()).is_err(), "{lie}");
-        }
-    }
-
-    #[test]
-    fn a_postponed_job_waits_for_a_while_until_a_date_or_as_its_options_say() {
-        let until = |json: &str| match ended(b'P', json) {
-            Outcome::Postponed { until, .. } => until,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(until(r#"{"after": null, "until": null, "why": ""}"#), Until::Default);
-        assert_eq!(until(r#"{"after": 90, "until": null, "why": ""}"#), Until::After(Duration::from_secs(90)));
-        let date = Until::At(Moment("2026-03-01 10:00:00.500000".into()));
-        assert_eq!(until(r#"{"until": "2026-03-01T10:00:00.5"}"#), date);
-        for lie in [
-            r#"{"after": 1, "until": "2026-03-01 10:00:00"}"#,
-            r#"{"until": "2026-03-01"}"#,
-            r#"{"until": "2026-03-01 10:00:00+00:00"}"#,
-            r#"{"until": "2026-13-01 10:00:00"}"#,
-            r#"{"until": "0000-01-01 10:00:00"}"#,
-            r#"{"until": "9999-12-32 10:00:00"}"#,
-            r#"{"after": 1e999}"#,
-        ] {
-            assert!(parse(b'P', lie.as_bytes()).is_err(), "{lie}");
-        }
-    }
-
-    #[test]
-    fn a_postponed_job_names_the_jobs_that_it_waits_for_each_once() {
-        let (one, two) = ("0198a7c4f0e87aa0b5d3000000000001", "0198a7c4f0e87aa0b5d3000000000002");
-        let after = |kind: u8, json: &str| match ended(kind, json) {
-            Outcome::Postponed { after, .. } => after.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            other => panic!("{other:?}"),
-        };
-        let said = format!(r#"{{"after": 90, "preconditions": [{two:?}, {one:?}, {two:?}]}}"#);
-        assert_eq!(after(b'P', &said), [one, two]);
-        assert_eq!(after(b'T', &said.replace('{', r#"{"kind": "P", "#)), [one, two]);
-        for none in ["{}", r#"{"preconditions": null}"#, r#"{"preconditions": []}"#] {
-            assert!(after(b'P', none).is_empty(), "{none}");
-        }
-        let dashed = "0198a7c4-f0e8-7aa0-b5d3-000000000001";
-        for lie in [format!("[{dashed:?}]"), format!("[{one:?}, 7]"), "[\"\"]".into(), format!("{one:?}")] {
-            assert!(parse(b'P', format!(r#"{{"preconditions": {lie}}}"#).as_bytes()).is_err(), "{lie}");
-        }
-    }
-
-    #[test]
-    fn an_end_to_write_is_a_result_or_a_postponement() {
-        assert_eq!(ended(b'T', r#"{"kind": "D", "value": "[1]"}"#), Outcome::Successful { return_value: "[1]".into() });
-        let postponed =
-            Outcome::Postponed { until: Until::After(Duration::from_secs(3)), after: Vec::new(), why: "soon".into() };
-        assert_eq!(ended(b'T', r#"{"kind": "P", "after": 3, "until": null, "why": "soon"}"#), postponed);
-        for lie in [r#"{"kind": "D"}"#, r#"{"kind": "D", "value": "["}"#, r#"{"kind": "F"}"#, r#"{"value": "1"}"#] {
-            assert!(parse(b'T', lie.as_bytes()).is_err(), "{lie}");
-        }
-    }
-
-    #[test]
-    fn progress_is_numbers_words_and_an_object() {
-        let said = br#"{"done": 3, "total": 4.5, "message": "half", "metadata": {"page": [1, 2]}}"#;
-        let report = Report {
-            done: Some(3.0),
-            total: Some(4.5),
-            message: Some("half".into()),
-            metadata: Some(r#"{"page": [1, 2]}"#.into()),
-        };
-        let FromRunner::Progress(_, read) = parse(b'G', said).unwrap() else { panic!("no progress") };
-        assert_eq!(read, report);
-        let nothing = Report { done: None, total: None, message: None, metadata: None };
-        let said = br#"{"done": null, "total": null, "message": null, "metadata": null}"#;
-        let FromRunner::Progress(_, read) = parse(b'G', said).unwrap() else { panic!("no progress") };
-        assert_eq!(read, nothing);
-        for lie in [r#"{"metadata": [1]}"#, r#"{"metadata": "{}"}"#, r#"{"done": 1e999}"#, r#"{"done": "1"}"#] {
-            assert!(parse(b'G', lie.as_bytes()).is_err(), "{lie}");
-        }
-    }
-
-    #[test]
-    fn what_is_longer_than_a_runner_may_say_is_a_bad_frame() {
-        let long = |length: usize| "x".repeat(length);
-        let most: [(u8, usize, Json); 3] = [
-            (b'O', MAX_OUTPUT, str::to_owned),
-            (b'G', MAX_REPORT, |message| format!(r#"{{"message": {message:?}}}"#)),
-            (b'G', MAX_REPORT - 9, |text| format!(r#"{{"metadata": {{"a": {text:?}}}}}"#)),
-        ];
-        for (kind, length, json) in most {
-            assert!(parse(kind, json(&long(length)).as_bytes()).is_ok(), "{}", char::from(kind));
-            assert!(parse(kind, json(&long(length + 1)).as_bytes()).is_err(), "{}", char::from(kind));
-        }
-        let classes = |count: usize| failed(&format!(", \"classes\": {:?}", vec!["a.B"; count]));
-        assert!(parse(b'F', classes(MAX_CLASSES).as_bytes()).is_ok());
-        assert!(parse(b'F', classes(MAX_CLASSES + 1).as_bytes()).is_err());
-        let waits = |count: usize| format!("{{\"preconditions\": {:?}}}", vec!["0".repeat(32); count]);
-        assert!(parse(b'P', waits(MAX_PRECONDITIONS).as_bytes()).is_ok());
-        assert!(parse(b'P', waits(MAX_PRECONDITIONS + 1).as_bytes()).is_err());
-        let names = failed(&format!(", \"classes\": [{:?}]", long(MAX_FAILURE)));
-        assert!(parse(b'F', names.as_bytes()).is_err());
-    }
-
-    #[test]
-    fn of_a_long_reason_the_beginning_is_kept() {
-        let long = format!("x{}", "é".repeat(MAX_WHY));
-        let FromRunner::Incompatible(_, why) = parse(b'I', long.as_bytes()).unwrap() else { panic!("it fits") };
-        assert_eq!(why, long[..MAX_WHY - 1]);
-        let FromRunner::Back(_, why) = parse(b'B', long.as_bytes()).unwrap() else { panic!("it is kept") };
-        assert_eq!(why, long[..MAX_WHY - 1]);
-        let Outcome::Postponed { why, .. } = ended(b'P', &format!(r#"{{"why": {long:?}}}"#)) else { panic!("it ends") };
-        assert_eq!(why, long[..MAX_WHY - 1]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_date_makes_parsing_panic(date in "[0-9T :.-]{0,28}", year in "[0-9]{4}", rest in "[0-9]{2}") {
-            drop(moment(&date));
-            drop(moment(&format!("{year}-{rest}-{rest} {rest}:{rest}:{rest}.{rest}")));
-        }
-    }
-}
+mod tests;

@@ -6,13 +6,14 @@ use gristmill_core::schedule::{Announced, Announcement, JobTemplate};
 use serde::Deserialize;
 
 use super::codec::{BadFrame, parse_json};
+use super::kinds::FromZygote as Kind;
 
 /// What the zygote says.
 #[derive(Debug, PartialEq)]
 pub enum FromZygote {
-    /// It has imported the project.
+    /// The zygote has imported the project.
     Hello(Hello),
-    /// It cannot serve.
+    /// The zygote cannot serve.
     Error(Refusal),
     /// A runner has been forked.
     Spawned(Spawned),
@@ -27,10 +28,13 @@ pub enum FromZygote {
 pub struct Hello {
     /// Registered tasks.
     pub tasks: Vec<String>,
-    /// Those of them that run many at a time in one runner.
+    /// How many modules they are in.
+    #[serde(default)]
+    pub modules: usize,
+    /// Tasks that run many at a time in one runner.
     #[serde(default, rename = "async")]
     pub async_tasks: Vec<String>,
-    /// Its process.
+    /// The zygote's process.
     pub pid: u32,
     /// Version of the interpreter.
     pub python: String,
@@ -64,20 +68,20 @@ pub struct Refusal {
 /// A runner has been forked.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Spawned {
-    /// Which.
+    /// The runner's number.
     pub runner: u64,
-    /// Its process.
+    /// The runner's process.
     pub pid: u32,
 }
 
 /// A runner has ended.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Exited {
-    /// Which.
+    /// The runner's number.
     pub runner: u64,
     /// The signal that ended it, if one did.
     pub signal: Option<i32>,
-    /// Its exit status otherwise.
+    /// The exit status otherwise.
     pub status: Option<i32>,
     /// Set when the zygote killed it.
     pub killed: Option<KilledFor>,
@@ -137,13 +141,13 @@ impl FromZygote {
         struct Modified {
             path: String,
         }
-        match kind {
-            b'H' => parse_json(payload).map(Self::Hello),
-            b'E' => parse_json(payload).map(Self::Error),
-            b'P' => parse_json(payload).map(Self::Spawned),
-            b'X' => parse_json(payload).map(Self::Exited),
-            b'M' => parse_json::<Modified>(payload).map(|modified| Self::Modified(modified.path)),
-            other => Err(BadFrame(format!("a control frame of unknown kind {other}"))),
+        match Kind::of(kind) {
+            Some(Kind::Hello) => parse_json(payload).map(Self::Hello),
+            Some(Kind::Error) => parse_json(payload).map(Self::Error),
+            Some(Kind::Spawned) => parse_json(payload).map(Self::Spawned),
+            Some(Kind::Exited) => parse_json(payload).map(Self::Exited),
+            Some(Kind::Modified) => parse_json::<Modified>(payload).map(|modified| Self::Modified(modified.path)),
+            None => Err(BadFrame(format!("a control frame of unknown kind {kind}"))),
         }
     }
 }

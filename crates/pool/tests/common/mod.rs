@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Claimed, Counts, JobId, Lane, Moment, Outcome, Progress, Token, WorkerId};
+use gristmill_core::{Claimed, Counts, JobId, Lane, Moment, Outcome, Progress, StoredOptions, Token, WorkerId};
 use gristmill_engine::Executor;
 use gristmill_engine::executor::{Ended, Event};
 use gristmill_pool::{Config, Lease, Pool};
@@ -31,8 +31,8 @@ LOGGING_CONFIG = None
 const BACKEND: &str = r"
 from dataclasses import dataclass
 
-from gristmill import registry
 from gristmill.compat import BaseTaskBackend, Task
+from gristmill.tasks import registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,7 @@ impl Project {
         // Only what the interpreter adds by itself is missing from this; PYTHONPATH brings the rest.
         Config {
             python: python.into(),
+            python_options: Vec::new(),
             python_path: Vec::new(),
             settings_module: Some("settings".into()),
             backend: "default".into(),
@@ -90,10 +91,11 @@ impl Project {
             concurrency: 10,
             max_runner_memory_mb: None,
             unprefetched: std::collections::HashSet::new(),
+            callback_timeout: Duration::from_secs(30),
             dialect: gristmill_store::Dialect::Sqlite,
             env: vec![
-                ("PYTHONPATH".into(), std::env::join_paths([source, self.folder.clone()]).unwrap()),
-                ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
+                ("PYTHONPATH".into(), Some(std::env::join_paths([source, self.folder.clone()]).unwrap())),
+                ("PYTHONDONTWRITEBYTECODE".into(), Some("1".into())),
             ],
         }
     }
@@ -126,7 +128,7 @@ impl Worker {
 
     pub fn vouch(&self, seconds: f64) {
         let until = Instant::now() + Duration::from_secs_f64(seconds);
-        self.lease.send_replace(Some(Lease { worker_id: WorkerId::new(), until }));
+        self.lease.send_replace(Some(Lease { worker_id: WorkerId::new(), until, life: None }));
     }
 
     /// Starts one job whatever the room; gives its id.
@@ -140,7 +142,7 @@ impl Worker {
     /// As [`Worker::run`], with options stored on the job; gives the claim.
     pub fn run_with(&mut self, task: &str, args: &str, options: &str) -> Claimed {
         let mut claimed = claim(task, args);
-        claimed.options_json = Some(options.into());
+        claimed.stored_options = StoredOptions::of(Some(options.into()));
         self.pool.start(vec![claimed.clone()]);
         claimed
     }
@@ -158,7 +160,7 @@ impl Worker {
                         let id = ended.claimed.id;
                         assert!(self.ended.insert(id, ended).is_none(), "job {id} ended twice");
                     }
-                    Event::Room | Event::Announced(_) => {}
+                    Event::Imported | Event::Room | Event::Rested | Event::Noted(_) | Event::Announced(_) => {}
                     Event::Progress(progress) => self.progress.push(progress),
                     Event::Broken(why) => self.broken = Some(why),
                 }
@@ -200,9 +202,11 @@ pub fn claim(task: &str, args: &str) -> Claimed {
         started_at: None,
         generation: 1,
         counts: Counts::default(),
+        misfits: gristmill_core::Misfits::default(),
         args: args.into(),
         kwargs: "{}".into(),
-        options_json: None,
+        stored_options: StoredOptions::default(),
+        worker_id: WorkerId::new(),
     }
 }
 

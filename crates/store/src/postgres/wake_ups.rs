@@ -1,20 +1,25 @@
 //! Hears the notifications that enqueuers send after their commit.
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 
-use super::connection::{error, options};
-use crate::{Error, Result, Settings};
+use super::connection::error;
+use super::login;
+use crate::{Error, Result, Server};
 
 /// A connection of its own that listens.
 pub(crate) struct Notifications(PgListener);
 
 impl Notifications {
-    pub(crate) async fn listen(settings: &Settings) -> Result<Self> {
+    pub(crate) async fn listen(server: &Server) -> Result<Self> {
+        // Found out with a session of its own: the driver's listener takes one way to the server, and no list of them.
+        let reached = login::reach(server).await?;
+        let _ = reached.connection.close().await;
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .max_lifetime(None)
             .idle_timeout(None)
-            .connect_with(options(settings)?)
+            .connect_with(reached.options)
             .await
             .map_err(error)?;
         let mut listener = PgListener::connect_with(&pool).await.map_err(error)?;

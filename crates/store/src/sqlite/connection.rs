@@ -1,6 +1,7 @@
 //! Carries statements to a SQLite file through sqlx, which keeps a thread for each connection.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
@@ -8,19 +9,26 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSync
 use sqlx::{ConnectOptions, Executor, Row as _, TypeInfo, ValueRef};
 
 use crate::connection::Answer;
-use crate::hosted::SCRATCH;
+use crate::hosted::scratch;
 use crate::settings::Synchronous;
-use crate::{Bind, Connection, Dialect, Error, Result, Row, Value};
+use crate::{Bind, Connection, Dialect, Error, Result, Row, Value, codes};
 
 /// How long a statement waits for another writer: a transactional task may hold the file for a while.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One connection to a SQLite file.
-pub(crate) struct Sqlite(SqliteConnection);
+pub(crate) struct Sqlite {
+    connection: SqliteConnection,
+    file: Opened,
+    in_transaction: bool,
+}
 
 impl Sqlite {
     pub(crate) async fn open(path: &Path, synchronous: Synchronous) -> Result<Self> {
+        let before = Opened::at(path);
         let mut connection = connect(path, synchronous).await?;
+        let file = before.ok_or_else(|| Error::Unavailable(format!("{} has just come to be", path.display())))?;
+        file.is_still_there()?;
         let mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(&mut connection).await.map_err(error)?;
         if mode != "wal" {
             return Err(Error::Schema(format!(
@@ -29,11 +37,45 @@ impl Sqlite {
                 path.display()
             )));
         }
-        for table in SCRATCH {
+        for table in scratch(Dialect::Sqlite) {
             connection.execute(table).await.map_err(error)?;
         }
-        Ok(Self(connection))
+        Ok(Self { connection, file, in_transaction: false })
     }
+}
+
+/// A file by its name and by what has that name.
+struct Opened {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl Opened {
+    fn at(path: &Path) -> Option<Self> {
+        Some(Self { path: path.to_owned(), file: identity(path)? })
+    }
+
+    /// Refuses a file that was replaced, moved or deleted. SQLite goes on with the one that it has opened, whatever its
+    /// name; whoever restored another one wants nothing of that.
+    fn is_still_there(&self) -> Result<()> {
+        let path = self.path.display();
+        match identity(&self.path) {
+            Some(file) if file == self.file => Ok(()),
+            Some(_) => Err(Error::Moved(format!(
+                "{path} is another file than this worker has opened: someone has replaced or restored it; \
+                 start the worker again"
+            ))),
+            None => Err(Error::Moved(format!(
+                "{path} is gone: someone has moved or deleted it; put it back, or run manage.py migrate, \
+                 and start the worker again"
+            ))),
+        }
+    }
+}
+
+// Of the name alone: no descriptor is opened, as closing one would drop SQLite's locks.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|named| (named.dev(), named.ino()))
 }
 
 /// Refuses a path that cannot name one file for every process.
@@ -91,6 +133,9 @@ impl Connection for Sqlite {
 
     fn run<'a>(&'a mut self, sql: &'static str, binds: &'a [Bind<'a>]) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
+            if !self.in_transaction {
+                self.file.is_still_there()?;
+            }
             let mut query = sqlx::query(sql);
             for bind in binds {
                 query = match bind {
@@ -100,28 +145,35 @@ impl Connection for Sqlite {
                     Bind::Text(text) => query.bind(text.as_ref()),
                 };
             }
-            let rows = query.fetch_all(&mut self.0).await.map_err(error)?;
+            let rows = query.fetch_all(&mut self.connection).await.map_err(error)?;
             rows.iter().map(values).collect()
         })
     }
 
     fn begin(&mut self) -> Answer<'_, ()> {
-        // A deferred transaction that has read fails at its first write if someone else has committed since.
-        self.control("begin immediate")
+        Box::pin(async move {
+            self.file.is_still_there()?;
+            // A deferred transaction that has read fails at its first write if someone else has committed since.
+            self.control("begin immediate").await?;
+            self.in_transaction = true;
+            Ok(())
+        })
     }
 
     fn commit(&mut self) -> Answer<'_, ()> {
+        self.in_transaction = false;
         self.control("commit")
     }
 
     fn rollback(&mut self) -> Answer<'_, ()> {
+        self.in_transaction = false;
         self.control("rollback")
     }
 }
 
 impl Sqlite {
     fn control(&mut self, sql: &'static str) -> Answer<'_, ()> {
-        Box::pin(async move { self.0.execute(sqlx::query(sql)).await.map(drop).map_err(error) })
+        Box::pin(async move { self.connection.execute(sqlx::query(sql)).await.map(drop).map_err(error) })
     }
 }
 
@@ -143,19 +195,13 @@ fn values(row: &SqliteRow) -> Result<Row> {
         .collect()
 }
 
-/// What the caller should do about it, by SQLite's primary result code.
+/// What the caller should do about it, by SQLite's result code.
 fn error(error: sqlx::Error) -> Error {
-    const BUSY: i32 = 5;
-    const LOCKED: i32 = 6;
-    const INPUT_OUTPUT: i32 = 10;
-    const FULL: i32 = 13;
-    const CANNOT_OPEN: i32 = 14;
-    let code = error.as_database_error().and_then(DatabaseError::code).and_then(|code| code.parse::<i32>().ok());
-    match code.map(|extended| extended & 0xff) {
-        Some(BUSY | LOCKED | INPUT_OUTPUT | FULL | CANNOT_OPEN) => Error::Unavailable(error.to_string()),
-        Some(_) => Error::Refused(error.to_string()),
+    let code = error.as_database_error().and_then(DatabaseError::code).and_then(|code| code.parse().ok());
+    match code {
+        Some(code) => codes::sqlite(code).error(error.to_string()),
         None => match error {
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Error::Refused(error.to_string()),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Error::Refused(error.to_string().into()),
             other => Error::Unavailable(other.to_string()),
         },
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_core::{Band, Claimed, Counts, JobId, Lane, Token, WorkerId};
+use gristmill_core::{ClaimCursor, Claimed, Counts, JobId, Lane, Misfits, StoredOptions, Token, WorkerId};
 
 use crate::row::Fields;
 use crate::statement::{Sql, sql};
@@ -14,53 +14,66 @@ static CLAIM: Sql = sql!("claim");
 static OWNED: Sql = sql!("owned");
 
 impl Session {
-    /// Bounds the rows that one claim may lock and leave: bands × limit.
-    pub const BANDS_PER_CLAIM: usize = 8;
+    /// Bounds the rows that one claim may lock and leave: cursors × limit.
+    pub const CURSORS_PER_CLAIM: usize = 8;
 
-    /// Claims up to `limit` jobs behind the marks of `bands` (at most [`Session::BANDS_PER_CLAIM`], all of one
+    /// Claims up to `limit` jobs behind the watermarks of `cursors` (at most [`Session::CURSORS_PER_CLAIM`], all of one
     /// priority), in order of (deadline, id), skipping what others are claiming; only jobs whose deadline is no later
-    /// than `horizon` from now. Nothing when the worker's row is lost or closed.
+    /// than `horizon` from now. Nothing when the worker's row is lost or closed. A job whose key somebody holds is left
+    /// for later.
     pub async fn claim(
         &mut self,
         worker: WorkerId,
-        bands: &[Band],
+        cursors: &[ClaimCursor],
         limit: u32,
         horizon: Option<Duration>,
     ) -> Result<Vec<Claimed>> {
-        if CLAIM.is_several(self.dialect()) {
+        let claimed = self.claim_once(worker, cursors, limit, horizon).await;
+        if self.goes_around(&claimed) { self.claim_once(worker, cursors, limit, horizon).await } else { claimed }
+    }
+
+    async fn claim_once(
+        &mut self,
+        worker: WorkerId,
+        cursors: &[ClaimCursor],
+        limit: u32,
+        horizon: Option<Duration>,
+    ) -> Result<Vec<Claimed>> {
+        if CLAIM.file(self.dialect()).statements > 1 {
             // The time is read once the wait for SQLite's write lock is over: a job enqueued meanwhile is not claimed
             // before that.
             self.begin().await?;
-            let claimed = self.claim_within(worker, bands, limit, horizon).await;
+            let claimed = self.claim_within(worker, cursors, limit, horizon).await;
             return self.end(claimed).await;
         }
-        let given = self.claim_binds(worker, bands, limit, horizon)?;
+        let given = self.claim_binds(worker, cursors, limit, horizon)?;
         in_order(self.carry_out(&CLAIM, &given).await?)
     }
 
-    /// The same in the transaction that is open.
-    pub(crate) async fn claim_within(
+    /// Claims in the transaction that is open.
+    pub async fn claim_within(
         &mut self,
         worker: WorkerId,
-        bands: &[Band],
+        cursors: &[ClaimCursor],
         limit: u32,
         horizon: Option<Duration>,
     ) -> Result<Vec<Claimed>> {
-        let given = self.claim_binds(worker, bands, limit, horizon)?;
+        let given = self.claim_binds(worker, cursors, limit, horizon)?;
         in_order(self.run(&CLAIM, &given).await?)
     }
 
     fn claim_binds(
         &self,
         worker: WorkerId,
-        bands: &[Band],
+        cursors: &[ClaimCursor],
         limit: u32,
         horizon: Option<Duration>,
-    ) -> Result<[Bind<'static>; 5]> {
-        if bands.len() > Self::BANDS_PER_CLAIM {
-            return Err(Error::Refused(format!("a claim was asked for {} bands at once", bands.len())));
+    ) -> Result<[Bind<'static>; 6]> {
+        if cursors.len() > Self::CURSORS_PER_CLAIM {
+            return Err(Error::Refused(format!("a claim was asked for {} cursors at once", cursors.len()).into()));
         }
-        Ok([worker.to_string().into(), self.now(), json(&bands), Bind::Int(limit.into()), latest(horizon)])
+        let is_wary = Bind::Int(self.is_wary().into());
+        Ok([worker.to_string().into(), self.now(), json(&cursors), Bind::Int(limit.into()), latest(horizon), is_wary])
     }
 
     /// The open attempts of a worker, as the database has them: to find what an unanswered claim left behind.
@@ -84,6 +97,7 @@ fn in_order(rows: Vec<Row>) -> Result<Vec<Claimed>> {
 /// Reads the columns that `claim.sql` and `orphans.sql` name, in their order.
 pub(super) fn claimed(row: Row) -> Result<Claimed> {
     let mut fields = Fields::of(row);
+    let mut unreadable = None;
     Ok(Claimed {
         id: fields.id()?,
         token: Token(fields.int()?),
@@ -95,15 +109,20 @@ pub(super) fn claimed(row: Row) -> Result<Claimed> {
         claimed_at: fields.moment()?,
         started_at: fields.optional_moment()?,
         generation: fields.int()?,
-        counts: Counts {
-            failures: fields.int()?,
-            crashes: fields.int()?,
-            losses: fields.int()?,
-            postpones: fields.int()?,
-            interruptions: fields.int()?,
-        },
+        counts: Counts::read(fields.optional_text()?.as_deref()).unwrap_or_else(|why| {
+            unreadable = Some(why);
+            Counts::default()
+        }),
         args: fields.text()?,
         kwargs: fields.text()?,
-        options_json: fields.optional_text()?,
+        stored_options: {
+            let options = StoredOptions::of(fields.optional_text()?).kept_for(fields.optional_float()?);
+            match unreadable {
+                None => options,
+                Some(why) => options.beside_unreadable(why),
+            }
+        },
+        worker_id: fields.id()?,
+        misfits: Misfits { count: fields.int()?, first_at: fields.optional_moment()? },
     })
 }

@@ -3,12 +3,11 @@
 use gristmill_core::{JobId, Token};
 
 use crate::row::Fields;
-use crate::statement::{Sql, split, sql};
-use crate::verbs::finish::{HAND_BACK, storable};
+use crate::statement::{Sql, sql};
 use crate::verbs::json;
-use crate::verbs::prune::PRUNE;
-use crate::verbs::schedules::operate as schedules;
-use crate::{Bind, Dialect, Result, Row, Session};
+use crate::verbs::prune::FORGET;
+use crate::verbs::storable;
+use crate::{Bind, Result, Row, Session};
 
 /// What was done to one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,46 +16,19 @@ pub struct Acted {
     pub id: JobId,
     /// Its token then.
     pub token: Token,
-    /// `added`, `cancelled`, `asked`, `held`, `released`, `retried`, or `refused: …` in words.
+    /// `added`, `cancelled`, `asked`, `forgotten`, `held`, `released`, `retried`, `thinned`, or `refused: …` in words.
     pub done: String,
 }
 
-pub(crate) static CANCEL: Sql = sql!("cancel");
+/// Cancels jobs, or asks for it.
+pub static CANCEL: Sql = sql!("cancel");
 static HOLD: Sql = sql!("hold");
 static RELEASE: Sql = sql!("release");
 static RETRY: Sql = sql!("retry");
-static ADD_PRECONDITIONS: Sql = sql!("add_preconditions");
+/// Has a job wait for more.
+pub static ADD_PRECONDITIONS: Sql = sql!("add_preconditions");
 static PAUSE: Sql = sql!("pause");
 static RESUME: Sql = sql!("resume");
-
-/// The verbs that other programs carry out on a connection of their own. Each file says what its binds are.
-static OPERATIONS: [(&str, &Sql); 14] = [
-    ("add_preconditions", &ADD_PRECONDITIONS),
-    ("cancel", &CANCEL),
-    ("hand_back", &HAND_BACK),
-    ("hold", &HOLD),
-    ("pause", &PAUSE),
-    ("prune", &PRUNE),
-    ("release", &RELEASE),
-    ("resume", &RESUME),
-    ("retry", &RETRY),
-    ("schedule_define", &schedules::DEFINE),
-    ("schedule_pause", &schedules::PAUSE),
-    ("schedule_remove", &schedules::REMOVE),
-    ("schedule_resume", &schedules::RESUME),
-    ("tick_by_hand", &schedules::BY_HAND),
-];
-
-/// The names of the verbs that other programs carry out on a connection of their own.
-pub fn operations() -> impl Iterator<Item = &'static str> {
-    OPERATIONS.iter().map(|(name, _)| *name)
-}
-
-/// The statements of such a verb, in order, all with the same binds.
-pub fn operation(dialect: Dialect, name: &str) -> Option<Vec<&'static str>> {
-    let (_, sql) = OPERATIONS.iter().find(|(known, _)| *known == name)?;
-    Some(split(sql.text(dialect)).collect())
-}
 
 impl Session {
     /// Cancels jobs that do not run, and asks for those that do. A job that is missing from the answer has ended, or is
@@ -101,6 +73,13 @@ impl Session {
     /// Ends a pause. False: it was not paused.
     pub async fn resume(&mut self, backend: &str, queue_name: &str) -> Result<bool> {
         Ok(!self.carry_out(&RESUME, &[backend.into(), queue_name.into()]).await?.is_empty())
+    }
+
+    /// Forgets jobs that have ended, as pruning does, however long ago that was: `forgotten`, or `refused: …` where a job
+    /// waits for one that has not ended itself. `thinned` has very many preconditions: ask again. What has not ended, or
+    /// is being moved at this moment, is missing from the answer.
+    pub async fn forget(&mut self, jobs: &[JobId]) -> Result<Vec<Acted>> {
+        self.act(&FORGET, &[json(&jobs)]).await
     }
 
     async fn act(&mut self, sql: &'static Sql, binds: &[Bind<'_>]) -> Result<Vec<Acted>> {

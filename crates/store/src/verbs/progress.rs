@@ -7,8 +7,8 @@ use gristmill_core::{JobId, Progress, Token};
 use serde::Serialize;
 
 use crate::statement::{Sql, sql};
-use crate::verbs::finish::storable;
 use crate::verbs::json;
+use crate::verbs::storable;
 use crate::{Result, Session};
 
 static PROGRESS: Sql = sql!("progress");

@@ -15,7 +15,8 @@ pub struct Promoted {
     pub next_due: Option<Duration>,
 }
 
-pub(crate) static PROMOTE: Sql = sql!("promote");
+/// Makes ready what is due.
+pub static PROMOTE: Sql = sql!("promote");
 
 impl Session {
     /// Moves at most `limit` due jobs, earliest first, skipping what another worker is moving.

@@ -6,7 +6,9 @@ use crate::statement::{Sql, sql};
 use crate::verbs::count;
 use crate::{Bind, Result, Session};
 
-pub(crate) static PRUNE: Sql = sql!("prune");
+/// Deletes jobs whose time is over.
+pub static PRUNE: Sql = sql!("prune");
+pub(super) static FORGET: Sql = sql!("forget");
 static PRUNE_TICKS: Sql = sql!("prune_ticks");
 
 /// Ticks that are forgotten at once: small rows, of which a schedule may make one a second.

@@ -31,6 +31,7 @@ pub struct NewWorker {
 static REGISTER: Sql = sql!("register");
 static HEARTBEAT: Sql = sql!("heartbeat");
 static IDLE: Sql = sql!("idle");
+static KNOW: Sql = sql!("know");
 static SIGN_OFF: Sql = sql!("sign_off");
 
 impl Session {
@@ -63,6 +64,11 @@ impl Session {
     /// Sets the flag that asks enqueuers for wake-ups.
     pub async fn idle(&mut self, id: WorkerId, idle: bool) -> Result<()> {
         self.carry_out(&IDLE, &[id.to_string().into(), Bind::Int(idle.into())]).await.map(drop)
+    }
+
+    /// Tells which tasks it knows, as a JSON array, once its code was loaded anew.
+    pub async fn know(&mut self, id: WorkerId, tasks_json: &str) -> Result<()> {
+        self.carry_out(&KNOW, &[id.to_string().into(), tasks_json.into()]).await.map(drop)
     }
 
     /// Closes the worker's row with its exit status and last error.

@@ -8,11 +8,14 @@ mod plain;
 
 use std::time::Duration;
 
-use gristmill_core::{Attempt, Band, Claimed, JobId, Lane, Lease, Moment, OnFailure, Outcome, Reason, Until, WorkerId};
-use gristmill_store::conformance::server::{Durability, Server};
+use gristmill_core::{
+    Attempt, ClaimCursor, Claimed, JobId, Lane, Lease, Moment, OnPreconditionFailure, Outcome, Reason, Until, WorkerId,
+};
 use gristmill_store::{Acted, NewJob, NewWorker, Session, Settings, Store, Value};
+use gristmill_testkit::server::{Durability, Server};
 use plain::{New, Number, Place, Plain};
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -58,7 +61,7 @@ enum Step {
 struct Asked {
     after: Vec<Index>,
     needed: Option<u32>,
-    on_failure: OnFailure,
+    on_precondition_failure: OnPreconditionFailure,
     held: bool,
     dated: bool,
 }
@@ -67,14 +70,14 @@ struct Asked {
 enum End {
     Success,
     Error,
-    Postponed { after: Vec<Index> },
+    Postponed { after: Option<Vec<Index>> },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let end = prop_oneof![
         4 => Just(End::Success),
         3 => Just(End::Error),
-        2 => vec(any::<Index>(), 0..3).prop_map(|after| End::Postponed { after }),
+        2 => option::of(vec(any::<Index>(), 0..3)).prop_map(|after| End::Postponed { after }),
     ];
     prop_oneof![
         5 => vec(asked(), 1..4).prop_map(|jobs| Step::Enqueue { jobs }),
@@ -89,11 +92,21 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn asked() -> impl Strategy<Value = Asked> {
     let needed = prop_oneof![3 => Just(None), 2 => Just(Some(1)), 1 => Just(Some(2))];
-    let on_failure =
-        prop_oneof![2 => Just(OnFailure::Strand), 1 => Just(OnFailure::Proceed), 1 => Just(OnFailure::Fail)];
+    let on_precondition_failure = prop_oneof![
+        2 => Just(OnPreconditionFailure::Strand),
+        1 => Just(OnPreconditionFailure::Proceed),
+        1 => Just(OnPreconditionFailure::Fail),
+    ];
     let flag = |often| proptest::bool::weighted(often);
-    (vec(any::<Index>(), 0..4), needed, on_failure, flag(0.1), flag(0.1))
-        .prop_map(|(after, needed, on_failure, held, dated)| Asked { after, needed, on_failure, held, dated })
+    (vec(any::<Index>(), 0..4), needed, on_precondition_failure, flag(0.1), flag(0.1)).prop_map(
+        |(after, needed, on_precondition_failure, held, dated)| Asked {
+            after,
+            needed,
+            on_precondition_failure,
+            held,
+            dated,
+        },
+    )
 }
 
 #[test]
@@ -191,15 +204,15 @@ const TABLES: [&str; 11] = [
     "delete from gristmill_attempt",
     "delete from gristmill_gate",
     "delete from gristmill_edge",
-    "delete from gristmill_errand",
+    "delete from gristmill_propagation",
     "delete from gristmill_action",
 ];
 
 /// Gates whose counts are not those of their edges.
-const MISCOUNTED: &str = "select cast(count(*) as bigint) from gristmill_gate g where not g.settled or
-    g.open <> (select count(*) from gristmill_edge e where e.dependent_id = g.job_id and e.arming = g.arming and e.state = 'open')
-    or g.successful <> (select count(*) from gristmill_edge e where e.dependent_id = g.job_id and e.arming = g.arming and e.state = 'successful')
-    or g.failed <> (select count(*) from gristmill_edge e where e.dependent_id = g.job_id and e.arming = g.arming and e.state = 'failed')";
+const MISCOUNTED: &str = "select cast(count(*) as bigint) from gristmill_gate g where not g.resolved or
+    g.open <> (select count(*) from gristmill_edge e where e.dependent_id = g.job_id and e.epoch = g.epoch and e.state = 'open')
+    or g.successful <> (select count(*) from gristmill_edge e where e.dependent_id = g.job_id and e.epoch = g.epoch and e.state = 'successful')
+    or g.failed <> (select count(*) from gristmill_edge e where e.dependent_id = g.job_id and e.epoch = g.epoch and e.state = 'failed')";
 
 impl Case {
     async fn run(&mut self, steps: &[Step]) -> Result<(), String> {
@@ -214,7 +227,7 @@ impl Case {
             self.step(step).await.map_err(|why| format!("step {at}, {step:?}: {why}"))?;
             // What ends because of it ends later.
             self.session.set_now(Some(Moment::from_unix_micros(self.now + SECOND / 2)));
-            self.work_off().await.map_err(|why| format!("step {at}, {step:?}: {why}"))?;
+            self.propagate().await.map_err(|why| format!("step {at}, {step:?}: {why}"))?;
             self.compare().await.map_err(|why| format!("step {at}, {step:?}: {why}"))?;
         }
         Ok(())
@@ -269,18 +282,18 @@ impl Case {
                 asked.after.iter().filter(|_| number > 0).map(|pick| pick.index(number)).collect();
             after.sort_unstable();
             after.dedup();
-            let Asked { needed, on_failure, held, dated, .. } = *asked;
+            let Asked { needed, on_precondition_failure, held, dated, .. } = *asked;
             jobs.push(NewJob {
                 id: id(number),
                 run_after: dated.then(|| Moment::from_unix_micros(FAR)),
                 after: after.iter().copied().map(id).collect(),
                 needed,
-                on_failure,
+                on_precondition_failure,
                 held,
-                options_json: Some(options(needed, on_failure)),
+                options_json: Some(options(needed, on_precondition_failure)),
                 ..NewJob::new(lane(), "[]")
             });
-            news.push(New { after, needed, on_failure, held, dated });
+            news.push(New { after, needed, on_precondition_failure, held, dated });
         }
         self.session.enqueue(&jobs).await.map_err(|error| error.to_string())?;
         for new in &news {
@@ -296,8 +309,9 @@ impl Case {
             return Ok(());
         }
         let chosen = *pick.get(&ready);
-        let band = Band { lane: lane(), priority: 0, deadline: Moment::earliest(), id: None };
-        let claimed = self.session.claim(self.worker, &[band], 1_000, None).await.map_err(|error| error.to_string())?;
+        let cursor = ClaimCursor { lane: lane(), priority: 0, deadline: Moment::earliest(), id: None };
+        let claimed =
+            self.session.claim(self.worker, &[cursor], 1_000, None).await.map_err(|error| error.to_string())?;
         let (mine, others): (Vec<Claimed>, _) = claimed.into_iter().partition(|claimed| claimed.id == id(chosen));
         let others: Vec<Attempt> =
             others.into_iter().map(|other| Attempt::unstarted(other, Outcome::HandedBack)).collect();
@@ -309,12 +323,15 @@ impl Case {
             End::Error => Outcome::failed(Reason::Error, "builtins.ValueError", "no"),
             End::Postponed { after } => {
                 let jobs = self.plain.jobs.len();
-                let mut after: Vec<Number> = after.iter().map(|pick| pick.index(jobs)).collect();
-                after.sort_unstable();
-                after.dedup();
-                after.retain(|&each| !self.plain.waits_for(each, chosen));
-                let until = if after.is_empty() { Until::At(Moment::from_unix_micros(FAR)) } else { Until::Default };
-                Outcome::Postponed { until, after: after.into_iter().map(id).collect(), why: String::new() }
+                let until = if after.is_none() { Until::At(Moment::from_unix_micros(FAR)) } else { Until::Default };
+                let after = after.as_ref().map(|picks| {
+                    let mut after: Vec<Number> = picks.iter().map(|pick| pick.index(jobs)).collect();
+                    after.sort_unstable();
+                    after.dedup();
+                    after.retain(|&each| !self.plain.waits_for(each, chosen));
+                    after.into_iter().map(id).collect()
+                });
+                Outcome::Postponed { until, after, why: String::new() }
             }
         };
         let attempt = Attempt {
@@ -329,22 +346,22 @@ impl Case {
             Outcome::Successful { .. } => self.plain.end(chosen, "successful", None),
             Outcome::Failed { .. } => self.plain.end(chosen, "failed", Some("error")),
             Outcome::Postponed { after, .. } => {
-                let after: Vec<Number> = after.iter().map(|id| number(*id)).collect();
-                self.plain.postpone(chosen, &after);
+                let after: Option<Vec<Number>> = after.map(|ids| ids.into_iter().map(number).collect());
+                self.plain.postpone(chosen, after.as_deref());
             }
             _ => unreachable!("no other end is drawn"),
         }
         Ok(())
     }
 
-    async fn work_off(&mut self) -> Result<(), String> {
+    async fn propagate(&mut self) -> Result<(), String> {
         for _ in 0..1_000 {
-            // In small pieces, so that an errand often goes on where it left off.
-            if !self.session.work_off(3).await.map_err(|error| error.to_string())?.more {
+            // In small pieces, so that a propagation often goes on where it left off.
+            if !self.session.propagate(3).await.map_err(|error| error.to_string())?.more {
                 return Ok(());
             }
         }
-        Err("errands come without end".into())
+        Err("propagations come without end".into())
     }
 
     async fn compare(&mut self) -> Result<(), String> {
@@ -381,9 +398,12 @@ fn agree(verb: &str, found: gristmill_store::Result<Vec<Acted>>, expected: bool)
     Err(format!("{verb}: the database answers {found:?}, and the model {expected}"))
 }
 
-fn options(needed: Option<u32>, on_failure: OnFailure) -> String {
+fn options(needed: Option<u32>, on_precondition_failure: OnPreconditionFailure) -> String {
     let needed = needed.map_or("null".into(), |needed| needed.to_string());
-    format!(r#"{{"max_postpones":null,"needed":{needed},"on_failure":"{}"}}"#, on_failure.word())
+    format!(
+        r#"{{"max_postpones":null,"needed":{needed},"on_precondition_failure":"{}"}}"#,
+        on_precondition_failure.word()
+    )
 }
 
 fn lane() -> Lane {

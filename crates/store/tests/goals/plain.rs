@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::{Gate, OnFailure, Verdict};
+use gristmill_core::OnPreconditionFailure;
+use gristmill_testkit::gate::{Gate, Verdict};
 
 /// A job's number; its id is made of it.
 pub(crate) type Number = usize;
@@ -37,7 +38,7 @@ pub(crate) struct Job {
     started: bool,
     has_gate: bool,
     needed: Option<u32>,
-    on_failure: OnFailure,
+    on_precondition_failure: OnPreconditionFailure,
     /// Its preconditions; those that do not count ended before its gate was armed.
     edges: BTreeMap<Number, (Seen, bool)>,
 }
@@ -47,7 +48,7 @@ pub(crate) struct Job {
 pub(crate) struct New {
     pub(crate) after: Vec<Number>,
     pub(crate) needed: Option<u32>,
-    pub(crate) on_failure: OnFailure,
+    pub(crate) on_precondition_failure: OnPreconditionFailure,
     pub(crate) held: bool,
     pub(crate) dated: bool,
 }
@@ -67,9 +68,9 @@ impl Plain {
             (false, true) => Place::Scheduled,
             (false, false) => Place::Ready,
         };
-        let New { needed, on_failure, dated, .. } = *new;
-        self.jobs.push(Job { place, dated, started: false, has_gate: waits, needed, on_failure, edges });
-        self.settle(number);
+        let New { needed, on_precondition_failure, dated, .. } = *new;
+        self.jobs.push(Job { place, dated, started: false, has_gate: waits, needed, on_precondition_failure, edges });
+        self.resolve(number);
     }
 
     pub(crate) fn start(&mut self, number: Number) {
@@ -79,15 +80,16 @@ impl Plain {
 
     pub(crate) fn end(&mut self, number: Number, state: &'static str, why: Option<&'static str>) {
         self.jobs[number].place = Place::Ended(state, why);
-        self.spread(number);
+        self.notify(number);
     }
 
-    pub(crate) fn postpone(&mut self, number: Number, after: &[Number]) {
-        if after.is_empty() {
+    /// For these and whatever else it has ever waited for; without them, until a date.
+    pub(crate) fn postpone(&mut self, number: Number, after: Option<&[Number]>) {
+        let Some(after) = after else {
             self.jobs[number].place = Place::Scheduled;
             self.jobs[number].dated = true;
             return;
-        }
+        };
         self.jobs[number].place = Place::Waiting { held: false, stranded: false };
         self.jobs[number].dated = false;
         self.jobs[number].has_gate = true;
@@ -101,7 +103,7 @@ impl Plain {
             let seen = self.outcome(precondition);
             self.jobs[number].edges.insert(precondition, (seen, counts));
         }
-        self.judge(number);
+        self.evaluate(number);
     }
 
     /// False: it has started or ended.
@@ -116,7 +118,7 @@ impl Plain {
         job.has_gate = true;
         // One that did not count any more does again.
         job.edges.insert(precondition, (Seen::Open, true));
-        self.settle(number);
+        self.resolve(number);
         true
     }
 
@@ -143,7 +145,7 @@ impl Plain {
             Place::Waiting { held, .. } if *held => *held = false,
             _ => return false,
         }
-        self.judge(number);
+        self.evaluate(number);
         true
     }
 
@@ -156,8 +158,8 @@ impl Plain {
         job.started = false;
         job.dated = false;
         job.place = if job.has_gate { Place::Waiting { held: false, stranded: false } } else { Place::Ready };
-        self.spread(number);
-        self.judge(number);
+        self.notify(number);
+        self.evaluate(number);
         true
     }
 
@@ -185,16 +187,16 @@ impl Plain {
         }
     }
 
-    fn settle(&mut self, number: Number) {
+    fn resolve(&mut self, number: Number) {
         let preconditions: Vec<_> = self.jobs[number].edges.keys().copied().collect();
         for precondition in preconditions {
             let seen = self.outcome(precondition);
             self.jobs[number].edges.get_mut(&precondition).expect("is there").0 = seen;
         }
-        self.judge(number);
+        self.evaluate(number);
     }
 
-    fn spread(&mut self, number: Number) {
+    fn notify(&mut self, number: Number) {
         let dependents: Vec<_> =
             (0..self.jobs.len()).filter(|&each| self.jobs[each].edges.contains_key(&number)).collect();
         let seen = self.outcome(number);
@@ -202,19 +204,19 @@ impl Plain {
             self.jobs[dependent].edges.get_mut(&number).expect("is there").0 = seen;
         }
         for dependent in dependents {
-            self.judge(dependent);
+            self.evaluate(dependent);
         }
     }
 
     fn verdict(&self, number: Number) -> Verdict {
         let job = &self.jobs[number];
         let count = |seen| job.edges.values().filter(|edge| **edge == (seen, true)).count() as u64;
-        let Job { needed, on_failure, .. } = *job;
+        let Job { needed, on_precondition_failure, .. } = *job;
         let (open, successful, failed) = (count(Seen::Open), count(Seen::Successful), count(Seen::Failed));
-        Gate { needed, on_failure, open, successful, failed }.verdict()
+        Gate { needed, on_precondition_failure, open, successful, failed }.verdict()
     }
 
-    fn judge(&mut self, number: Number) {
+    fn evaluate(&mut self, number: Number) {
         let verdict = self.verdict(number);
         let job = &mut self.jobs[number];
         if !job.has_gate {
@@ -228,19 +230,21 @@ impl Plain {
                 let was_stranded = *stranded;
                 job.place = if job.dated { Place::Scheduled } else { Place::Ready };
                 if was_stranded {
-                    self.spread(number);
+                    self.notify(number);
                 }
             }
-            Place::Waiting { .. } if verdict == Verdict::Hopeless && job.on_failure == OnFailure::Fail => {
+            Place::Waiting { .. }
+                if verdict == Verdict::Hopeless && job.on_precondition_failure == OnPreconditionFailure::Fail =>
+            {
                 self.end(number, "failed", Some("precondition failed"));
             }
             Place::Waiting { stranded, .. } if *stranded != (verdict == Verdict::Hopeless) => {
                 *stranded = !*stranded;
-                self.spread(number);
+                self.notify(number);
             }
             Place::Ready | Place::Scheduled if job.needed.is_none() && verdict != Verdict::Holds && !job.started => {
                 job.place = Place::Waiting { held: false, stranded: false };
-                self.judge(number);
+                self.evaluate(number);
             }
             _ => {}
         }

@@ -12,9 +12,9 @@ mod tables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gristmill_core::{Attempt, Band, Claimed, JobId, Lane, Lease, Moment, Outcome, Reason, Until, WorkerId};
-use gristmill_store::conformance::server::{Durability, Server};
+use gristmill_core::{Attempt, ClaimCursor, Claimed, JobId, Lane, Lease, Moment, Outcome, Reason, Until, WorkerId};
 use gristmill_store::{Acted, Connection, NewJob, NewWorker, Session, Settings, Store, UniqueUntil};
+use gristmill_testkit::server::{Durability, Server};
 use ops::{Asked, Ending, Op};
 use plain::{New, Plain, SECOND};
 use proptest::sample::Index;
@@ -231,9 +231,9 @@ impl Case {
                 let expected = self.plain.prune(i64::try_from(*retention).expect("is small") * SECOND);
                 same!(found.map_err(|error| error.to_string())?, expected, "prune");
             }
-            Op::Settle { limit } => {
-                let found = self.session.settle_controls(*limit).await.map_err(|error| error.to_string())?;
-                same!(found, self.plain.settle(*limit as usize), "settle_controls");
+            Op::SweepCancelRequests { limit } => {
+                let found = self.session.sweep_cancel_requests(*limit).await.map_err(|error| error.to_string())?;
+                same!(found, self.plain.sweep_cancel_requests(*limit as usize), "sweep_cancel_requests");
             }
             Op::Pause { queue } => {
                 self.session.pause("default", &queue_name(*queue), "why").await.map_err(|error| error.to_string())?;
@@ -260,6 +260,7 @@ impl Case {
                 options_json: OPTIONS[asked.options].map(Into::into),
                 unique_key: unique.as_ref().map(|(key, _)| key.clone()),
                 unique_until: unique.as_ref().map_or(UniqueUntil::Started, |(_, until)| *until),
+                retention: RETENTIONS[asked.options],
                 ..NewJob::new(lane(asked.queue), "[]")
             });
             let retention = RETENTIONS[asked.options];
@@ -272,8 +273,9 @@ impl Case {
     }
 
     async fn claim(&mut self, worker: WorkerId, limit: u32) -> Result<(), String> {
-        let bands = [0, 1].map(|queue| Band { lane: lane(queue), priority: 0, deadline: Moment::earliest(), id: None });
-        let claimed = self.session.claim(worker, &bands, limit, None).await.map_err(|error| error.to_string())?;
+        let cursors =
+            [0, 1].map(|queue| ClaimCursor { lane: lane(queue), priority: 0, deadline: Moment::earliest(), id: None });
+        let claimed = self.session.claim(worker, &cursors, limit, None).await.map_err(|error| error.to_string())?;
         let found: Vec<_> =
             claimed.iter().map(|job| (job.id, job.token.0, i64::from(job.generation), job.counts)).collect();
         same!(found, self.plain.claim(limit as usize), "claim");
@@ -310,10 +312,10 @@ impl Case {
             Ending::Cancelled => Outcome::Cancelled { how: "asked".into() },
             Ending::Expired => Outcome::Expired,
             Ending::Incompatible => Outcome::Incompatible { why: "odd".into() },
-            Ending::Postponed => Outcome::Postponed { until: Until::Default, after: Vec::new(), why: "later".into() },
+            Ending::Postponed => Outcome::Postponed { until: Until::Default, after: None, why: "later".into() },
             Ending::PostponedTo(seconds) => {
                 let date = Moment::from_unix_micros(self.plain.now + seconds * SECOND);
-                Outcome::Postponed { until: Until::At(date), after: Vec::new(), why: "later".into() }
+                Outcome::Postponed { until: Until::At(date), after: None, why: "later".into() }
             }
             Ending::HandedBack => Outcome::HandedBack,
         };

@@ -50,7 +50,7 @@ pub(crate) enum Op {
     Prune {
         retention: u64,
     },
-    Settle {
+    SweepCancelRequests {
         limit: u32,
     },
     Pause {
@@ -102,14 +102,15 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         4 => picks().prop_map(|picks| Op::Retry { picks }),
         3 => (1_u32..4).prop_map(|limit| Op::Promote { limit }),
         2 => (0_u64..200).prop_map(|retention| Op::Prune { retention }),
-        2 => (1_u32..4).prop_map(|limit| Op::Settle { limit }),
+        2 => (1_u32..4).prop_map(|limit| Op::SweepCancelRequests { limit }),
         1 => (0_usize..2).prop_map(|queue| Op::Pause { queue }),
         2 => (0_usize..2).prop_map(|queue| Op::Resume { queue }),
     ]
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
-    let until = prop_oneof![Just(UniqueUntil::Started), Just(UniqueUntil::Finished), Just(UniqueUntil::Pruned)];
+    let until = [UniqueUntil::Started, UniqueUntil::EachStart, UniqueUntil::Finished, UniqueUntil::Pruned];
+    let until = proptest::sample::select(until.to_vec());
     (0_usize..2, option::weighted(0.3, -20_i64..60), 0_usize..4, option::weighted(0.6, (0_usize..2, until)))
         .prop_map(|(queue, run_after, options, unique)| Asked { queue, run_after, options, unique })
 }

@@ -65,7 +65,7 @@ pub(crate) struct Plain {
     pub(crate) now: i64,
     jobs: BTreeMap<JobId, Job>,
     keys: BTreeMap<String, JobId>,
-    wishes: BTreeMap<JobId, i64>,
+    cancel_requests: BTreeMap<JobId, i64>,
     paused: BTreeSet<usize>,
 }
 
@@ -83,13 +83,11 @@ impl Plain {
                 Place::Running => ("running", None, false),
                 Place::Result { state, reason, prune_at, .. } => (*state, *reason, prune_at.is_some()),
             };
-            let Counts { failures, crashes, losses, postpones, interruptions } = job.counts;
-            let [failures, crashes, losses, postpones, interruptions] =
-                [failures, crashes, losses, postpones, interruptions].map(i64::from);
             Standing {
                 place: place.into(),
                 reason: reason.map(Into::into),
-                numbers: [job.token, job.generation, failures, crashes, losses, postpones, interruptions],
+                numbers: [job.token, job.generation],
+                counts: job.counts,
                 flags: [job.started, is_dated],
             }
         };
@@ -98,7 +96,7 @@ impl Plain {
             places: self.jobs.values().map(|job| (job.id, standing(job))).collect(),
             jobs: self.jobs.keys().copied().collect(),
             keys: self.keys.clone(),
-            wishes: self.wishes.clone(),
+            cancel_requests: self.cancel_requests.clone(),
             written: self.jobs.values().filter_map(written).collect(),
         }
     }
@@ -140,7 +138,7 @@ impl Plain {
             job.place = Place::Running;
             job.token += 1;
             claimed.push((job.id, job.token, job.generation, job.counts));
-            if let Some((key, UniqueUntil::Started)) = &job.unique
+            if let Some((key, UniqueUntil::Started | UniqueUntil::EachStart)) = &job.unique
                 && self.keys.get(key) == Some(&job.id)
             {
                 self.keys.remove(key);
@@ -160,14 +158,14 @@ impl Plain {
         if job.place != Place::Running || job.token != claimed.token.0 {
             return false;
         }
-        let (counts, next) = decide(claimed, &claimed.options(), outcome);
+        let (counts, next) = decide(claimed, claimed.options(), outcome);
         job.counts = counts;
         let never_began = *outcome == Outcome::HandedBack;
         job.attempts += i64::from(!never_began);
         job.started |= started && !never_began;
         let is_success = matches!(outcome, Outcome::Successful { .. });
-        let is_wished = self.wishes.get(&claimed.id).is_some_and(|token| *token <= claimed.token.0);
-        if is_wished && !is_success {
+        let is_requested = self.cancel_requests.get(&claimed.id).is_some_and(|token| *token <= claimed.token.0);
+        if is_requested && !is_success {
             self.end(claimed.id, "cancelled", None);
             return true;
         }
@@ -188,9 +186,7 @@ impl Plain {
             }
             Next::Waiting { .. } | Next::WaitingUntil(_) => unreachable!("no job of this model waits for another"),
         }
-        if returns_unstarted {
-            self.take_key_again(claimed.id);
-        }
+        self.take_key_again(claimed.id, returns_unstarted);
         true
     }
 
@@ -200,12 +196,14 @@ impl Plain {
             return false;
         }
         job.place = Place::Ready;
-        self.take_key_again(id);
+        self.take_key_again(id, true);
         true
     }
 
-    fn take_key_again(&mut self, id: JobId) {
-        if let Some((key, UniqueUntil::Started)) = &self.jobs[&id].unique {
+    fn take_key_again(&mut self, id: JobId, is_unstarted: bool) {
+        if let Some((key, until)) = &self.jobs[&id].unique
+            && (*until == UniqueUntil::EachStart || (*until == UniqueUntil::Started && is_unstarted))
+        {
             self.keys.entry(key.clone()).or_insert(id);
         }
     }
@@ -215,7 +213,7 @@ impl Plain {
         #[allow(clippy::cast_possible_truncation)]
         let own = job.retention.map(|seconds| self.now + ((seconds * 1e6) as i64).max(SHORTEST_RETENTION));
         job.place = Place::Result { state, reason, finished_at: self.now, prune_at: own };
-        self.wishes.remove(&id);
+        self.cancel_requests.remove(&id);
         if let Some((key, until)) = &job.unique
             && *until != UniqueUntil::Pruned
             && self.keys.get(key) == Some(&id)
@@ -234,7 +232,7 @@ impl Plain {
                 done.push((*id, "cancelled".into()));
             } else if job.place == Place::Running {
                 job.acts += 1;
-                self.wishes.entry(*id).or_insert(job.token);
+                self.cancel_requests.entry(*id).or_insert(job.token);
                 done.push((*id, "asked".into()));
             }
         }
@@ -277,7 +275,8 @@ impl Plain {
         let mut done = Vec::new();
         for id in ids {
             let Some(job) = self.jobs.get_mut(id).filter(|job| job.has_ended()) else { continue };
-            if let Some((key, UniqueUntil::Started | UniqueUntil::Finished)) = &job.unique
+            if let Some((key, until)) = &job.unique
+                && *until != UniqueUntil::Pruned
                 && *self.keys.entry(key.clone()).or_insert(*id) != *id
             {
                 done.push((*id, "refused: another job has its unique key".into()));
@@ -289,7 +288,7 @@ impl Plain {
             job.counts = Counts::default();
             job.started = false;
             job.acts += 1;
-            self.wishes.remove(id);
+            self.cancel_requests.remove(id);
             done.push((*id, "retried".into()));
         }
         done
@@ -319,21 +318,21 @@ impl Plain {
         let old: Vec<JobId> = self.jobs.values().filter(is_old).map(|job| job.id).collect();
         for id in &old {
             self.jobs.remove(id);
-            self.wishes.remove(id);
+            self.cancel_requests.remove(id);
         }
         self.keys.retain(|_, holder| !old.contains(holder));
         old.len() as u64
     }
 
-    pub(crate) fn settle(&mut self, limit: usize) -> u64 {
+    pub(crate) fn sweep_cancel_requests(&mut self, limit: usize) -> u64 {
         let jobs = &self.jobs;
         let is_stray = |id: &JobId| jobs.get(id).is_none_or(|job| job.place != Place::Running);
-        let stray: Vec<JobId> = self.wishes.keys().copied().filter(is_stray).take(limit).collect();
+        let stray: Vec<JobId> = self.cancel_requests.keys().copied().filter(is_stray).take(limit).collect();
         for id in &stray {
             if self.jobs.get(id).is_some_and(Job::waits) {
                 self.end(*id, "cancelled", None);
             }
-            self.wishes.remove(id);
+            self.cancel_requests.remove(id);
         }
         stray.len() as u64
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::JobId;
+use gristmill_core::{Counts, JobId};
 use gristmill_store::{Connection, Row, Value};
 
 /// Everything that the model knows.
@@ -14,8 +14,8 @@ pub(crate) struct Picture {
     pub(crate) jobs: Vec<JobId>,
     /// Who holds each key.
     pub(crate) keys: BTreeMap<String, JobId>,
-    /// The wishes to cancel, with their tokens.
-    pub(crate) wishes: BTreeMap<JobId, i64>,
+    /// The cancel requests, with their tokens.
+    pub(crate) cancel_requests: BTreeMap<JobId, i64>,
     /// How many attempts of each job were written down, and how many acts of people.
     pub(crate) written: BTreeMap<JobId, (i64, i64)>,
 }
@@ -27,8 +27,10 @@ pub(crate) struct Standing {
     pub(crate) place: String,
     /// Why it ended so.
     pub(crate) reason: Option<String>,
-    /// token, generation, failures, crashes, losses, postpones, interruptions
-    pub(crate) numbers: [i64; 7],
+    /// token, generation
+    pub(crate) numbers: [i64; 2],
+    /// What it has been through.
+    pub(crate) counts: Counts,
     /// Whether its place row has a start; whether it has a date to be forgotten.
     pub(crate) flags: [bool; 2],
 }
@@ -40,8 +42,7 @@ macro_rules! place {
             $place,
             ", ",
             $reason,
-            ", cast(token as bigint), cast(generation as bigint), cast(failures as bigint), cast(crashes as bigint),
-            cast(losses as bigint), cast(postpones as bigint), cast(interruptions as bigint),
+            ", cast(token as bigint), cast(generation as bigint), counts,
             cast(cast(started_at is not null as integer) as bigint), cast(cast(",
             $prune_at,
             " is not null as integer) as bigint) from gristmill_",
@@ -63,7 +64,7 @@ const PLACES: &str = concat!(
 );
 const JOBS: &str = "select cast(id as text) from gristmill_job";
 const KEYS: &str = "select key, cast(job_id as text) from gristmill_unique_key";
-const WISHES: &str = "select cast(job_id as text), cast(token as bigint) from gristmill_control";
+const CANCEL_REQUESTS: &str = "select cast(job_id as text), cast(token as bigint) from gristmill_cancel_request";
 const WRITTEN: &str = "select cast(job_id as text), cast(sum(attempts) as bigint), cast(sum(acts) as bigint) from (
         select job_id, 1 as attempts, 0 as acts from gristmill_attempt
         union all
@@ -78,7 +79,8 @@ impl Picture {
                 place: text(&row[1]).expect("is text"),
                 reason: text(&row[2]),
                 numbers: std::array::from_fn(|n| int(&row[3 + n])),
-                flags: [int(&row[10]) != 0, int(&row[11]) != 0],
+                counts: Counts::read(text(&row[5]).as_deref()).expect("counts"),
+                flags: [int(&row[6]) != 0, int(&row[7]) != 0],
             };
             picture.places.push((id(&row[0]), standing));
         }
@@ -88,8 +90,8 @@ impl Picture {
         for row in connection.run(KEYS, &[]).await.expect("reads") {
             picture.keys.insert(text(&row[0]).expect("is text"), id(&row[1]));
         }
-        for row in connection.run(WISHES, &[]).await.expect("reads") {
-            picture.wishes.insert(id(&row[0]), int(&row[1]));
+        for row in connection.run(CANCEL_REQUESTS, &[]).await.expect("reads") {
+            picture.cancel_requests.insert(id(&row[0]), int(&row[1]));
         }
         for row in connection.run(WRITTEN, &[]).await.expect("reads") {
             picture.written.insert(id(&row[0]), (int(&row[1]), int(&row[2])));
@@ -106,12 +108,12 @@ impl Picture {
         let tables: Vec<_> = self.places.iter().filter(mine).collect();
         let model_has: Vec<_> = model.places.iter().filter(theirs).collect();
         format!(
-            "places {tables:?}, in the model {model_has:?}; keys {:?} and {:?}; wishes {:?} and {:?}; written {:?} and {:?}; \
-             {} jobs and {}",
+            "places {tables:?}, in the model {model_has:?}; keys {:?} and {:?}; cancel requests {:?} and {:?}; \
+             written {:?} and {:?}; {} jobs and {}",
             self.keys,
             model.keys,
-            self.wishes,
-            model.wishes,
+            self.cancel_requests,
+            model.cancel_requests,
             self.written,
             model.written,
             self.jobs.len(),
@@ -130,7 +132,7 @@ pub(crate) async fn clear(connection: &mut dyn Connection) {
         "delete from gristmill_result",
         "delete from gristmill_attempt",
         "delete from gristmill_unique_key",
-        "delete from gristmill_control",
+        "delete from gristmill_cancel_request",
         "delete from gristmill_action",
         "delete from gristmill_queue",
         "delete from gristmill_job",

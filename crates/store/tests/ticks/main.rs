@@ -1,7 +1,7 @@
-//! Ten thousand ticks and eight workers that look too early and too late, stall, and die in the middle of a transaction:
+//! Thousands of ticks and eight workers that look too early and too late, stall, and die in the middle of a transaction:
 //! every tick has exactly one job, or one reason why it has none.
 //!
-//! `GRISTMILL_TICKS` says how many; `GRISTMILL_MODEL_SEED` (a number) repeats a run as far as the databases allow it.
+//! `GRISTMILL_TICKS` says how many (2,000 without it); `GRISTMILL_MODEL_SEED` (a number) repeats a run as far as the databases allow it.
 
 mod faulty;
 mod worker;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use gristmill_core::schedule::{Announced, Announcement, CatchUp, Definition, JobTemplate, Micros, Overlap};
 use gristmill_core::{Attempt, Lease, Moment, Outcome, WorkerId};
-use gristmill_store::conformance::server::{Durability, Server};
 use gristmill_store::{Connection, NewWorker, Served, Session, Settings, Store, Value};
+use gristmill_testkit::server::{Durability, Server};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection};
 use tokio::task::JoinSet;
 use worker::Worker;
@@ -102,8 +102,8 @@ fn number(variable: &str) -> Option<u64> {
 
 fn run(database: &str, store: &Store) {
     let seed = number("GRISTMILL_MODEL_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let wanted = usize::try_from(number("GRISTMILL_TICKS").unwrap_or(10_000)).expect("a number");
-    println!("{database}: GRISTMILL_MODEL_SEED={seed}");
+    let wanted = usize::try_from(number("GRISTMILL_TICKS").unwrap_or(2_000)).expect("a number");
+    println!("{database}: GRISTMILL_MODEL_SEED={seed} GRISTMILL_TICKS={wanted}");
     let rules = rules();
     let mut end = BEGINNING;
     while rules.iter().map(|rule| nominals(rule, end).len()).sum::<usize>() < wanted {
@@ -205,8 +205,8 @@ impl Consumer {
 
     async fn work(&mut self, now: Micros) {
         self.session.set_now(Some(Moment::from_unix_micros(now)));
-        for band in self.session.survey(None).await.expect("surveys").bands {
-            let claimed = self.session.claim(self.worker, &[band], 1_000, None).await.expect("claims");
+        for cursor in self.session.survey(None).await.expect("surveys").cursors {
+            let claimed = self.session.claim(self.worker, &[cursor], 1_000, None).await.expect("claims");
             let success = || Outcome::Successful { return_value: "null".into() };
             let ended: Vec<_> = claimed.into_iter().map(|job| Attempt::unstarted(job, success())).collect();
             self.session.finish(&ended).await.expect("finishes");

@@ -46,6 +46,8 @@ impl Worker {
                 self.session = None;
                 self.deaths += 1;
             }
+            // Another one stalls with locks in its hands; it announces and ticks anew.
+            Err(Error::Locked(_)) => self.session = None,
             Err(error) => panic!("a worker met what nobody had planned: {error}"),
         }
         self
@@ -65,7 +67,7 @@ impl Worker {
             }
         };
         session.set_now(moment);
-        let served = Served { queues: None, exclude: &self.exclude };
+        let served = Served { exclude: &self.exclude, ..Served::default() };
         let limit = self.rng.u32(1..12);
         let ticked = session.tick("default", &served, limit).await?;
         self.rounds += u32::from(ticked.jobs + ticked.skipped > 0);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from gristmill.doctor.check import PLACES, Details, RowCheck
 
@@ -11,16 +12,39 @@ CLAIMABLE = ("ready", "scheduled", "waiting")
 CRASHES, LOSSES, INTERRUPTIONS = 3, 5, 20
 
 
+def tell_counts(row: Details, *names: str) -> None:
+    """Puts these of a place row's counts in their place, so that people read numbers."""
+    stored = read_object(row.pop("counts"))
+    row |= {name: count if isinstance(count := stored.get(name, 0), int) else 0 for name in names}
+
+
+def should_be_poisoned(row: Details) -> str | None:
+    """Says that a job killed its runners, or was cut short, as often as it may, and would still run."""
+    tell_counts(row, "crashes", "losses", "interruptions")
+    if row["crashes"] < CRASHES and row["losses"] < LOSSES and row["interruptions"] < INTERRUPTIONS:
+        return None
+    return (
+        f"{row['task_name']} would run again after {row['crashes']} crashes in a row, {row['losses']} losses, "
+        f"{row['interruptions']} interruptions"
+    )
+
+
 def out_of_attempts(row: Details) -> str | None:
     """Says that a job has failed as often as it may, and would still run."""
-    try:
-        options = json.loads(row["text"] or "{}")
-    except ValueError:
-        return None
-    most = options.get("max_attempts", 1) if isinstance(options, dict) else 1
-    if not isinstance(most, int) or row["failures"] < most:
+    tell_counts(row, "failures")
+    most = read_object(row["text"]).get("max_attempts", 1)
+    if not row["failures"] or not isinstance(most, int) or row["failures"] < most:
         return None
     return f"{row['task_name']} failed {row['failures']} times, may do so {most} times, and would still run"
+
+
+def read_object(text: str | None) -> dict[str, Any]:
+    """Returns a JSON object that somebody may have damaged; nothing where it cannot be read."""
+    try:
+        read = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 def overtaken(place: str) -> RowCheck:
@@ -79,6 +103,7 @@ where {range}
     and job.id is null""",
         columns=("outcome",),
         says="attempt {token} ({outcome}) belongs to no job",
+        mend="row",
     ),
     RowCheck(
         name="success without an attempt",
@@ -106,13 +131,12 @@ where {range}
             claim=f"What crashed {CRASHES} times in a row, was lost {LOSSES} times or interrupted {INTERRUPTIONS} "
             "times is not claimed again.",
             table=f"gristmill_{place}",
-            sql=f"""select {{key}}, here.task_name, here.crashes, here.losses, here.interruptions
+            sql=f"""select {{key}}, here.task_name, here.counts
 from gristmill_{place} as here
 where {{range}}
-    and (here.crashes >= {CRASHES} or here.losses >= {LOSSES} or here.interruptions >= {INTERRUPTIONS})""",
-            columns=("task_name", "crashes", "losses", "interruptions"),
-            says="{task_name} would run again after {crashes} crashes in a row, {losses} losses, "
-            "{interruptions} interruptions",
+    and here.counts is not null""",
+            columns=("task_name", "counts"),
+            says=should_be_poisoned,
         )
         for place in CLAIMABLE
     ),
@@ -122,12 +146,12 @@ where {{range}}
             invariant="I7",
             claim="What failed as often as it may is not claimed again.",
             table=f"gristmill_{place}",
-            sql=f"""select {{key}}, here.task_name, here.failures, job.options
+            sql=f"""select {{key}}, here.task_name, here.counts, job.options
 from gristmill_{place} as here
 join gristmill_job as job on job.id = here.id
 where {{range}}
-    and here.failures > 0""",
-            columns=("task_name", "failures", "text"),
+    and here.counts is not null""",
+            columns=("task_name", "counts", "text"),
             says=out_of_attempts,
         )
         for place in CLAIMABLE

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from gristmill.doctor.check import ROWS, CannotTell, Finding, Key, Question, of_page
-from gristmill.doctor.checks.errands import none
+from gristmill.doctor.checks.propagations import none
 from gristmill.doctor.examination import Examination, among, between, keys_after
 
 #: Open edges between waiting jobs that are kept in memory; a graph beyond that is not searched.
@@ -25,7 +25,7 @@ join gristmill_waiting as dependent on dependent.id = here.dependent_id
 join gristmill_waiting as precondition on precondition.id = here.precondition_id
 where {{range}}
     and here.state = 'open'
-    and {none(vendor, ("settle",), "dependent.id")}"""
+    and {none(vendor, ("resolve",), "dependent.id")}"""
 
 
 def find(examination: Examination) -> list[Finding]:

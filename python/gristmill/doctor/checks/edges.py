@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gristmill.doctor.check import PLACES, RowCheck
-from gristmill.doctor.checks.errands import none
+from gristmill.doctor.checks.propagations import none
 
 PROBES = "\n".join(f"left join gristmill_{place} as {place} on {place}.id = here.precondition_id" for place in PLACES)
 OUTCOME = """case
@@ -26,20 +26,22 @@ left join gristmill_job as job on job.id = here.dependent_id
 where {range}
     and job.id is null""",
         says="waits for {precondition_id}, but is no job",
+        mend="row",
     ),
     RowCheck(
         name="edge without a gate",
         invariant="I9",
-        claim="Who waits has a gate, of this edge's arming or a later one.",
+        claim="Who waits has a gate, of this edge's epoch or a later one.",
         table="gristmill_edge",
-        sql="""select {key}, here.arming, gate.arming
+        sql="""select {key}, here.epoch, gate.epoch
 from gristmill_edge as here
 join gristmill_job as job on job.id = here.dependent_id
 left join gristmill_gate as gate on gate.job_id = here.dependent_id
 where {range}
-    and (gate.job_id is null or gate.arming < here.arming)""",
-        columns=("arming", "gate_arming"),
-        says="waits for {precondition_id} by arming {arming}, and its gate's arming is {gate_arming}",
+    and (gate.job_id is null or gate.epoch < here.epoch)""",
+        columns=("epoch", "gate_epoch"),
+        says="waits for {precondition_id} by epoch {epoch}, and its gate's epoch is {gate_epoch}",
+        mend="gate",
     ),
     RowCheck(
         name="waiting for what does not exist",
@@ -53,6 +55,7 @@ where {range}
     and here.state = 'open'
     and job.id is null""",
         says="waits for {precondition_id}, which is no job: it would wait for ever",
+        mend="gone",
     ),
     RowCheck(
         name="edge that tells another end",
@@ -66,12 +69,12 @@ from gristmill_edge as here
 where {{range}}
     and {KNOWN}
     and here.state <> {OUTCOME}
-    and {none(vendor, ("spread",), "here.precondition_id", "here.dependent_id")}
-    and {none(vendor, ("settle",), "here.dependent_id", "here.precondition_id")}"""
+    and {none(vendor, ("notify",), "here.precondition_id", "here.dependent_id")}
+    and {none(vendor, ("resolve",), "here.dependent_id", "here.precondition_id")}"""
         ),
         columns=("state", "outcome"),
-        says="its edge from {precondition_id} says {state}, and that is {outcome}; no errand brings it in line",
-        mend="spread",
+        says="its edge from {precondition_id} says {state}, and that is {outcome}; no propagation brings it in line",
+        mend="notify",
     ),
     RowCheck(
         name="precondition that would not tell",
@@ -85,9 +88,9 @@ from gristmill_edge as here
 where {{range}}
     and here.state = 'open'
     and not {AWAITED}
-    and {none(vendor, ("settle",), "here.dependent_id", "here.precondition_id")}"""
+    and {none(vendor, ("resolve",), "here.dependent_id", "here.precondition_id")}"""
         ),
         says="waits for {precondition_id}, which does not know it: its end would not be told",
-        mend="settle",
+        mend="resolve",
     ),
 )

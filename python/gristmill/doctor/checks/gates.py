@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from gristmill.doctor.check import RowCheck
-from gristmill.doctor.checks.errands import none, quiet
+from gristmill.doctor.checks.propagations import none, quiet
 
 #: The engine's verdict (core/gate), over a gate named `here`.
 TOTAL = "(here.open + here.successful + here.failed)"
 NEEDED = f"case when here.needed is null or here.needed > {TOTAL} then {TOTAL} else here.needed end"
-DONE = "here.successful + case when here.on_failure = 'proceed' then here.failed else 0 end"
+DONE = "here.successful + case when here.on_precondition_failure = 'proceed' then here.failed else 0 end"
 HOLDS = f"{DONE} >= {NEEDED}"
-HOPELESS = f"(here.on_failure <> 'proceed' and here.successful + here.open < {NEEDED} and not {HOLDS})"
+HOPELESS = f"(here.on_precondition_failure <> 'proceed' and here.successful + here.open < {NEEDED} and not {HOLDS})"
 
 NUMBERS = "here.open, here.successful, here.failed"
 NAMES = ("open", "successful", "failed")
@@ -47,20 +47,21 @@ left join gristmill_job as job on job.id = here.job_id
 where {range}
     and job.id is null""",
         says="has a gate, but is no job",
+        mend="row",
     ),
     RowCheck(
         name="gate counts",
         invariant="I9",
-        claim="A gate's counts are those of its edges of this arming.",
+        claim="A gate's counts are those of its edges of its own epoch.",
         table="gristmill_gate",
         sql=lambda vendor: (
             f"""select {{key}}, {NUMBERS}, {recounted("open")}, {recounted("successful")}, {recounted("failed")}
 from gristmill_gate as here
 left join gristmill_edge as edge on edge.dependent_id = here.job_id
-    and edge.arming = here.arming
+    and edge.epoch = here.epoch
 where {{range}}
-    and here.settled
-    and {none(vendor, ("settle",), "here.job_id")}
+    and here.resolved
+    and {none(vendor, ("resolve",), "here.job_id")}
 group by {{key}}, {NUMBERS}
 having here.open <> {recounted("open")}
     or here.successful <> {recounted("successful")}
@@ -72,21 +73,21 @@ having here.open <> {recounted("open")}
         mend="counts",
     ),
     RowCheck(
-        name="gate that nobody settles",
+        name="gate that nobody resolves",
         invariant="I9",
-        claim="A gate that is not settled is about to be.",
+        claim="A gate that is not resolved is about to be.",
         table="gristmill_gate",
         sql=lambda vendor: (
             f"""select {{key}}, here.armed_at
 from gristmill_gate as here
 join gristmill_waiting as waiting on waiting.id = here.job_id
 where {{range}}
-    and not here.settled
-    and {none(vendor, ("settle",), "here.job_id")}"""
+    and not here.resolved
+    and {none(vendor, ("resolve",), "here.job_id")}"""
         ),
         columns=("armed_at",),
-        says="its preconditions have yet to be looked at, and no errand asks for it",
-        mend="settle",
+        says="its preconditions have yet to be looked at, and no propagation asks for it",
+        mend="resolve",
     ),
     RowCheck(
         name="waiting though its gate holds",
@@ -104,7 +105,7 @@ where {{range}}
         ),
         columns=("task_name", *NAMES),
         says="{task_name} waits, though its preconditions are met ({successful} successful, {failed} failed)",
-        mend="judge",
+        mend="evaluate",
     ),
     RowCheck(
         name="hopeless but not stranded",
@@ -117,13 +118,13 @@ from gristmill_gate as here
 join gristmill_waiting as waiting on waiting.id = here.job_id
 where {{range}}
     and not waiting.stranded
-    and (here.on_failure = 'strand' or not waiting.held)
+    and (here.on_precondition_failure = 'strand' or not waiting.held)
     and {HOPELESS}
     and {quiet(vendor, "waiting.id")}"""
         ),
         columns=("task_name", "failed"),
         says="{task_name} waits as if its preconditions could still be met, and {failed} of them failed",
-        mend="judge",
+        mend="evaluate",
     ),
     RowCheck(
         name="stranded but hopeful",
@@ -141,7 +142,7 @@ where {{range}}
         ),
         columns=("task_name", *NAMES),
         says="{task_name} is stranded, though its preconditions can be met ({open} open, {successful} successful)",
-        mend="judge",
+        mend="evaluate",
     ),
     *(
         RowCheck(
@@ -152,7 +153,7 @@ where {{range}}
             sql=partial(too_early, place),
             columns=("task_name", *NAMES),
             says=f"{{task_name}} is {place}, though {{open}} of its preconditions are open and {{failed}} failed",
-            mend="judge",
+            mend="evaluate",
         )
         for place in ("ready", "scheduled")
     ),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gristmill import __version__
+from gristmill.database.schema import is_in_memory
 from gristmill.doctor.check import Finding, Question
 from gristmill.doctor.examination import Examination
-from gristmill.schema import is_in_memory
+from gristmill.inspect.transactions import OLD_SECONDS, open_transactions
+from gristmill.models import Worker
 
 #: The newest migration that this package knows.
 SCHEMA_VERSION = 1
@@ -15,8 +17,6 @@ SCHEMA_VERSION = 1
 AHEAD = timedelta(minutes=1)
 #: Dead rows beyond so many, and so many times the living ones, mean that vacuum does not keep up.
 DEAD_ROWS, DEAD_TIMES = 100_000, 5
-#: A transaction that has been open for longer keeps every dead row since.
-OLD_TRANSACTION_SECONDS = 900
 #: The share of PostgreSQL's queue for NOTIFY beyond which a listener must be stuck.
 FULL = 0.5
 
@@ -34,8 +34,6 @@ def schema(examination: Examination) -> list[Finding]:
 
 def workers(examination: Examination) -> list[Finding]:
     """Looks at the versions and clocks of living workers."""
-    from gristmill.models import Worker
-
     rows = Worker.objects.using(examination.using).filter(pk__in=[worker.id for worker in examination.living])
     found = []
     for row in rows:
@@ -83,23 +81,16 @@ def dead_rows(examination: Examination) -> list[Finding]:
 def old_transactions(examination: Examination) -> list[Finding]:
     """Finds what keeps dead rows from being taken away."""
     with examination.reading() as cursor:
-        cursor.execute(
-            "select pid, coalesce(nullif(application_name, ''), 'no name'), "
-            "extract(epoch from clock_timestamp() - xact_start)::bigint from pg_stat_activity "
-            "where backend_xmin is not null and datname = current_database() "
-            "and clock_timestamp() - xact_start > %s * interval '1 second' order by xact_start limit 10",
-            [OLD_TRANSACTION_SECONDS],
-        )
         found = [
             OLD.finding(
                 f"process {pid}", f"a transaction of process {pid} ({name}) has been open for {seconds:,} s", pid=pid
             )
-            for pid, name, seconds in cursor.fetchall()
+            for pid, name, seconds in open_transactions(cursor, OLD_SECONDS)
         ]
         cursor.execute(
             "select gid, extract(epoch from clock_timestamp() - prepared)::bigint from pg_prepared_xacts "
             "where database = current_database() and clock_timestamp() - prepared > %s * interval '1 second' limit 10",
-            [OLD_TRANSACTION_SECONDS],
+            [OLD_SECONDS],
         )
         return found + [
             OLD.finding(gid, f"a prepared transaction has been left for {seconds:,} s") for gid, seconds in cursor

@@ -20,6 +20,7 @@ where {{range}}
     and {COUNT} = 0""",
         columns=("task_name",),
         says="{task_name} is in no place: it will never run, and it has not ended",
+        mend="place",
     ),
     RowCheck(
         name="job in several places",
@@ -45,6 +46,7 @@ where {{range}}
             "left join gristmill_job as job on job.id = here.id\nwhere {range}\n    and job.id is null",
             columns=("task_name",),
             says=f"{{task_name}} is in {place}, but nobody asked for it",
+            mend="row",
         )
         for place in PLACES
     ),

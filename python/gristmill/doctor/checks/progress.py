@@ -7,11 +7,12 @@ from typing import Any
 
 from gristmill.doctor.check import Finding, Question
 from gristmill.doctor.examination import Examination
-from gristmill.survey import WorkerSeen, seconds_between
+from gristmill.inspect.survey import WorkerSeen, seconds_between
+from gristmill.models import Worker
 
 #: Beside the lease and two heartbeats of the worker that should have done it: polls, and a busy machine.
 SLACK_SECONDS = 30.0
-#: After this a worker's keeper has long been round.
+#: After this a worker's maintenance has long been round.
 OVERDUE = timedelta(minutes=1)
 #: Of each kind of finding, so many are told one by one.
 SHOWN = 100
@@ -109,8 +110,6 @@ def first_of(examination: Examination, backend: str, queue_name: str, task_name:
 
 def longest(examination: Examination, workers: list[WorkerSeen]) -> float:
     """Returns how long the slowest of these workers may take: a lease and two heartbeats, and some slack."""
-    from gristmill.models import Worker
-
     rows = Worker.objects.using(examination.using).filter(pk__in=[worker.id for worker in workers[:SHOWN]])
     times = rows.values_list("lease_seconds", "heartbeat_seconds")
     return max((lease + 2 * heartbeat for lease, heartbeat in times), default=0.0) + SLACK_SECONDS
@@ -118,8 +117,6 @@ def longest(examination: Examination, workers: list[WorkerSeen]) -> float:
 
 def newest_start(examination: Examination, workers: list[WorkerSeen]) -> datetime:
     """Returns when the oldest of these workers was there to do it."""
-    from gristmill.models import Worker
-
     rows = Worker.objects.using(examination.using).filter(pk__in=[worker.id for worker in workers[:SHOWN]])
     return min(rows.values_list("started_at", flat=True), default=examination.now)
 
@@ -153,13 +150,13 @@ def overdue(examination: Examination) -> list[Finding]:
     return found
 
 
-def old_errands(examination: Examination) -> list[Finding]:
-    """Finds errands that have been due for long, one finding a kind."""
+def old_propagations(examination: Examination) -> list[Finding]:
+    """Finds propagations that have been due for long, one finding a kind."""
     found = []
-    for kind in ("spread", "settle", "judge", "hurry"):
+    for kind in ("notify", "resolve", "evaluate", "raise_deadline"):
         with examination.reading() as cursor:
             cursor.execute(
-                "select job_id, due_at from gristmill_errand where kind = %(kind)s and due_at < %(minute_ago)s "
+                "select job_id, due_at from gristmill_propagation where kind = %(kind)s and due_at < %(minute_ago)s "
                 f"order by kind, due_at, id limit {SHOWN + 1}",
                 {**examination.binds, "kind": kind},
             )
@@ -167,9 +164,9 @@ def old_errands(examination: Examination) -> list[Finding]:
         if rows:
             seconds = seconds_between(examination.told("due_at", rows[0][1]), examination.now)
             count = f"more than {SHOWN}" if len(rows) > SHOWN else str(len(rows))
-            sentence = f"{count} errands of kind {kind} are due, the oldest for {seconds:.0f} s"
+            sentence = f"{count} propagations of kind {kind} are due, the oldest for {seconds:.0f} s"
             found.append(
-                OLD_ERRANDS.finding(
+                OLD_PROPAGATIONS.finding(
                     kind, sentence, job_id=examination.told("id", rows[0][0]), seconds=seconds, count=len(rows)
                 )
             )
@@ -178,8 +175,6 @@ def old_errands(examination: Examination) -> list[Finding]:
 
 def silent_workers(examination: Examination) -> list[Finding]:
     """Finds workers that are silent far beyond their lease, with jobs that run, though another could notice."""
-    from gristmill.models import Worker
-
     silent = [worker for worker in examination.workers if worker.state == "silent" and worker.running]
     rows = {row.id.hex: row for row in Worker.objects.using(examination.using).filter(pk__in=[w.id for w in silent])}
     found = []
@@ -205,8 +200,8 @@ UNROUTABLE = Question(
 OVERDUE_DATE = Question(
     "overdue", "I8", "What is due later is ready when its date has come.", overdue, warning=True, needs_worker=True
 )
-OLD_ERRANDS = Question(
-    "old errands", "I8, I9", "What has to be carried through the graph is, within a minute.", old_errands,
+OLD_PROPAGATIONS = Question(
+    "old propagations", "I8, I9", "What has to be carried through the graph is, within a minute.", old_propagations,
     warning=True, needs_worker=True,
 )  # fmt: skip
 SILENT = Question(
@@ -214,4 +209,4 @@ SILENT = Question(
     needs_worker=True, vendor="postgresql",
 )  # fmt: skip
 
-CHECKS = (UNCLAIMED, UNROUTABLE, OVERDUE_DATE, OLD_ERRANDS, SILENT)
+CHECKS = (UNCLAIMED, UNROUTABLE, OVERDUE_DATE, OLD_PROPAGATIONS, SILENT)

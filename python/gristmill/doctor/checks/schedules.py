@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from gristmill.doctor.check import Finding, Question, RowCheck
 from gristmill.doctor.examination import Examination
-from gristmill.scheduling.seeing import OVERDUE
-from gristmill.survey import WorkerSeen, seconds_between
-
-if TYPE_CHECKING:
-    from gristmill.models import Schedule
+from gristmill.inspect.schedules import OVERDUE
+from gristmill.inspect.survey import WorkerSeen, seconds_between
+from gristmill.models import Schedule, Worker
 
 #: Findings that are told one by one.
 SHOWN = 100
@@ -36,8 +33,6 @@ def shared_jobs(examination: Examination) -> list[Finding]:
 
 def overdue(examination: Examination) -> list[Finding]:
     """Finds schedules that a living worker should have seen to."""
-    from gristmill.models import Schedule
-
     rows = Schedule.objects.using(examination.using).overdue(examination.now, OVERDUE).order_by("next_at")
     found = []
     for row in rows[:SHOWN]:
@@ -62,8 +57,6 @@ def serves(worker: WorkerSeen, row: Schedule) -> bool:
 
 def started(examination: Examination, workers: list[WorkerSeen]) -> datetime:
     """Returns when the oldest of these workers was there to do it."""
-    from gristmill.models import Worker
-
     rows = Worker.objects.using(examination.using).filter(pk__in=[worker.id for worker in workers[:SHOWN]])
     return min(rows.values_list("started_at", flat=True), default=examination.now)
 

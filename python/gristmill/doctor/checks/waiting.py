@@ -18,5 +18,6 @@ where {range}
     and gate.job_id is null""",
         columns=("task_name",),
         says="{task_name} waits, but has no gate and nobody holds it: nothing will ever move it on",
+        mend="gate",
     ),
 )

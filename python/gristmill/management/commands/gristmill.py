@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from gristmill import commands
+from gristmill.commands.encodings import speak_plainly
 
 
 class Command(BaseCommand):
@@ -15,6 +18,14 @@ class Command(BaseCommand):
 
     help = "Runs workers, and shows and steers the queue."
     requires_system_checks: list[str] = []
+
+    #: This process was started to be this command, and nothing of it comes after: a worker may take its place.
+    is_program = False
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Runs it as the command line says."""
+        self.is_program = list(argv) == sys.argv
+        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Adds one parser a subcommand."""
@@ -29,7 +40,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs the subcommand that was named."""
-        commands.load(options["subcommand"]).handle(self, options)
+        speak_plainly(self.stdout, self.stderr)
+        # Red means error: what else is said on this stream is not.
+        red, self.stderr.style_func = self.stderr.style_func, None
+        try:
+            commands.load(options["subcommand"]).handle(self, options)
+        except ImproperlyConfigured as error:
+            # Its sentence says what to correct; where it was met is of no use to whoever reads it.
+            raise CommandError(str(error)) from error
+        finally:
+            self.stderr.style_func = red
 
     def _add_common_arguments(self, parser: argparse.ArgumentParser) -> None:
         # Django's own options, which people also write after the subcommand. Nothing when absent: a default here

@@ -14,9 +14,11 @@ import threading
 import time
 from typing import Any
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, transaction
+from work.tasks import PULSE_SECONDS, write_down
 
-from gristmill import task
+from gristmill import Constant, task
 
 MEBIBYTE = 1024 * 1024
 
@@ -204,6 +206,18 @@ def leaves_a_transaction_open() -> str:
 
 
 @task
+def moves_the_furniture() -> str:
+    """Leaves a process in which nothing is where it was."""
+    os.chdir("/")
+    os.umask(0o777)
+    os.environ.clear()
+    os.environ["TZ"] = "Pacific/Kiritimati"
+    time.tzset()
+    sys.stdout = sys.stderr = sys.stdin = None  # type: ignore[assignment]
+    return "moved"
+
+
+@task
 def litters() -> str:
     """Makes garbage that raises when it is collected."""
 
@@ -215,3 +229,41 @@ def litters() -> str:
     del traps
     gc.collect()
     return "collected"
+
+
+def goes_on(context: Any) -> None:
+    """Shows that it lives, and hears of no end."""
+    while True:
+        time.sleep(PULSE_SECONDS)
+        write_down(context, "alive")
+
+
+@task(takes_context=True, timeout=1, max_attempts=2, backoff=Constant(0))
+async def goes_on_in_a_thread(context: Any) -> None:
+    """Is stopped while a function of it works in a thread."""
+    write_down(context, "start")
+    await sync_to_async(goes_on, thread_sensitive=False)(context)
+
+
+@task(takes_context=True, timeout=1, max_attempts=2, backoff=Constant(0))
+def goes_on_in_a_loop(context: Any) -> None:
+    """Is stopped while an async function of it works in a loop of its own."""
+
+    async def blocks() -> None:
+        goes_on(context)
+
+    write_down(context, "start")
+    async_to_sync(blocks)()
+
+
+@task(takes_context=True, timeout=1, max_attempts=2, backoff=Constant(0))
+def goes_on_in_a_program(context: Any) -> None:
+    """Is stopped while a program of it works, in a session of its own."""
+    write_down(context, "start")
+    if os.fork() == 0:
+        os.setsid()
+        # As if it were the process that has started it.
+        pid = os.getppid()
+        os.getpid = lambda: pid
+        goes_on(context)
+    time.sleep(600)

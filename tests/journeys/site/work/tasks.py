@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
+import threading
 import time
+import warnings
 from typing import Any
 
 from django.db import connection, transaction
@@ -25,6 +28,8 @@ if os.environ.get("JOURNEY_BROKEN"):
 
 # Between two signs of life of a long task; an attempt that is silent for much longer is dead or frozen.
 PULSE_SECONDS = 0.02
+# What stands ends by itself then, so that a test that went wrong leaves nothing behind.
+MOST_SECONDS = 300.0
 
 
 def write_down(context: TaskContext[Any, Any], event: str) -> None:
@@ -36,7 +41,17 @@ def write_down(context: TaskContext[Any, Any], event: str) -> None:
         "pid": os.getpid(),
         "at": time.monotonic(),
     }
-    descriptor = os.open(os.environ["JOURNEY_HISTORY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    append(os.environ["JOURNEY_HISTORY"], line)
+
+
+def write_line(name: str, line: dict[str, Any]) -> None:
+    """One line in a file beside the history."""
+    append(f"{os.environ['JOURNEY_HISTORY']}.{name}", line)
+
+
+def append(path: str, line: dict[str, Any]) -> None:
+    """One line."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, json.dumps(line).encode() + b"\n")
     finally:
@@ -49,6 +64,14 @@ def note(context: TaskContext[Any, Any]) -> int:
     write_down(context, "start")
     write_down(context, "end")
     return os.getpid()
+
+
+@gristmill.task(takes_context=True, unique=gristmill.Unique(until="finished"))
+def only(context: TaskContext[Any, Any], number: int) -> int:
+    """Begins and ends, once at a time for each number; gives it back."""
+    write_down(context, "start")
+    write_down(context, "end")
+    return number
 
 
 @task(takes_context=True)
@@ -64,6 +87,24 @@ def last(context: TaskContext[Any, Any], seconds: float) -> int:
         write_down(context, "alive")
     write_down(context, "end")
     return os.getpid()
+
+
+@task(takes_context=True)
+def stand(context: TaskContext[Any, Any]) -> int:
+    """Works until the test has said so, and shows that it lives; gives its process id back."""
+    write_down(context, "start")
+    for _ in range(round(MOST_SECONDS / PULSE_SECONDS)):
+        if is_told():
+            break
+        time.sleep(PULSE_SECONDS)
+        write_down(context, "alive")
+    write_down(context, "end")
+    return os.getpid()
+
+
+def is_told() -> bool:
+    """Whether the test has said that what stands may end."""
+    return os.path.exists(f"{os.environ['JOURNEY_HISTORY']}.told")
 
 
 @task(takes_context=True)
@@ -97,11 +138,14 @@ def beget(generations: int) -> None:
 
 
 @gristmill.task(takes_context=True, transactional=True, max_attempts=20, backoff=gristmill.Constant(0.2))
-def leave_a_mark(context: TaskContext[Any, Any], milliseconds: int = 0) -> int:
+def leave_a_mark(context: TaskContext[Any, Any], milliseconds: int = 0, until_told: bool = False) -> int:
     """Writes one row in the transaction that ends the job; gives its process id back."""
     write_down(context, "start")
     Effect.objects.create(job=context.task_result.id.replace("-", ""), attempt=context.attempt)
     time.sleep(milliseconds / 1000)
+    ends_at = time.monotonic() + MOST_SECONDS
+    while until_told and not is_told() and time.monotonic() < ends_at:
+        time.sleep(PULSE_SECONDS)
     write_down(context, "end")
     return os.getpid()
 
@@ -153,3 +197,15 @@ if os.environ.get("JOURNEY_NEWER_CODE"):
         """A task that only newer code knows."""
         write_down(context, "start")
         write_down(context, "end")
+
+
+@task
+def tell_everything() -> None:
+    """Says something in every way that there is."""
+    print("printed")
+    warnings.warn("warned", stacklevel=1)
+    sys.stderr.write("half a line")
+    logging.getLogger("shop").warning("logged of %s", "it")
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()

@@ -6,7 +6,7 @@ use gristmill_core::{JobId, Outcome, Reason, Token};
 use serde_json::json;
 
 use super::fake::{Fake, cancelled, claim, null};
-use crate::pool::Command;
+use crate::messages::Command;
 
 #[test]
 fn a_job_that_waits_for_a_runner_is_cancelled_at_once() {

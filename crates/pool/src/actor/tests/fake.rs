@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Claimed, Counts, JobId, Lane, Moment, Outcome, Progress, Token};
+use gristmill_core::{Claimed, Counts, JobId, Lane, Moment, Note, Outcome, Progress, StoredOptions, Token, WorkerId};
 use gristmill_engine::executor::{Ended, Event};
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -18,13 +18,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::Config;
 use crate::actor::Actor;
+use crate::clock::monotonic_nanoseconds;
 use crate::frame::{Key, Parser, pack};
-use crate::pool::{Command, Said};
-use crate::runner::monotonic_nanoseconds;
+use crate::messages::{Command, Said};
 use crate::zygote::Zygote;
 
 /// Longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The actor, and the test's ends of its sockets.
 pub(super) struct Fake {
@@ -49,6 +49,7 @@ impl Fake {
     pub(super) fn start(processes: usize, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             python: "python3".into(),
+            python_options: Vec::new(),
             python_path: Vec::new(),
             settings_module: None,
             backend: "default".into(),
@@ -57,6 +58,7 @@ impl Fake {
             concurrency: 10,
             max_runner_memory_mb: None,
             unprefetched: HashSet::new(),
+            callback_timeout: Duration::from_secs(30),
             dialect: gristmill_store::Dialect::Sqlite,
             reload: false,
             env: Vec::new(),
@@ -94,13 +96,19 @@ impl Fake {
 
     /// Does as the zygote is asked: one more runner comes up. All have the pid of this process.
     pub(super) fn fork(&mut self) -> usize {
+        let place = self.fork_unsaid();
+        let number = self.runners[place].number;
+        self.zygote_says(b'P', &json!({"runner": number, "pid": std::process::id()}));
+        place
+    }
+
+    /// A runner comes up before its zygote comes to say so.
+    pub(super) fn fork_unsaid(&mut self) -> usize {
         let number = self.told(b'S')["runner"].as_u64().unwrap();
         let socket = UnixStream::from(self.descriptors.pop_front().unwrap());
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut runner = Runner { number, socket, parser: Parser::default() };
-        let pid = std::process::id();
-        self.zygote_says(b'P', &json!({"runner": number, "pid": pid}));
-        runner.say(b'H', &[json!({"pid": pid}).to_string().as_bytes()]);
+        runner.say(b'H', &[json!({"pid": std::process::id()}).to_string().as_bytes()]);
         self.runners.push(runner);
         self.event(|event| matches!(event, Event::Room).then_some(()));
         self.runners.len() - 1
@@ -165,7 +173,7 @@ impl Fake {
     /// Starts a job with these options.
     pub(super) fn job(&self, task: &str, options: &Value) -> (Key, Claimed) {
         let mut job = claim(task);
-        job.options_json = Some(options.to_string());
+        job.stored_options = StoredOptions::of(Some(options.to_string()));
         (self.start_job(job.clone()), job)
     }
 
@@ -185,7 +193,7 @@ impl Fake {
                     let words = format!("{event:?}");
                     return wanted(event).unwrap_or_else(|| panic!("unexpected: {words}"));
                 }
-                Ok(Said::Imported(..)) => {}
+                Ok(Said::Imported(..) | Said::Lingers) => {}
                 Err(_) => {
                     assert!(Instant::now() < deadline, "in vain");
                     std::thread::sleep(Duration::from_micros(200));
@@ -216,6 +224,15 @@ impl Fake {
         })
     }
 
+    /// The next event, which has to be that what went on after an end is over.
+    pub(super) fn rested(&mut self) {
+        self.event(|event| matches!(event, Event::Rested).then_some(()));
+    }
+
+    pub(super) fn noted(&mut self) -> Note {
+        self.event(|event| if let Event::Noted(note) = event { Some(note) } else { None })
+    }
+
     pub(super) fn progress(&mut self) -> Progress {
         self.event(|event| if let Event::Progress(progress) = event { Some(progress) } else { None })
     }
@@ -238,6 +255,16 @@ impl Fake {
         }
     }
 
+    /// Returns when the actor has done what it was ordered before, where no job runs that could tell.
+    pub(super) fn has_settled_somehow(&mut self) {
+        // Orders are carried out one after the other; this one is answered.
+        let job = claim("sync");
+        let (assigned, key) = (job.clone(), Key::of(&job));
+        self.order(Command::Start(vec![job]));
+        self.cancel(&assigned);
+        assert!(matches!(self.end_of(key), Outcome::Cancelled { .. }));
+    }
+
     pub(super) fn until_room_is(&self, room: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.capacity.load(Ordering::Relaxed) != room {
@@ -252,8 +279,9 @@ impl Fake {
         for _ in 0..20 {
             let key = self.start_job(claim(task));
             self.runners[runner].takes(key);
-            self.runners[runner].starts(key);
-            self.runners[runner].returns(key);
+            // Both are read together, and a start that is yet to come is now: it takes no time, however slow the machine is.
+            let (key_bytes, no_earlier) = (key.bytes(), u64::MAX.to_le_bytes());
+            self.runners[runner].say_at_once(&[(b'S', &[&key_bytes, &no_earlier]), (b'D', &[&key_bytes, b"null"])]);
             assert_eq!(self.end_of(key), null());
         }
     }
@@ -348,8 +376,10 @@ pub(super) fn claim(task: &str) -> Claimed {
         started_at: None,
         generation: 1,
         counts: Counts::default(),
+        misfits: gristmill_core::Misfits::default(),
         args: "[]".into(),
         kwargs: "{}".into(),
-        options_json: None,
+        stored_options: StoredOptions::default(),
+        worker_id: WorkerId::new(),
     }
 }

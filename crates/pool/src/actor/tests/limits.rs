@@ -145,5 +145,71 @@ fn a_job_may_postpone_itself() {
     fake.runners[0].runs(key);
     fake.runners[0].say(b'P', &[&key.bytes(), br#"{"after": 2, "until": null, "why": "not yet"}"#]);
     let until = gristmill_core::Until::After(Duration::from_secs(2));
-    assert_eq!(fake.end_of(key), Outcome::Postponed { until, after: Vec::new(), why: "not yet".into() });
+    assert_eq!(fake.end_of(key), Outcome::Postponed { until, after: None, why: "not yet".into() });
+}
+
+#[test]
+fn an_end_of_a_job_that_goes_on_counts_when_its_runner_is_gone() {
+    let mut fake = Fake::start(1, |_| {});
+    let [stays, neighbour, waits] = [(); 3].map(|()| fake.start_job(claim("async")));
+    fake.runners[0].runs(stays);
+    fake.runners[0].runs(neighbour);
+    fake.runners[0].takes(waits);
+    fake.runners[0].say(b'L', &[&stays.bytes()]);
+    fake.runners[0].fails(stays, "timeout");
+    // Nothing has ended before that.
+    fake.is_killed(0);
+    let [outcome, beside] = fake.ends_of([stays, neighbour]);
+    assert_eq!(why(&outcome), (Reason::Timeout, "a.B", vec!["a.B"]));
+    assert_eq!(beside, Outcome::Interrupted);
+    let fresh = fake.fork();
+    fake.runners[fresh].takes(waits);
+}
+
+#[test]
+fn an_end_of_a_job_that_goes_on_counts_also_where_its_runner_dies_by_itself() {
+    let mut fake = Fake::start(1, |_| {});
+    let key = fake.start_job(claim("sync"));
+    fake.runners[0].runs(key);
+    fake.runners[0].say(b'L', &[&key.bytes()]);
+    fake.runners[0].fails(key, "error");
+    fake.dies(0, false);
+    assert_eq!(why(&fake.end_of(key)), (Reason::Error, "a.B", vec!["a.B"]));
+}
+
+#[test]
+fn what_a_leaving_runner_gives_back_by_itself_goes_to_the_next_one() {
+    let mut fake = Fake::start(1, |_| {});
+    fake.learns(0, "sync");
+    let [first, waits] = [(); 2].map(|()| fake.start_job(claim("sync")));
+    fake.runners[0].runs(first);
+    fake.runners[0].takes(waits);
+    let (done, back) = (first.bytes(), waits.bytes());
+    fake.runners[0].say_at_once(&[(b'L', &[]), (b'D', &[&done, b"null"]), (b'B', &[&back])]);
+    assert_eq!(fake.end_of(first), null());
+    let fresh = fake.fork();
+    fake.runners[fresh].runs(waits);
+}
+
+#[test]
+fn a_runner_that_is_not_fit_for_another_job_ends_what_it_runs_and_gets_nothing_more() {
+    let mut fake = Fake::start(1, |_| {});
+    let [first, second, waits] = [(); 3].map(|()| fake.start_job(claim("async")));
+    fake.runners[0].runs(first);
+    fake.runners[0].runs(second);
+    fake.runners[0].takes(waits);
+    fake.runners[0].say(b'L', &[]);
+    fake.runners[0].fails(first, "timeout");
+    assert_eq!(why(&fake.end_of(first)).0, Reason::Timeout);
+    fake.runners[0].told_of('C', waits);
+    let fresh = fake.fork();
+    fake.runners[fresh].runs(waits);
+    fake.runners[0].say(b'B', &[&waits.bytes()]);
+    let third = fake.start_job(claim("async"));
+    fake.runners[fresh].runs(third);
+    fake.has_settled(0, second);
+    fake.runners[0].was_told_no_more();
+    fake.runners[0].returns(second);
+    assert_eq!(fake.end_of(second), null());
+    assert_eq!(fake.runners[0].told().0, 'Q');
 }

@@ -64,7 +64,7 @@ fn a_postponement_is_written_in_the_transaction_too() {
     assert!(ended.written);
     assert_eq!(
         ended.outcome,
-        Outcome::Postponed { until: gristmill_core::Until::Default, after: Vec::new(), why: "busy".into() }
+        Outcome::Postponed { until: gristmill_core::Until::Default, after: None, why: "busy".into() }
     );
 }
 

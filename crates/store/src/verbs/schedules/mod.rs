@@ -2,7 +2,7 @@
 
 pub(crate) mod announce;
 pub(crate) mod operate;
-mod settle;
+pub(crate) mod settle;
 pub(crate) mod tick;
 
 pub use announce::Registered;

@@ -18,9 +18,9 @@ pub(crate) static BY_HAND: Sql = sql!("tick_by_hand");
 /// What defining a schedule did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defined {
-    /// It is new.
+    /// The schedule is new.
     Created,
-    /// It was there, and is what was asked for.
+    /// The schedule was there, and is what was asked for.
     Changed,
 }
 
@@ -42,7 +42,7 @@ impl Session {
         match Fields::of(row).text()?.as_str() {
             "created" => Ok(Some(Defined::Created)),
             "changed" => Ok(Some(Defined::Changed)),
-            other => Err(Error::Refused(format!("defining a schedule did the unknown {other:?}"))),
+            other => Err(Error::Refused(format!("defining a schedule did the unknown {other:?}").into())),
         }
     }
 

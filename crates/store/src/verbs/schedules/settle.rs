@@ -10,15 +10,15 @@ use serde::Serialize;
 use super::tick::Ticked;
 use crate::row::Fields;
 use crate::statement::{Sql, sql};
-use crate::verbs::enqueue::{ENQUEUE, enqueued};
-use crate::verbs::finish::storable;
 use crate::verbs::json;
+use crate::verbs::storable;
 use crate::{Bind, NewJob, Result, Session};
 
 static BUSY_SCHEDULES: Sql = sql!("busy_schedules");
 static RECORD_TICKS: Sql = sql!("record_ticks");
 static SKIP_TICKS: Sql = sql!("skip_ticks");
-static MARK_SCHEDULES: Sql = sql!("mark_schedules");
+/// Writes down how far schedules have come.
+pub static MARK_SCHEDULES: Sql = sql!("mark_schedules");
 
 /// So many ticks are enough for one transaction: the schedules behind them stay due. The last one may go beyond.
 const TICKS_AT_ONCE: usize = 2_000;
@@ -95,8 +95,7 @@ impl Session {
         let asked = jobs.len() as u64;
         let mut refused = Vec::new();
         for some in jobs.chunks(ROWS_AT_ONCE) {
-            let rows = self.run(&ENQUEUE, &[json(&some), Bind::from(now.0.clone())]).await?;
-            let (_, got) = enqueued(rows, some.len())?;
+            let (_, got) = self.enqueue_within(some, Bind::from(now.0.clone())).await?;
             let made = |got: &Option<(JobId, bool)>| matches!(got, Some((_, false)));
             refused.extend(some.iter().zip(&got).filter(|(_, got)| !made(got)).map(|(job, _)| job.id));
         }
@@ -104,7 +103,7 @@ impl Session {
             self.run(&SKIP_TICKS, &[json(&refused)]).await?;
         }
         let jobs = asked - refused.len() as u64;
-        Ok(Ticked { jobs, skipped: recorded - jobs, next_due: None })
+        Ok(Ticked { jobs, skipped: recorded - jobs, ..Ticked::default() })
     }
 
     pub(super) async fn mark_within(&mut self, backend: &str, marks: &[Mark<'_>]) -> Result<()> {
@@ -184,6 +183,8 @@ impl Defined {
             deadline: job.deadline_after().map(|delay| Moment::from_unix_micros(after(delay))),
             unique_key: job.unique_key.clone(),
             unique_until: job.unique_until.unwrap_or_default(),
+            unique_period: job.unique_period,
+            retention: job.retention,
             held: job.held,
             ..NewJob::new(lane, definition.args.clone())
         }
@@ -223,7 +224,7 @@ pub(super) struct Mark<'a> {
 }
 
 impl<'a> Mark<'a> {
-    /// It ticks no more until it is defined or announced anew.
+    /// The schedule ticks no more until it is defined or announced anew.
     pub(super) fn broken(name: &'a str, problem: &str) -> Self {
         Self { name, high_water: None, next_at: None, problem: Some(storable(problem).into_owned()) }
     }

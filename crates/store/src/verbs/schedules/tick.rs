@@ -16,20 +16,25 @@ static DUE_SCHEDULES: Sql = sql!("due_schedules");
 
 /// The most schedules that one round takes.
 const SCHEDULES_AT_ONCE: u32 = 100;
+/// Schedules whose way is barred by somebody's lock that one round finds out about: each costs the time that a statement
+/// waits for a lock, and they are left alone in the next.
+const BARRED_AT_ONCE: usize = 4;
 /// When to look again at what another worker is settling: it has most likely done so by then, but may have died.
 const SETTLED_ELSEWHERE: Duration = Duration::from_millis(250);
 
-/// The queues whose schedules a worker ticks.
+/// The schedules that a worker ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Served<'a> {
-    /// These alone; `None` is all.
+    /// Queues whose schedules alone tick; `None` is all.
     pub queues: Option<&'a [String]>,
-    /// But none of these.
+    /// But of none of these.
     pub exclude: &'a [String],
+    /// Names of some that are left alone for now.
+    pub put_off: &'a [String],
 }
 
 /// What one round of ticks did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ticked {
     /// Jobs that were enqueued.
     pub jobs: u64,
@@ -37,11 +42,16 @@ pub struct Ticked {
     pub skipped: u64,
     /// How long until the next tick is due; zero when some may be due already, `None` when there is none at all.
     pub next_due: Option<Duration>,
+    /// Some that are due were left to who has their schedules locked.
+    pub elsewhere: bool,
+    /// Schedules that are due and could not be settled, because somebody's transaction holds what their jobs need: to be
+    /// put off, each by itself.
+    pub barred: Vec<String>,
 }
 
 /// What a round came to, besides what it did.
 #[derive(Default)]
-pub(crate) struct Round {
+pub struct Round {
     /// Schedules that it settles in one transaction.
     together: Vec<String>,
     /// Schedules whose jobs have a unique key. Who enqueues may wait for someone who is taking the same key and does not
@@ -53,8 +63,9 @@ pub(crate) struct Round {
 
 impl Session {
     /// Settles what is due of at most `limit` schedules (and of 100), most of it in one transaction. Never waits for another
-    /// worker: what that is settling is left to it. A schedule whose ticks the database refuses has a problem from then on;
-    /// the others go on. Costs one statement when nothing is due.
+    /// worker: what that is settling is left to it. A schedule that somebody's transaction stands in the way of is named, and
+    /// one whose ticks the database refuses has a problem from then on; the others go on. Costs one statement when nothing
+    /// is due.
     pub async fn tick(&mut self, backend: &str, served: &Served<'_>, limit: u32) -> Result<Ticked> {
         let next_due = self.next_tick(backend, served).await?;
         if next_due != Some(Duration::ZERO) {
@@ -63,18 +74,22 @@ impl Session {
         self.begin().await?;
         let mut round = Round::default();
         let settled = self.round_within(backend, served, limit.min(SCHEDULES_AT_ONCE), &mut round).await;
-        let mut ticked = match self.end(settled).await {
-            Err(Error::Refused(_)) => {
+        let together = match self.end(settled).await {
+            Err(Error::Refused(_) | Error::Locked(_)) => {
                 round.alone.append(&mut round.together);
                 Ticked::default()
             }
             answer => answer?,
         };
-        let alone = self.tick_each_alone(backend, served, &round).await?;
-        ticked.jobs += alone.jobs;
-        ticked.skipped += alone.skipped;
-        ticked.next_due = self.next_tick(backend, served).await?;
-        if ticked.next_due == Some(Duration::ZERO) && !round.leaves_some {
+        let mut ticked = self.tick_each_alone(backend, served, &round).await?;
+        ticked.jobs += together.jobs;
+        ticked.skipped += together.skipped;
+
+        let left_alone = [served.put_off, &ticked.barred].concat();
+        ticked.next_due = self.next_tick(backend, &Served { put_off: &left_alone, ..*served }).await?;
+        let leaves_some = round.leaves_some || ticked.barred.len() >= BARRED_AT_ONCE;
+        if ticked.next_due == Some(Duration::ZERO) && !leaves_some {
+            ticked.elsewhere = true;
             ticked.next_due = Some(SETTLED_ELSEWHERE);
         }
         Ok(ticked)
@@ -88,11 +103,15 @@ impl Session {
             let settled = self.tick_alone_within(backend, served, name).await;
             match self.end(settled).await {
                 Err(Error::Refused(why)) => refused.push((name, why)),
+                Err(Error::Locked(_)) => ticked.barred.push(name.clone()),
                 answer => {
                     let Ticked { jobs, skipped, .. } = answer?;
                     ticked.jobs += jobs;
                     ticked.skipped += skipped;
                 }
+            }
+            if ticked.barred.len() >= BARRED_AT_ONCE {
+                break;
             }
         }
         let is_their_own = !round.together.is_empty() || refused.len() < round.alone.len();
@@ -102,7 +121,7 @@ impl Session {
         }
         for (name, why) in refused {
             self.begin().await?;
-            let blamed = self.blame_within(backend, served, name, &why).await;
+            let blamed = self.blame_within(backend, served, name, &why.to_string()).await;
             self.end(blamed).await?;
         }
         Ok(ticked)
@@ -123,8 +142,8 @@ impl Session {
     }
 
     async fn next_tick(&mut self, backend: &str, served: &Served<'_>) -> Result<Option<Duration>> {
-        let [backend, queues, exclude] = served.binds(backend);
-        let mut rows = self.carry_out(&NEXT_TICK, &[backend, queues, exclude, self.now()]).await?;
+        let [backend, queues, exclude, put_off] = served.binds(backend);
+        let mut rows = self.carry_out(&NEXT_TICK, &[backend, queues, exclude, self.now(), put_off]).await?;
         let row = rows.pop().ok_or_else(|| Error::Refused("next_tick gave no answer".into()))?;
         let mut fields = Fields::of(row);
         let (next_at, now) = (fields.optional_moment()?, fields.moment()?);
@@ -132,7 +151,7 @@ impl Session {
     }
 
     /// Settles what is due and can be settled together, in the transaction that is open.
-    pub(crate) async fn round_within(
+    pub async fn round_within(
         &mut self,
         backend: &str,
         served: &Served<'_>,
@@ -159,9 +178,9 @@ impl Session {
         limit: u32,
         name: Option<&str>,
     ) -> Result<Option<(Vec<Locked>, Moment)>> {
-        let [on_backend, queues, exclude] = served.binds(backend);
+        let [on_backend, queues, exclude, put_off] = served.binds(backend);
         let name = name.map_or(Bind::Null, Bind::from);
-        let binds = [on_backend, queues, exclude, self.now(), Bind::Int(limit.into()), name];
+        let binds = [on_backend, queues, exclude, self.now(), Bind::Int(limit.into()), name, put_off];
         let (mut due, mut now) = (Vec::new(), None);
         for row in self.run(&DUE_SCHEDULES, &binds).await? {
             let mut fields = Fields::of(row);
@@ -173,7 +192,8 @@ impl Session {
 }
 
 impl Served<'_> {
-    fn binds(&self, backend: &str) -> [Bind<'static>; 3] {
-        [backend.into(), self.queues.map_or(Bind::Null, |queues| json(&queues)), json(&self.exclude)]
+    fn binds(&self, backend: &str) -> [Bind<'static>; 4] {
+        let queues = self.queues.map_or(Bind::Null, |queues| json(&queues));
+        [backend.into(), queues, json(&self.exclude), json(&self.put_off)]
     }
 }

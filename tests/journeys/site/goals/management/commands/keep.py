@@ -21,7 +21,7 @@ class Command(BaseCommand):
         chance = random.Random(seed)
         with transaction.atomic():
             for _ in range(count):
-                on_failure = chance.choice(("proceed", "fail", "strand"))
+                on_precondition_failure = chance.choice(("proceed", "fail", "strand"))
                 mode = chance.choice(("all", "all", "any"))
-                task = tasks.step.using(hold=True, after_mode=mode, on_precondition_failure=on_failure)
+                task = tasks.step.using(hold=True, after_mode=mode, on_precondition_failure=on_precondition_failure)
                 self.stdout.write(task.enqueue().id.replace("-", ""))

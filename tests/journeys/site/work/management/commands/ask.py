@@ -1,14 +1,12 @@
-"""`manage.py ask [hostile.]TASK COUNT [ARGUMENT…]`: enqueues jobs and prints their ids, one a line."""
+"""`manage.py ask [APP.]TASK COUNT [ARGUMENT…]`: enqueues jobs and prints their ids, one a line."""
 
 from __future__ import annotations
 
 import json
+from importlib import import_module
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
-from hostile import tasks as hostile
-
-from work import tasks
 
 
 class Command(BaseCommand):
@@ -21,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *, task: str, count: int, arguments: list[object], **options: object) -> None:
         module, _, name = task.rpartition(".")
-        asked = getattr(hostile if module == "hostile" else tasks, name)
+        asked = getattr(import_module(f"{module or 'work'}.tasks"), name)
         with transaction.atomic():
             for _ in range(count):
                 self.stdout.write(str(asked.enqueue(*arguments).id).replace("-", ""))

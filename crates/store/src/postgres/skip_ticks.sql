@@ -1,9 +1,0 @@
--- Says of ticks whose jobs were not made that another job had their unique key.
--- $1 ids of these jobs, as a list
--- Gives nothing.
--- Index: gristmill_tick_job, one probe a tick.
-update gristmill_tick as tick
-set job_id = null,
-    skipped = 'unique'
-from json_array_elements_text($1::json) as refused (id)
-where tick.job_id = refused.id::uuid

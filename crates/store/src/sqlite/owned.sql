@@ -1,7 +1,0 @@
--- The open attempts of a worker.
--- ?1 worker id
--- Index: gristmill_running_worker.
-select id, token
-from gristmill_running
-where worker_id = ?1
-order by id

@@ -1,0 +1,59 @@
+"""The first page: whether anything is wrong, then what each queue is doing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+
+from gristmill.admin import links
+from gristmill.admin.page import Page
+from gristmill.inspect.problems.problem import LEVELS
+from gristmill.inspect.survey import together
+from gristmill.inspect.surveys import surveys
+from gristmill.models import Schedule
+from gristmill.tasks.aliases import gristmill_backends
+
+#: Ticks that are shown ahead.
+NEXT_TICKS = 5
+
+
+class OverviewPage(Page):
+    """Problems first, each a sentence with a link; a green line where there is none."""
+
+    view_permission = "view_overview"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Shows it."""
+        self.require_read(request)
+        looks = list(surveys())
+        found = [problem for _, problems in looks for problem in problems]
+        found.sort(key=lambda problem: LEVELS.index(problem.level))
+        seen = together([survey for survey, _ in looks])
+        return self.show(
+            request,
+            "overview.html",
+            "Gristmill",
+            problems=[(problem, links.of(problem.about)) for problem in found],
+            survey=seen,
+            several=len(gristmill_backends()) > 1,
+            queues=[(queue, links.of_jobs(queue=queue.queue_name)) for queue in seen.queues],
+            failures=[(failure, links.of_job(failure.id)) for failure in seen.failures],
+            ticks=next_ticks(),
+            working=[worker for worker in seen.workers if worker.state != "silent"],
+        )
+
+
+def next_ticks() -> list[tuple[Schedule, str]]:
+    """Returns the schedules that tick next."""
+    found: list[Schedule] = []
+    for database in {backend.database for backend in gristmill_backends().values()}:
+        active = Schedule.objects.using(database).active().filter(next_at__isnull=False).order_by("next_at")
+        try:
+            found += active[:NEXT_TICKS]
+        except DatabaseError:
+            # Its survey says so.
+            continue
+    found.sort(key=lambda schedule: (schedule.next_at, schedule.name))
+    return [(row, links.url("schedules_change", f"{row.backend}/{row.name}")) for row in found[:NEXT_TICKS]]

@@ -1,0 +1,80 @@
+"""One look at a job: what every question about it needs, asked for once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from uuid import UUID
+
+from django.db import connections
+from django.utils import timezone
+
+from gristmill.inspect.survey import WorkerSeen, live_workers, seconds_between
+from gristmill.inspect.tables import age, printable
+from gristmill.models import GateRow, Job
+from gristmill.tasks.aliases import gristmill_backends
+from gristmill.values.moments import database_now, from_utc
+from gristmill.verbs.batched import now_bind
+
+#: What no reason reads: it may be large.
+HEAVY = ("args", "kwargs", "options", "result")
+
+
+class Look:
+    """A job, the moment, and the database that keeps it."""
+
+    def __init__(self, job: Job, using: str) -> None:
+        self.job = job
+        self.using = using
+        self.connection = connections[using]
+        self.now = now_of(using)
+
+    @cached_property
+    def gate(self) -> GateRow | None:
+        """What the job waits for."""
+        return GateRow.objects.using(self.using).filter(pk=self.job.id).first()
+
+    @cached_property
+    def workers(self) -> list[WorkerSeen]:
+        """The workers that neither stopped nor were given up, whatever they serve."""
+        known = {alias: set(backend.queues) for alias, backend in gristmill_backends().items()}
+        return live_workers(self.connection, {**known, self.job.backend: set()}, database_now(self.connection))
+
+    def ago(self, moment: datetime) -> str:
+        """Says how long ago it was."""
+        return f"{age(seconds_between(moment, self.now))} ago"
+
+    def length(self, moment: datetime) -> str:
+        """Says for how long it has been so."""
+        return age(seconds_between(moment, self.now))
+
+    def until(self, moment: datetime) -> str:
+        """Says in how long it will be."""
+        return f"in {age(seconds_between(self.now, moment))}"
+
+
+def now_of(using: str) -> datetime:
+    """Returns the moment by the clock that decides on this database: its own, or Django's where that counts."""
+    text = now_bind(using)
+    return from_utc(text) if text is not None else database_now(connections[using])
+
+
+def jobs_by_id(ids: Iterable[UUID], using: str) -> dict[UUID, Job]:
+    """Returns jobs without what may be large."""
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    return {job.id: job for job in Job.objects.using(using).filter(pk__in=wanted).defer(*HEAVY)}
+
+
+def clock(moment: datetime) -> str:
+    """Says a moment in Django's time zone."""
+    local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
+    return local.strftime("%Y-%m-%d %H:%M:%S") + (f" {local.tzname()}" if local.tzinfo else "")
+
+
+def ended(text: str) -> str:
+    """Returns someone's words as a sentence's end: printable, with one full stop."""
+    said = printable(text.strip(), 300)
+    return said if said.endswith((".", "!", "?", "…")) else f"{said}."

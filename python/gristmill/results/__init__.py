@@ -1,0 +1,1 @@
+"""Results of jobs: how one is read, and how one is waited for."""

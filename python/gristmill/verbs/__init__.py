@@ -1,0 +1,1 @@
+"""What people do to jobs and schedules, carried out by the engine's statements; `gristmill.operations` is the door."""

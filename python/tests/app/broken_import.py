@@ -1,0 +1,3 @@
+"""A module that imports what is not there."""
+
+import nowhere  # noqa: F401

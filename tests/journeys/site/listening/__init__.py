@@ -1,0 +1,1 @@
+"""Tasks, and receivers of their signals that do what no receiver should."""
