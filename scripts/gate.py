@@ -134,6 +134,7 @@ def rust(only: str = "") -> list[Step]:
                     cores=cores,
                     why=why,
                     repeat=f"{WITH_POSTGRES} cargo test -p {package} {which} -- {{test}}",
+                    one=[executable, "--exact", "--test-threads", "1"],
                 )
             )
     return found
@@ -251,6 +252,7 @@ def pytest(title: str, bin_folder: Path, *arguments: str, env: Mapping[str, str]
         [bin_folder / "pytest", "-q", "--durations", "3", "--durations-min", "1", *arguments],
         env=env or {},
         repeat=f"{WITH_POSTGRES} {steps.shown(bin_folder)}/pytest {named}",
+        one=[bin_folder / "pytest", "-q", *(PLAIN if PLAIN[0] in arguments else ())],
         **about,
     )
 

@@ -72,6 +72,8 @@ class Step:
     why: str = ""
     # The command that runs one of its tests, with {test} where its name goes.
     repeat: str = ""
+    # The command that takes names of its tests and runs those alone; none where that cannot be.
+    one: Sequence[str | Path] = ()
 
     @property
     def log(self) -> Path:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import counting
 import environments
+import flaky
 import gate
 import postgres
 import pythons
@@ -36,6 +37,8 @@ class Tally:
     passed: int = 0
     failed: int = 0
     ended: list[Done] = field(default_factory=list)
+    # Tests that failed beside others and passed alone.
+    flaky: list[str] = field(default_factory=list)
 
     def ask(self, chosen: Sequence[Step]) -> None:
         """Runs steps and counts their tests."""
@@ -46,6 +49,18 @@ class Tally:
             self.ended.append(done)
             if done.status:
                 tell_how_to_repeat(done)
+
+    def ask_again(self) -> None:
+        """Asks what has failed once more, alone: what passes then has passed, and is told as flaky."""
+        failed = [(done, step) for done in self.ended if done.status and (step := flaky.alone(done))]
+        first = {step.title: done for done, step in failed}
+        for again in side_by_side.run([step for _, step in failed], verdict):
+            passed = flaky.passed(again)
+            self.passed += len(passed)
+            self.failed -= len(passed)
+            self.flaky += [f"{first[again.step.title].step.title}: {test}" for test in passed]
+            if passed and not again.status:
+                self.ended.remove(first[again.step.title])
 
 
 def counts(done: Done) -> tuple[int, int]:
@@ -96,6 +111,7 @@ def whole(tally: Tally, full: Collection[str], *, with_more: bool) -> None:
     with postgres.shared():
         chosen = [*gate.check(), *gate.tests(), *(gate.more() if with_more else [])]
         tally.ask(gate.sized(chosen, full))
+        tally.ask_again()
     hold_the_floor(tally)
 
 
@@ -193,6 +209,8 @@ def tell(goal: str, tally: Tally, seconds: float) -> None:
     for done in tally.ended:
         if done.status:
             steps.say(f"Failed: {done.step.title} ({steps.shown(done.step.log)})")
+    for test in tally.flaky:
+        steps.say(f"Flaky, to be mended: it failed beside the others and passed alone: {test}")
     steps.say(f"{tally.passed} passed, {tally.failed} failed")
 
 
