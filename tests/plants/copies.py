@@ -49,21 +49,11 @@ def bring_up_to_date(tree: Path) -> None:
         (tree / name).unlink()
     for name in wanted:
         source, target = ROOT / name, tree / name
-        if source.is_symlink():
-            bring_link(source, target)
-            continue
         data = source.read_bytes()
         if not target.exists() or target.read_bytes() != data:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
         shutil.copymode(source, target)
-
-
-def bring_link(source: Path, target: Path) -> None:
-    if not (target.is_symlink() and target.readlink() == source.readlink()):
-        target.unlink(missing_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(source.readlink())
 
 
 def files_of(tree: Path) -> set[str]:
@@ -75,4 +65,4 @@ def files_of(tree: Path) -> set[str]:
         text=True,
         check=True,
     ).stdout
-    return {name for name in listed.split("\0") if name and ((tree / name).is_file() or (tree / name).is_symlink())}
+    return {name for name in listed.split("\0") if name and (tree / name).is_file()}

@@ -281,3 +281,9 @@ def test_no_statement_of_postgres_offers_the_index_of_workers_for_a_job_that_is_
     probe = re.compile(r"from gristmill_running\n\s+where id = [^)]*?worker_id = ", re.DOTALL)
     offers = [str(path) for path in (ROOT / "crates/store/sql/postgres").glob("*.sql") if probe.search(text_of(path))]
     assert offers == []
+
+
+def test_no_file_is_a_link() -> None:
+    # Archives, patches and some systems make a text of it that names the other file.
+    listed = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line for line in listed.splitlines() if not line.startswith("1006") and not line.startswith("1007")] == []

@@ -11,6 +11,7 @@ import environments
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python" / "gristmill"
+SQL = ROOT / "crates" / "store" / "sql"
 
 
 def test_the_wheel_has_the_whole_package_with_its_sql_and_no_tests(tmp_path: Path) -> None:
@@ -20,7 +21,8 @@ def test_the_wheel_has_the_whole_package_with_its_sql_and_no_tests(tmp_path: Pat
     subprocess.run(build, cwd=ROOT, env=env, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("gristmill/")}
-    sources = [*PACKAGE.rglob("*.py"), *(PACKAGE / "sql").rglob("*.sql"), PACKAGE / "py.typed"]
-    assert {f"gristmill/{path.relative_to(PACKAGE)}" for path in sources} - inside == set()
+    sources = {f"gristmill/{path.relative_to(PACKAGE)}" for path in [*PACKAGE.rglob("*.py"), PACKAGE / "py.typed"]}
+    verbs = [path for path in SQL.glob("*/**/*.sql") if path.parent.name != "parts"]
+    assert {*sources, *(f"gristmill/sql/{path.relative_to(SQL)}" for path in verbs)} - inside == set()
     assert [name for name in inside if "tests" in name] == []
     assert any(name.endswith("data/scripts/gristmill") for name in zipfile.ZipFile(wheel).namelist())

@@ -63,8 +63,9 @@ DIALECTS = {
         joins_pages=False,
     ),
 }
-# In the source tree a link to where the store has them.
-_FILES = Path(__file__).parents[1] / "sql"
+# Where the store has them in the source tree; what is installed has them beside it, put together already.
+_TREE, _PACKAGE = Path(__file__).parents[3] / "crates/store/sql", Path(__file__).parents[1] / "sql"
+_FILES = _TREE if _TREE.is_dir() else _PACKAGE
 # A part that a file names: `{place}`, or `{job.place}` for that list of columns, each of `job`.
 _PART = re.compile(r"\{(?:(\w+)\.)?(\w+)\}")
 # What a file of several statements says in its first line.
