@@ -56,6 +56,7 @@ RUN, RECALL, QUIT, CANCEL, WRITE, SETTLED = b"RCQXWV"
 STARTED_KIND, BACK, INCOMPATIBLE, LEAVING = b"SBIL"
 # Ends a start after which the handler is not yet called.
 BEFORE = b"~"
+NOTHING = contextlib.nullcontext()
 
 
 class Runner:
@@ -65,6 +66,9 @@ class Runner:
         self.connection = connection
         self.descriptor = connection.fileno()
         self.inode = os.fstat(self.descriptor).st_ino
+        # Asked before each handler, by nobody else: it bears no second question while it answers one.
+        self.readable = select.poll()
+        self.readable.register(connection, select.POLLIN)
         self.parser = Parser()
         self.queue: deque[bytes] = deque()
         # Recalls of jobs that are not in the queue: of the one about to start, or too late.
@@ -237,7 +241,9 @@ class Runner:
             attempt.prepares = attempt.asks_for_its_past or listeners(task_started, logging.INFO) != PROMPT
         # Said first, then looked: so a recall that the worker wrote before it could read this is found here.
         self.say_started(attempt, prepares=attempt.prepares)
-        self._receive(socket.MSG_DONTWAIT)
+        # To ask first costs a third of what it costs to be refused.
+        if self.readable.poll(0):
+            self._receive(socket.MSG_DONTWAIT)
         if self.recalled:
             recalled = key in self.recalled
             self.recalled.clear()
@@ -330,7 +336,8 @@ class Runner:
         first: tuple[Any, ...] = (self.context_of(attempt),) if call.task.takes_context else ()
         if call.around is not None:
             function, first = through(call.around), first or (self.context_of(attempt),)
-        with inheriting(attempt.deadline, alone=True):
+        deadline = attempt.deadline
+        with NOTHING if deadline is None else inheriting(deadline, alone=True):
             try:
                 value = self.guard.call(attempt, function, first)
             except Postpone as postpone:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Callable
 from logging.handlers import QueueHandler
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -30,6 +31,14 @@ LOG = logging.getLogger(BaseTaskBackend.__module__.partition(".backends")[0])
 def announce(sent: Any, sender: type, result: TaskResult[..., Any]) -> None:
     """Sends a signal; what its receivers raise is logged and changes nothing about the job. TookTooLong passes."""
     try:
+        listening = lately(sent)
+        if listening is not None and listening.alone is not None:
+            for receiver in listening.alone:
+                try:
+                    receiver(signal=sent, sender=sender, task_result=result)
+                except Exception as error:
+                    tell_of_receiver(result, receiver, error)
+            return
         for receiver, answer in sent.send_robust(sender=sender, task_result=result):
             if isinstance(answer, BaseException):
                 tell_of_receiver(result, receiver, answer)
@@ -56,32 +65,60 @@ async def announce_async(sent: Any, sender: type, result: TaskResult[..., Any]) 
     await sync_to_async(announce)(sent, sender, result)
 
 
-def listeners(sent: Any, level: int) -> int:
-    """Tells who listens to a signal that Django logs at this level: whether telling them takes time, and from whom."""
+class Listening(NamedTuple):
+    """Who listened to a signal when it was last looked: what costs most of a small job is asked once a second."""
+
+    # How many receivers there were and the newest; another one may have come since.
+    count: int
+    newest: Any
+    until: float
+    # Django's own, whom it takes no search to tell; None where there are others.
+    alone: tuple[Callable[..., Any], ...] | None
+
+
+_listening: dict[Any, Listening] = {}
+_levels: dict[tuple[Any, int], tuple[Listening, int]] = {}
+
+
+def lately(sent: Any) -> Listening | None:
+    """Returns what was found a moment ago, where that may still be so."""
+    found = _listening.get(sent)
+    if found is None:
+        return None
     receivers = sent.receivers
-    answer = _answers.get((sent, level))
-    if answer is not None:
-        count, newest, until, found = answer
-        if count == len(receivers) and (not count or newest is receivers[-1]) and monotonic() < until:
-            return found
-    found = examined(sent, level)
-    _answers[sent, level] = len(receivers), receivers[-1] if receivers else None, monotonic() + LOOKS_AGAIN, found
+    if found.count != len(receivers) or (receivers and found.newest is not receivers[-1]) or monotonic() > found.until:
+        return None
     return found
 
 
-# How many receivers there were and the newest, until when that is taken for the answer, and the answer.
-_answers: dict[tuple[Any, int], tuple[int, Any, float, int]] = {}
+def listeners(sent: Any, level: int) -> int:
+    """Tells who listens to a signal that Django logs at this level: whether telling them takes time, and from whom."""
+    listening = lately(sent)
+    if listening is None:
+        listening = _listening[sent] = look(sent)
+    known = _levels.get((sent, level))
+    if known is not None and known[0] is listening:
+        return known[1]
+    found = RECEIVERS if listening.alone is None else SLOW_LOG if is_slow(level) else PROMPT
+    _levels[sent, level] = listening, found
+    return found
 
 
-def examined(sent: Any, level: int) -> int:
+def look(sent: Any) -> Listening:
     """Looks who listens."""
-    for entry in sent.receivers:
-        receiver = entry[1]
-        if isinstance(receiver, weakref.ReferenceType):
-            receiver = receiver()
-        if receiver is not None and not (getattr(receiver, "__module__", None) or "").startswith(f"{LOG.name}."):
-            return RECEIVERS
-    return SLOW_LOG if LOG.isEnabledFor(level) and not is_prompt(LOG, level) else PROMPT
+    receivers = [
+        receiver
+        for entry in sent.receivers
+        if (receiver := entry[1]() if isinstance(entry[1], weakref.ReferenceType) else entry[1]) is not None
+    ]
+    ours = all((getattr(receiver, "__module__", None) or "").startswith(f"{LOG.name}.") for receiver in receivers)
+    newest = sent.receivers[-1] if sent.receivers else None
+    return Listening(len(sent.receivers), newest, monotonic() + LOOKS_AGAIN, tuple(receivers) if ours else None)
+
+
+def is_slow(level: int) -> bool:
+    """Tells whether a line of Django's log may wait for something."""
+    return LOG.isEnabledFor(level) and not is_prompt(LOG, level)
 
 
 def is_prompt(log: logging.Logger, level: int) -> bool:

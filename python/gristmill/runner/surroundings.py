@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 # The plain functions; those of `locale` and `signal` read what they are given and name what they give back.
@@ -24,17 +25,18 @@ sigmask: Any = sys.modules["_signal"].pthread_sigmask
 LC_ALL = locale.LC_ALL
 
 Plain = tuple[str, Callable[[], Any], Callable[[Any], Any]]
-#: What is read by one function and set by another.
+#: What is read by one function and set by another; none of them has more of Python in it than it must.
 PLAIN: tuple[Plain, ...] = (
-    ("the locale", lambda: setlocale(LC_ALL), lambda value: setlocale(LC_ALL, value)),
-    ("blocked signals", lambda: sigmask(signal.SIG_BLOCK, ()), lambda blocked: sigmask(signal.SIG_SETMASK, blocked)),
+    ("the locale", partial(setlocale, LC_ALL), partial(setlocale, LC_ALL)),
+    ("blocked signals", partial(sigmask, signal.SIG_BLOCK, ()), partial(sigmask, signal.SIG_SETMASK)),
     ("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
     ("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     ("garbage collection", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-    ("logging.disable", lambda: logging.root.manager.disable, lambda level: logging.disable(level)),
+    ("logging.disable", lambda: logging.root.manager.disable, logging.disable),
     # Who has given it away does not get it again, unless root gives it.
-    ("its priority", lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda value: None),
+    ("its priority", partial(os.getpriority, os.PRIO_PROCESS, 0), lambda value: None),
 )
+READ = tuple(read for _, read, _ in PLAIN)
 
 
 class Surroundings:
@@ -48,16 +50,21 @@ class Surroundings:
         self.variables = dict(raw(self.environ))
         self.clock = clock()
         self.streams = sys.stdin, sys.stdout, sys.stderr
-        self.plain = [read() for _, read, _ in PLAIN]
+        self.plain = [read() for read in READ]
 
     def restore(self) -> list[str]:
         """Puts back what has changed, and names what cannot be."""
-        left: list[str] = []
         os.umask(self.umask)
         if (sys.stdin, sys.stdout, sys.stderr) != self.streams:
             sys.stdin, sys.stdout, sys.stderr = self.streams
         if os.environ is not self.environ or raw(self.environ) != self.variables:
             self._restore_environment()
+        if [read() for read in READ] == self.plain and folder() == self.folder and clock() == self.clock:
+            return []
+        return self._put_back()
+
+    def _put_back(self) -> list[str]:
+        left: list[str] = []
         if clock() != self.clock:
             time.tzset()
             if clock() != self.clock:
