@@ -69,7 +69,7 @@ class Listening(NamedTuple):
     """Who listened to a signal when it was last looked: what costs most of a small job is asked once a second."""
 
     # How many receivers there were and the newest; another one may have come since.
-    count: int
+    number: int
     newest: Any
     until: float
     # Django's own, whom it takes no search to tell; None where there are others.
@@ -86,7 +86,7 @@ def lately(sent: Any) -> Listening | None:
     if found is None:
         return None
     receivers = sent.receivers
-    if found.count != len(receivers) or (receivers and found.newest is not receivers[-1]) or monotonic() > found.until:
+    if found.number != len(receivers) or (receivers and found.newest is not receivers[-1]) or monotonic() > found.until:
         return None
     return found
 
