@@ -450,6 +450,7 @@ class Migration(migrations.Migration):
                         "permissions": (
                             ("run_schedule", "Can run schedules now"),
                             ("pause_schedule", "Can pause and resume schedules"),
+                            ("define_schedule", "Can make, change and remove schedules"),
                         ),
                     },
                 ),

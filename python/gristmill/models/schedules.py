@@ -79,6 +79,7 @@ class Schedule(Loaded):
         permissions = (
             ("run_schedule", "Can run schedules now"),
             ("pause_schedule", "Can pause and resume schedules"),
+            ("define_schedule", "Can make, change and remove schedules"),
         )
 
     def __str__(self) -> str:
