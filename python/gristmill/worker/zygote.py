@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
-from gristmill.runner import capture, loop
+from gristmill.runner import capture, serving
 from gristmill.runner.frame import INSTANT, BadFrame, Parser, pack
 from gristmill.runner.processes import (
     MARK,
@@ -272,7 +272,7 @@ class Zygote:
             if numpy := sys.modules.get("numpy"):
                 numpy.random.seed()
             gc.enable()
-            loop.serve(socket.socket(fileno=descriptor))
+            serving.serve(socket.socket(fileno=descriptor))
             status = 0
         except BaseException:
             with contextlib.suppress(BaseException):
