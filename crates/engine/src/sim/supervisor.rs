@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gristmill_core::schedule::Announcement;
 use gristmill_core::{Lease, WorkerId};
-use gristmill_store::{NewWorker, Result};
+use gristmill_store::{Asked, NewWorker, Result};
 use tokio::sync::{Notify, watch};
 
 use super::connection::SimSessions;
@@ -20,7 +20,7 @@ use crate::link::Link;
 use crate::maintenance::Maintenance;
 use crate::schedules::Schedules;
 use crate::watchdog::Pulse;
-use crate::{Options, Standing, Stopper, shutdown};
+use crate::{Options, Stage, Standing, Stopper, shutdown};
 
 pub(super) struct Supervisor {
     pub(super) dispatcher: Dispatcher<SimExecutor, SimSessions>,
@@ -106,17 +106,24 @@ impl Supervisor {
         let answer = match self.heart.session().await {
             Err(error) => Err(error),
             Ok(session) if self.registered => session.heartbeat(worker).await,
-            Ok(session) => session.register(&describe(worker, self.lease)).await.map(|()| true),
+            Ok(session) => session.register(&describe(worker, self.worker(), self.lease)).await.map(|()| Some(Asked::Nothing)),
         };
-        let alive = match self.heart.judge(answer) {
-            Ok(alive) => alive,
+        let asked = match self.heart.judge(answer) {
+            Ok(asked) => asked,
             Err(error) => {
                 self.next_beat = now + rng.i64(100_000..5_000_000);
                 return Err(error);
             }
         };
+        let alive = asked.is_some();
         self.registered = alive;
-        let standing = if alive { Standing::of(worker, sent, self.lease.fence()) } else { Standing::none(worker) };
+        if matches!(asked, Some(Asked::Stop { .. })) {
+            self.stopper.advance(Stage::Draining);
+        }
+        let standing = match asked {
+            Some(asked) => Standing::of(worker, sent, self.lease.fence()).asked(&asked),
+            None => Standing::none(worker),
+        };
         self.standing.send_replace(standing);
         self.dispatcher.doubt();
         self.next_beat =
@@ -140,5 +147,6 @@ fn describe(id: WorkerId, lease: Lease) -> NewWorker {
         tasks_json: serde_json::json!(TASKS).to_string(),
         processes: 1,
         lease,
+        before: None,
     }
 }
