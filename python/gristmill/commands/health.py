@@ -22,7 +22,7 @@ from django.db import DatabaseError
 
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.inspect.colours import wants_colours
-from gristmill.inspect.health import Health, Limits, Problem, health
+from gristmill.inspect.health import Health, Limits, beyond, health
 from gristmill.inspect.tables import age, counted, room_of, wrapped
 from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.durations import duration
@@ -90,7 +90,7 @@ def measured(alias: str | None, limits: Limits, queues: Any) -> Health:
             every.append(health(migrated_connection(group[0]), backends, limits, queues))
         except (CommandError, DatabaseError) as error:
             said = " ".join(str(error).split())
-            every.append(Health([Problem("database", f"Database '{database}' does not answer: {said}.")]))
+            every.append(Health([beyond("database", f"Database '{database}' does not answer: {said}.")]))
     return together(every, limits)
 
 
