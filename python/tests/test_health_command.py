@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -52,7 +53,9 @@ def test_a_queue_that_keeps_up_is_healthy():
 
     status, said = health("--max-backlog", "10", "--max-age", "1h", "--workers", "1", "--max-lateness", "1m")
 
-    assert (status, said) == (0, "Healthy: 1 worker, 1 job ready, the oldest due for under 1 s, no schedule late.")
+    # However busy the machine is.
+    said = re.sub(r"for (under )?\d+ s", "for a moment", said)
+    assert (status, said) == (0, "Healthy: 1 worker, 1 job ready, the oldest due for a moment, no schedule late.")
 
 
 def test_a_worker_that_claims_nothing_is_not_counted():
