@@ -1,5 +1,5 @@
 """
-What people and programs do to jobs, queues and schedules.
+What people and programs do to jobs, queues, schedules and workers.
 
     from gristmill import operations
 
@@ -7,6 +7,7 @@ What people and programs do to jobs, queues and schedules.
     operations.hold(ids, reason="the printer is out of paper", actor="lea")
     operations.pause_queue("mail", reason="the provider is down")
     operations.run_schedule("nightly")
+    operations.quiet_worker(worker_id, actor="the deploy")
 
 All of it happens in the transaction that is open on the queue's database, else in one for each thousand jobs. Jobs
 that another transaction is moving at that moment are asked again and never waited for, so workers go on undisturbed.
@@ -37,11 +38,13 @@ from gristmill.verbs.schedules import (
     resume_schedule,
     run_schedule,
 )
+from gristmill.verbs.workers import ask_workers
 
 if TYPE_CHECKING:
     from gristmill.compat import AnyTaskResult
     from gristmill.models import Job, JobQuerySet
     from gristmill.tasks.preconditions import After
+    from gristmill.verbs.workers import AnyWorker
 
     AnyJob: TypeAlias = Job | AnyTaskResult | UUID | str
 
@@ -56,12 +59,15 @@ __all__ = [
     "hold",
     "pause_queue",
     "pause_schedule",
+    "quiet_worker",
     "release",
     "remove_schedule",
     "resume_queue",
     "resume_schedule",
+    "resume_worker",
     "retry",
     "run_schedule",
+    "stop_worker",
 ]
 
 
@@ -72,7 +78,8 @@ class Answer:
 
     `done` counts jobs by what was done to them: "cancelled", "asked" (it runs, and its worker will end it), "held",
     "released", "retried", "added". `refused` counts the others by reason. `outcomes` tells it of each of the first
-    10,000 jobs, by id: one of those words, or "refused: " and the reason.
+    10,000 jobs, by id: one of those words, or "refused: " and the reason. Of workers it tells the same: "asked" or
+    "resumed".
     """
 
     done: dict[str, int] = field(default_factory=dict)
@@ -185,6 +192,32 @@ def resume_queue(queue_name: str, *, backend: str = "default") -> bool:
     return resumed
 
 
+def quiet_worker(workers: AnyWorker | Iterable[AnyWorker], *, actor: str = "", using: str | None = None) -> Answer:
+    """
+    Asks workers, each a Worker or an id, to claim no more jobs. What they hold goes on, and all else that they see to.
+
+    A worker hears of it with its next heartbeat, so within 5 s unless its --heartbeat says otherwise. It stays quiet
+    until `resume_worker`, or its end; `stop_worker` may follow. One that has ended is refused. The worker's row is
+    locked until the transaction that is open ends, and its heartbeats wait for that: do not do it in a long one.
+    """
+    return _ask_workers("quiet", workers, actor, using)
+
+
+def resume_worker(workers: AnyWorker | Iterable[AnyWorker], *, actor: str = "", using: str | None = None) -> Answer:
+    """Has quiet workers claim again, from the next heartbeat on. One that is not quiet, or is to stop, is refused."""
+    return _ask_workers("resume", workers, actor, using)
+
+
+def stop_worker(workers: AnyWorker | Iterable[AnyWorker], *, actor: str = "", using: str | None = None) -> Answer:
+    """
+    Asks workers to stop, as a first TERM does: no more claims, and what runs may finish within the worker's grace.
+
+    A worker hears of it with its next heartbeat, and ends with the exit status that it would have after a TERM; a TERM
+    that comes later counts as the second. Nobody takes it back. Whatever starts workers may start it again.
+    """
+    return _ask_workers("stop", workers, actor, using)
+
+
 def operate_on_ids(
     ids: Iterable[UUID], verb: str, actor: str, reason: str | None = None, *, using: str
 ) -> Iterator[dict[str, str]]:
@@ -193,6 +226,12 @@ def operate_on_ids(
     rest = iter(ids)
     while batch := list(islice(rest, BATCH)):
         yield carried_out(verb, batch, actor, reason, using)
+
+
+def _ask_workers(verb: str, workers: AnyWorker | Iterable[AnyWorker], actor: str, using: str | None) -> Answer:
+    answer = Answer()
+    answer.add(ask_workers(verb, workers, actor, using))
+    return answer
 
 
 def _operate(

@@ -125,6 +125,8 @@ def test_the_app_must_be_installed(monkeypatch):
         ({"WORKER": {"once": 1}}, "gristmill.E004", "'once' must be True or False, not 1"),
         ({"WORKER": {"queue": "mail"}}, "gristmill.E004", "'queue' must be a list of queue names, not 'mail'"),
         ({"WORKER": {"label": ""}}, "gristmill.E004", "'label' must be 1 to 200 printable characters"),
+        ({"WORKER": {"heartbeat_file": ""}}, "gristmill.E004", "'heartbeat_file' must be the path of a file, not ''"),
+        ({"WORKER": {"heartbeat_file": 7}}, "gristmill.E004", "'heartbeat_file' must be the path of a file, not 7"),
         ({"WORKER": []}, "gristmill.E004", "must be a dictionary"),
         ({"RETENTION": "long"}, "gristmill.E004", "['RETENTION'] must be a timedelta or a number of seconds"),
         ({"QUEUES": ["mail"]}, "gristmill.E004", "['QUEUES'] must be a dictionary of queue names, not ['mail']"),

@@ -83,6 +83,19 @@ def other_queues():
     return alive
 
 
+def only_quiet_worker():
+    worker = alive()
+    add.enqueue(1)
+    operations.quiet_worker(worker, actor="lea")
+    return lambda: operations.resume_worker(worker)
+
+
+def quiet_worker():
+    worker = alive()
+    operations.quiet_worker(worker, actor="lea")
+    return lambda: operations.resume_worker(worker)
+
+
 def silent_worker():
     worker = alive(heartbeat_at=timezone.now() - timedelta(seconds=30), label="mill-2")
     return lambda: Worker.objects.filter(pk=worker.pk).update(heartbeat_at=timezone.now())
@@ -198,6 +211,8 @@ TROUBLE = [
     (unknown_task, "unknown task", "error", "1 ready job of shop.tasks.gone in queue default waits for nobody"),
     (old_code, "old code", "error", "the workers that run started with code that does not have it"),
     (other_queues, "other queues", "error", "no running worker serves queue 'default'"),
+    (only_quiet_worker, "only quiet", "error", "the only worker that serves it was asked to claim nothing"),
+    (quiet_worker, "quiet", "note", "is to be quiet from its next heartbeat on, asked by lea"),
     (silent_worker, "silent", "warning", "Worker mill-2 on mill has been silent for 30 s"),
     (lost_worker, "lost", "warning", "mill-3 on mill was lost 10 min ago, and has not come back: the lease was over"),
     (refused_worker, "ended badly", "warning", "mill-4 on mill was refused at its start 10 min ago"),

@@ -80,7 +80,7 @@ def test_every_option_is_handed_over(handed_over):
         "--queue mail --queue default --queue mail --exclude-queue spam --label w-{pid}@{host} --processes 3 "
         "--until-done --max-jobs 10 --poll-interval 0.5 --grace 0 --heartbeat 1 "
         "--max-jobs-per-runner 100 --concurrency 50 --max-runner-memory-mb 512 --deadline-horizon 5m "
-        "--reload --json-logs"
+        "--reload --json-logs --heartbeat-file run/heartbeat"
     )
 
     config = handed_over(*arguments.split(), "-v", "2")
@@ -92,6 +92,7 @@ def test_every_option_is_handed_over(handed_over):
     assert [config[name] for name in ("concurrency", "max_runner_memory_mb")] == [50, 512]
     assert [config[name] for name in ("poll_interval", "grace", "heartbeat")] == [0.5, 0.0, 1.0]
     assert config["deadline_horizon_seconds"] == 300.0
+    assert config["heartbeat_file"] == os.path.abspath("run/heartbeat")
     assert [config[name] for name in ("until_done", "reload", "json_logs", "verbosity")] == [True, True, True, 2]
 
 

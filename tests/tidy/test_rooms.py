@@ -44,6 +44,7 @@ LATE = {
     "gristmill.testing": BEFORE_APPS,
     "gristmill.verbs.batched": BEFORE_APPS,
     "gristmill.verbs.schedules": BEFORE_APPS,
+    "gristmill.verbs.workers": BEFORE_APPS,
     "gristmill.commands.bench": OF_ONE_COMMAND,
     "gristmill.commands.doctor": OF_ONE_COMMAND,
     "gristmill.commands.graph": OF_ONE_COMMAND,

@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) poll_interval: Option<f64>,
     pub(crate) grace: Option<f64>,
     pub(crate) heartbeat: Option<f64>,
+    /// Written anew whenever the lease is renewed, for probes.
+    pub(crate) heartbeat_file: Option<PathBuf>,
     pub(crate) max_jobs_per_runner: Option<u64>,
     pub(crate) max_runner_memory_mb: Option<u64>,
     pub(crate) concurrency: Option<usize>,

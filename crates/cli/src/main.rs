@@ -3,6 +3,7 @@
 
 mod config;
 mod cron;
+mod heartbeat_file;
 mod host;
 mod logging;
 mod login;

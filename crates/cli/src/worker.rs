@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::heartbeat_file::HeartbeatFile;
 use crate::login::{Asking, Login};
 use crate::signals::StopSignals;
 use crate::{logging, refusal};
@@ -32,7 +33,10 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    Ok(runtime.block_on(work(config)).unwrap_or_else(|sentence| {
+    let ended = runtime.block_on(work(config));
+    // A file system that does not answer keeps nobody from leaving.
+    runtime.shutdown_background();
+    Ok(ended.unwrap_or_else(|sentence| {
         logging::refuse(json, &sentence);
         ExitCode::from(REFUSED)
     }))
@@ -44,7 +48,12 @@ async fn work(config: Config) -> Result<ExitCode, String> {
     if let Some(parent) = config.parent {
         tokio::spawn(end_with(parent, stopper.clone()));
     }
-    let grace = config.engine_options().grace;
+    let engine_options = config.engine_options();
+    let grace = engine_options.grace;
+    let heartbeat_file = match &config.heartbeat_file {
+        Some(path) => Some(HeartbeatFile::prepare(path, engine_options.lease)?),
+        None => None,
+    };
     tokio::spawn(pass_on(signals, stopper, grace));
 
     let store = Store::new(config.database.clone()).map_err(|error| error.to_string())?;
@@ -67,12 +76,15 @@ async fn work(config: Config) -> Result<ExitCode, String> {
     };
     announce(&config, &pool);
     let login = Login::new(store, asking(&config));
-    let worker = Worker::new(login.clone(), pool, config.engine_options());
+    let worker = Worker::new(login.clone(), pool, engine_options);
     tokio::spawn(extend(worker.standing(), login, lease));
+    let heartbeat_file = heartbeat_file.map(|file| (file.clone(), tokio::spawn(file.keep(worker.standing()))));
     match worker.run(stop).await {
         Ok(ending) => {
             if let Ending::Crashed(why) = &ending {
                 logging::refuse(config.json_logs, why);
+            } else if let Some((file, kept)) = heartbeat_file {
+                file.remove(kept).await;
             }
             Ok(ExitCode::from(ending.exit_status()))
         }
@@ -160,12 +172,6 @@ fn announce(config: &Config, pool: &Pool) {
     };
     let (tasks, modules) = (counted(pool.tasks().len(), "task"), counted(pool.modules(), "module"));
     info!("serving {queues}{without} with {runners}{each}, {tasks} of {modules}; Ctrl-C stops it");
-    if pool.tasks().is_empty() {
-        warn!(
-            "no task is known here, so nothing will run: OPTIONS[\"TASK_MODULES\"] names the modules that have some, \
-             which is `tasks` of every app in INSTALLED_APPS unless it says otherwise"
-        );
-    }
 }
 
 fn counted(number: usize, what: &str) -> String {

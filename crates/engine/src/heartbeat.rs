@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use gristmill_core::WorkerId;
-use gristmill_store::{Error, LifeLock, NewWorker, Result};
+use gristmill_store::{Asked, Error, LifeLock, NewWorker, Result};
 use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::link::{Link, is_fatal, within};
 use crate::watchdog::{LONGEST_SLEEP, Pulse};
-use crate::{Sessions, clock};
+use crate::{Sessions, Shutdown, clock};
 
 /// A heartbeat that somebody's lock kept back is tried again after this.
 const WHILE_HELD: Duration = Duration::from_millis(100);
@@ -25,17 +25,24 @@ pub struct Standing {
     pub until: Option<Instant>,
     /// How long the machine had slept when that was sent: its monotonic clock stands still then, and others' do not.
     slept: Duration,
+    /// Somebody wants it to claim nothing.
+    pub is_quiet: bool,
 }
 
 impl Standing {
     /// Of a worker that may run nothing yet, or not any more.
     pub(crate) fn none(worker: WorkerId) -> Self {
-        Self { worker, until: None, slept: Duration::ZERO }
+        Self { worker, until: None, slept: Duration::ZERO, is_quiet: false }
     }
 
     /// Of a worker whose heartbeat was acknowledged.
     pub(crate) fn of(worker: WorkerId, sent: Sent, fence: Duration) -> Self {
-        Self { worker, until: Some(sent.at + fence), slept: sent.slept }
+        Self { worker, until: Some(sent.at + fence), slept: sent.slept, is_quiet: false }
+    }
+
+    /// The same with what was asked of it.
+    pub(crate) fn asked(self, asked: &Asked) -> Self {
+        Self { is_quiet: matches!(asked, Asked::Quiet { .. }), ..self }
     }
 
     /// When everything that it runs has to end, unless the machine sleeps before.
@@ -85,6 +92,10 @@ pub(crate) struct Heartbeat<S> {
     pub(crate) standing: watch::Sender<Standing>,
     /// Set once the worker is done: heartbeats are the last thing to stop.
     pub(crate) sign_off: watch::Receiver<Option<SignOff>>,
+    /// Drains where people ask for it.
+    pub(crate) shutdown: Shutdown,
+    /// What they asked when the last heartbeat was acknowledged.
+    pub(crate) asked: Asked,
     /// The tasks that this worker's code has, for people: others once it was loaded anew.
     pub(crate) known: watch::Receiver<Vec<String>>,
     pub(crate) pulse: Pulse,
@@ -140,6 +151,7 @@ impl<S: Sessions> Heartbeat<S> {
             };
             match self.link.judge(answer) {
                 Ok(()) => {
+                    self.worker.before = Some(self.worker.id);
                     self.acknowledged(sent);
                     return Ok(self.worker.id);
                 }
@@ -170,11 +182,12 @@ impl<S: Sessions> Heartbeat<S> {
                 Err(error) => Err(error),
             };
             match self.link.judge(answer) {
-                Ok(true) => {
+                Ok(Some(asked)) => {
+                    self.heed(asked);
                     self.acknowledged(sent);
                     next = sent.at + interval;
                 }
-                Ok(false) => return Ok(()),
+                Ok(None) => return Ok(()),
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(_) => {
                     self.show_life();
@@ -205,10 +218,34 @@ impl<S: Sessions> Heartbeat<S> {
         }
     }
 
+    // Each wish is told once. Who has yet to register again stays as quiet as it was.
+    fn heed(&mut self, asked: Asked) {
+        if asked == self.asked {
+            return;
+        }
+        let id = self.worker.id;
+        match &asked {
+            Asked::Nothing => info!(target: "gristmill::worker", { worker.id = %id }, "claims again: that was asked"),
+            Asked::Quiet { by } => info!(
+                target: "gristmill::worker", { worker.id = %id, by = by.as_str() },
+                "quiet: claims nothing more until that is taken back, and finishes what it holds"
+            ),
+            Asked::Stop { by } => {
+                info!(
+                    target: "gristmill::worker", { worker.id = %id, by = by.as_str() },
+                    "stopping: claims nothing more, and lets what runs finish within the grace"
+                );
+                self.shutdown.drain();
+            }
+        }
+        self.asked = asked;
+    }
+
     fn acknowledged(&self, sent: Sent) {
         // Who judges this worker by its lock sleeps on the same machine.
         let sent = if self.life.is_some() { sent.whatever_it_sleeps() } else { sent };
-        self.standing.send_replace(Standing::of(self.worker.id, sent, self.worker.lease.fence()));
+        let standing = Standing::of(self.worker.id, sent, self.worker.lease.fence());
+        self.standing.send_replace(standing.asked(&self.asked));
     }
 
     // While this process holds its lock nobody takes its jobs: a transactional task that blocks the file, and so

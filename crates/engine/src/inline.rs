@@ -226,6 +226,7 @@ impl<C: Caller> Steps<'_, C> {
             tasks_json: tasks_json(self.options),
             processes: 1,
             lease: Lease::new(Duration::from_secs(5)),
+            before: None,
         };
         self.session().register(&worker).await?;
         *self.worker = Some(worker.id);

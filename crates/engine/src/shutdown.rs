@@ -1,4 +1,4 @@
-//! How a worker is asked to stop: one type, fed by signals, looked at by every loop.
+//! How a worker is asked to stop: one type, fed by signals and by what people ask of its row, looked at by every loop.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,14 +35,14 @@ pub struct Stopper {
 pub struct Shutdown {
     stage: watch::Receiver<Stage>,
     // Keeps the channel open when every `Stopper` is gone: nobody can ask any more, which is not a request.
-    _open: Arc<watch::Sender<Stage>>,
+    open: Arc<watch::Sender<Stage>>,
 }
 
 /// A fresh pair: one asks, the other is handed to [`crate::Worker::run`].
 pub fn channel() -> (Stopper, Shutdown) {
     let (sender, receiver) = watch::channel(Stage::Running);
     let stage = Arc::new(sender);
-    let shutdown = Shutdown { stage: receiver, _open: Arc::clone(&stage) };
+    let shutdown = Shutdown { stage: receiver, open: Arc::clone(&stage) };
     (Stopper { stage, last: Arc::default() }, shutdown)
 }
 
@@ -54,11 +54,7 @@ impl Stopper {
 
     /// Goes to a stage at once, or stays where it is when that is further.
     pub fn advance(&self, to: Stage) {
-        self.stage.send_if_modified(|stage| {
-            let further = to > *stage;
-            *stage = (*stage).max(to);
-            further
-        });
+        advance(&self.stage, to);
     }
 
     fn request_at(&self, now: Instant) -> Stage {
@@ -87,12 +83,25 @@ impl Shutdown {
         *self.stage.borrow()
     }
 
+    /// Has it drain, as a first request does; the next one hands back.
+    pub(crate) fn drain(&self) {
+        advance(&self.open, Stage::Draining);
+    }
+
     /// Waits until it has come further. Cancel safe.
     pub async fn changed(&mut self) {
         if self.stage.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
+}
+
+fn advance(stage: &watch::Sender<Stage>, to: Stage) {
+    stage.send_if_modified(|stage| {
+        let further = to > *stage;
+        *stage = (*stage).max(to);
+        further
+    });
 }
 
 #[cfg(test)]

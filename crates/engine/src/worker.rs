@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use gristmill_core::WorkerId;
-use gristmill_store::{NewWorker, Store};
+use gristmill_store::{Asked, NewWorker, Store};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{error, info};
@@ -128,6 +128,8 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             link: Link::new(sessions.clone(), "heartbeat").with_deadline(options.lease.heartbeat.min(deadline)),
             standing: standing.clone(),
             sign_off,
+            shutdown: shutdown.clone(),
+            asked: Asked::default(),
             known,
             pulse: pulses[2].clone(),
         };
@@ -231,6 +233,7 @@ fn describe(options: &Options, tasks: &[String]) -> NewWorker {
         tasks_json: serde_json::json!(tasks).to_string(),
         processes: options.processes,
         lease: options.lease,
+        before: None,
     }
 }
 

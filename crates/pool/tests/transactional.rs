@@ -77,6 +77,7 @@ async fn what_a_handler_wrote_stands_exactly_where_its_end_does() {
         tasks_json: "[]".into(),
         processes: 1,
         lease: Lease::new(Duration::from_secs(5)),
+        before: None,
     };
     session.register(&new).await.unwrap();
     let mut config = project.config();

@@ -134,6 +134,7 @@ fn new_worker(id: WorkerId) -> NewWorker {
         tasks_json: "[]".into(),
         processes: 1,
         lease: Lease::new(Duration::from_secs(5)),
+        before: None,
     }
 }
 

@@ -707,6 +707,10 @@ table gristmill_worker with (fillfactor=50)
     stopped_at timestamp with time zone
     exit_status integer
     last_error text
+    asked text
+    asked_by text
+    asked_at timestamp with time zone
+    gristmill_worker_asked_check CHECK (asked = ANY (ARRAY['quiet'::text, 'stop'::text]))
     gristmill_worker_pkey PRIMARY KEY (id)
     CREATE INDEX gristmill_worker_live ON gristmill_worker USING btree (id) WHERE stopped_at IS NULL AND lost_at IS NULL
     CREATE UNIQUE INDEX gristmill_worker_pkey ON gristmill_worker USING btree (id)

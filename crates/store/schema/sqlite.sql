@@ -506,7 +506,10 @@ CREATE TABLE gristmill_worker (
     lost_at datetime,
     stopped_at datetime,
     exit_status integer,
-    last_error text
+    last_error text,
+    asked text check (asked in ('quiet', 'stop')),
+    asked_by text,
+    asked_at datetime
 );
 
 CREATE INDEX gristmill_worker_live

@@ -167,6 +167,7 @@ async fn what_is_enqueued_while_a_claim_waits_is_not_claimed_before_that() {
         tasks_json: "[]".into(),
         processes: 1,
         lease: Lease::new(Duration::from_secs(5)),
+        before: None,
     };
     session.register(&worker).await.expect("registers");
     let lane = Lane { backend: "default".into(), queue_name: "default".into(), task_name: "t".into() };

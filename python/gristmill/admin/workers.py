@@ -1,14 +1,17 @@
-"""Workers: those that live, what they run, and how the last ones ended."""
+"""Workers: those that live, what they run, how the last ones ended; and asking one to be quiet or to stop."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.db import DatabaseError
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from gristmill import operations
 from gristmill.admin import links
+from gristmill.admin.log import actor, write_down
 from gristmill.admin.page import Page
 from gristmill.inspect.survey import WorkerSeen
 from gristmill.inspect.surveys import seen_workers
@@ -17,6 +20,12 @@ from gristmill.tasks.aliases import gristmill_backends
 
 #: Ended workers, and running jobs of all workers, that are shown.
 ENDED, RUNNING = 10, 200
+#: What may be asked of a worker, and how that is told.
+ACTIONS = {
+    "quiet": (operations.quiet_worker, "Asked worker {} to be quiet"),
+    "resume": (operations.resume_worker, "Asked worker {} to claim again"),
+    "stop": (operations.stop_worker, "Asked worker {} to stop"),
+}
 
 
 class WorkerPage(Page):
@@ -25,8 +34,12 @@ class WorkerPage(Page):
     view_permission = "view_worker"
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Shows them."""
-        self.require_read(request)
+        """Shows them; a POST asks something of one."""
+        self.require(request, self.view_permission)
+        if request.method not in ("GET", "HEAD"):
+            self.require(request, "stop_worker")
+            self.carry_out(request)
+            return HttpResponseRedirect(request.get_full_path())
         workers = list(seen_workers())
         running = running_of(workers)
         return self.show(
@@ -36,7 +49,27 @@ class WorkerPage(Page):
             workers=[(worker, running.get(worker.id, [])) for worker in workers],
             ended=ended(),
             several=len(gristmill_backends()) > 1,
+            may_stop=self.may(request, "stop_worker"),
         )
+
+    def carry_out(self, request: HttpRequest) -> None:
+        """Asks the worker that is named what is asked for."""
+        worker_id, action = request.POST.get("worker", ""), request.POST.get("action", "")
+        if action not in ACTIONS:
+            messages.error(request, "Nothing was done: no action was chosen.")
+            return
+        ask, told = ACTIONS[action]
+        try:
+            answer = ask(worker_id, actor=actor(request))
+        except ValueError as error:
+            messages.error(request, f"Nothing was done: {error}.")
+            return
+        if not answer:
+            messages.error(request, f"Nothing was done: {', '.join(answer.refused)}.")
+            return
+        done = told.format(worker_id)
+        write_down(request, Worker, worker_id, done)
+        messages.success(request, f"{done}. It hears of that with its next heartbeat.")
 
 
 def running_of(workers: list[WorkerSeen]) -> dict[str, list[tuple[RunningRow, str]]]:

@@ -24,6 +24,7 @@ NAMES = (
     "release",
     "retry",
     "queue",
+    "workers",
     "schedule",
     "prune",
     "explain",

@@ -1,4 +1,4 @@
-"""Which job a command is about: an id, or the beginning or the end of one, on any of Gristmill's databases."""
+"""Which job or worker is meant: an id, or the beginning or the end of one, on any of Gristmill's databases."""
 
 from __future__ import annotations
 
@@ -13,26 +13,22 @@ from django.db.models.functions import Cast
 from gristmill.backend import GristmillBackend
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.inspect.tables import printable
-from gristmill.models import JobRow
+from gristmill.models import JobRow, Worker
 from gristmill.tasks.aliases import gristmill_backends
 
 #: The fewest digits of an id that are looked up.
 LEAST = 8
 #: Ends are looked for among so many newest jobs; the index knows beginnings only.
 NEWEST = 1_000_000
-#: Jobs that are named where a beginning fits several.
+#: Workers that are looked at, the newest first.
+NEWEST_WORKERS = 10_000
+#: Jobs or workers that are named where a beginning fits several.
 SHOWN = 5
 
 
 def found_job(text: str, database: str | None) -> tuple[UUID, str]:
     """Returns the id that is meant and the database that keeps the job; CommandError says what is wrong with it."""
-    digits = re.sub(r"-", "", text.strip().lower())
-    if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
-        raise CommandError(
-            f"{printable(text)!r} is not the id of a job: 32 hexadecimal digits, or its first or last {LEAST} or more"
-        )
-    if len(digits) < LEAST:
-        raise CommandError(f"{digits!r} is too short: give at least the first or last {LEAST} digits of the id")
+    digits = digits_of(text, "job")
     aliases, what = databases(database), "beginning"
     found = [(job_id, alias) for alias in aliases for job_id in beginning_with(digits, alias)]
     if not found and len(digits) < 32:
@@ -45,6 +41,48 @@ def found_job(text: str, database: str | None) -> tuple[UUID, str]:
     said = ", ".join(job_id.hex for job_id, _ in found[:SHOWN])
     more = ", …" if len(found) > SHOWN else ""
     raise CommandError(f"{digits!r} is the {what} of several ids: {said}{more}")
+
+
+def digits_of(text: str, what: str) -> str:
+    """Returns the digits of an id, or of its beginning or end."""
+    digits = re.sub(r"-", "", text.strip().lower())
+    if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
+        raise CommandError(
+            f"{printable(text)!r} is not the id of a {what}: 32 hexadecimal digits, or its first or last {LEAST} or "
+            "more"
+        )
+    if len(digits) < LEAST:
+        raise CommandError(f"{digits!r} is too short: give at least the first or last {LEAST} digits of the id")
+    return digits
+
+
+def found_worker(text: str) -> UUID:
+    """Returns the id of the worker that is meant: of those that live, else of the newest that have ended."""
+    digits = digits_of(text, "worker")
+    if len(digits) == 32:
+        return UUID(digits)
+    found: list[UUID] = []
+    for living in (True, False):
+        for alias in databases(None):
+            rows = Worker.objects.using(alias).order_by("-pk")
+            if living:
+                rows = rows.filter(stopped_at=None, lost_at=None)
+            found += [
+                worker_id
+                for worker_id in rows.values_list("pk", flat=True)[:NEWEST_WORKERS]
+                if worker_id.hex.startswith(digits) or worker_id.hex.endswith(digits)
+            ]
+        if found:
+            break
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise CommandError(
+            f"there is no worker whose id begins or ends with {digits}; manage.py gristmill workers lists what runs"
+        )
+    said = ", ".join(worker_id.hex for worker_id in found[:SHOWN])
+    more = ", …" if len(found) > SHOWN else ""
+    raise CommandError(f"{digits!r} is the beginning or the end of several workers' ids: {said}{more}")
 
 
 def databases(database: str | None) -> list[str]:

@@ -4,11 +4,15 @@ Says whether a queue keeps up, for a monitor: exit status 0 where it does, 1 whe
   manage.py gristmill health                                     a worker runs
   manage.py gristmill health --workers 3 --max-backlog 10000 --max-age 5m --max-lateness 2m
   manage.py gristmill health --queue mail --max-age 30s --json   of one queue; --queue may be repeated
+  manage.py gristmill health --heartbeat-file /tmp/heartbeat     of one worker, without the database
 
 Only limits that are given are asked, and whether at least one worker is heard of. Each thing that is beyond its limit
 is one sentence. A backlog is the jobs that are ready, those of paused queues too; an age is for how long a ready job
 has been due; a lateness is for how long a schedule's tick has been due. A limit is each database's own, where several
 keep jobs. It reads a bounded number of rows.
+
+With --heartbeat-file nothing is asked but the age of the file that a worker with that option writes: for so long may
+its last heartbeat be past (--max-age; default: the worker's lease, 60 s unless --heartbeat says otherwise).
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ from django.db import DatabaseError
 
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.inspect.colours import wants_colours
-from gristmill.inspect.health import Health, Limits, Problem, health
+from gristmill.inspect.health import Health, Limits, beyond, health
+from gristmill.inspect.heartbeat_file import Heartbeat, last_heartbeat
 from gristmill.inspect.tables import age, counted, room_of, wrapped
 from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.durations import duration
@@ -49,18 +54,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--max-age", type=duration, metavar="AGE", help="For so long may a ready job have been due: 90s."
     )
-    parser.add_argument("--workers", type=number, default=1, metavar="N",
+    parser.add_argument("--workers", type=number, metavar="N",
                         help="So many workers run at least (default: 1; 0: do not ask).")  # fmt: skip
     parser.add_argument("--max-lateness", type=duration, metavar="AGE", help="So late may a schedule's tick be: 2m.")
     parser.add_argument("--queue", action="append", metavar="Q", help="Ask of this queue alone; may be repeated.")
+    parser.add_argument("--heartbeat-file", metavar="PATH", help="Ask how old this file of a worker's is, and no more.")
     parser.add_argument("--backend", metavar="ALIAS", help="Only this TASKS alias (default: all that use Gristmill).")
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     """Measures, and says what is wrong."""
-    limits = Limits(options["max_backlog"], options["max_age"], options["workers"], options["max_lateness"])
-    found = measured(options["backend"], limits, options["queue"] or ())
+    found: Health | Heartbeat
+    if options["heartbeat_file"] is not None:
+        refuse_beside_a_file(options)
+        found = last_heartbeat(options["heartbeat_file"], options["max_age"])
+    else:
+        workers = 1 if options["workers"] is None else options["workers"]
+        limits = Limits(options["max_backlog"], options["max_age"], workers, options["max_lateness"])
+        found = measured(options["backend"], limits, options["queue"] or ())
     if options["json"]:
         command.stdout.write(json.dumps(found.as_json()))
     else:
@@ -70,10 +82,20 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
             said = "\n".join(wrapped(problem.sentence, room))
             command.stdout.write(paint.ERROR(said) if paint else said)
         if found.is_healthy:
-            said = "\n".join(wrapped(healthy(found), room))
+            said = "\n".join(wrapped(found.in_words if isinstance(found, Heartbeat) else healthy(found), room))
             command.stdout.write(paint.SUCCESS(said) if paint else said)
     if not found.is_healthy:
         raise SystemExit(1)
+
+
+def refuse_beside_a_file(options: dict[str, Any]) -> None:
+    """Refuses what only a database could answer."""
+    for name in ("max_backlog", "workers", "max_lateness", "queue", "backend"):
+        if options[name] is not None:
+            option = "--" + name.replace("_", "-")
+            raise CommandError(
+                f"--heartbeat-file asks one worker's file alone: leave out {option}, or ask for that by itself"
+            )
 
 
 def measured(alias: str | None, limits: Limits, queues: Any) -> Health:
@@ -90,7 +112,7 @@ def measured(alias: str | None, limits: Limits, queues: Any) -> Health:
             every.append(health(migrated_connection(group[0]), backends, limits, queues))
         except (CommandError, DatabaseError) as error:
             said = " ".join(str(error).split())
-            every.append(Health([Problem("database", f"Database '{database}' does not answer: {said}.")]))
+            every.append(Health([beyond("database", f"Database '{database}' does not answer: {said}.")]))
     return together(every, limits)
 
 

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from gristmill.backend import GristmillBackend
 from gristmill.commands.aliases import chosen_backend, migrated_connection
-from gristmill.inspect.survey import QueueSeen, Survey, Unroutable, survey, together
+from gristmill.inspect.survey import QueueSeen, Survey, Unroutable, WorkerSeen, survey, together
 from gristmill.inspect.tables import age, printable, room_of, table, wrapped
 from gristmill.tasks.aliases import gristmill_backends, worker_command
 
@@ -25,6 +25,8 @@ STATES = (
     *("ready", "scheduled", "retrying", "waiting", "stranded", "held"),
     *("running", "successful", "failed", "cancelled"),
 )
+#: Of a worker's id the last digits are shown; the first ones are much the same for all that start together.
+SHORT_ID = 8
 #: Shown only where there are any.
 RARE = ("retrying", "waiting", "stranded", "held", "cancelled")
 
@@ -118,11 +120,26 @@ def less(room: int | None, columns: int) -> int | None:
 
 def worker_lines(seen: Survey, room: int | None = None) -> list[str]:
     """Returns the table of workers, and what to do where one is missing."""
-    workers = seen.workers
-    if not workers:
+    if not seen.workers:
         return no_worker_lines(seen, room)
+    return [*worker_table(seen.workers, room), *no_worker_lines(seen, room)]
+
+
+def worker_table(workers: list[WorkerSeen], room: int | None = None, *, with_ids: bool = False) -> list[str]:
+    """Returns the table of workers, and below it what is asked of them."""
     with_backend = len({worker.backend for worker in workers}) > 1 or workers[0].backend != "default"
-    head = ["LABEL", *(["BACKEND"] if with_backend else []), "HOST", "PID", "STATE", "HEARTBEAT", "RUNNING", "QUEUES"]
+    ids = ["ID"] if with_ids else []
+    head = [
+        *ids,
+        "LABEL",
+        *(["BACKEND"] if with_backend else []),
+        "HOST",
+        "PID",
+        "STATE",
+        "HEARTBEAT",
+        "RUNNING",
+        "QUEUES",
+    ]
     rows = []
     for worker in workers:
         queues = "all" if worker.include_queues is None else ", ".join(worker.include_queues)
@@ -130,6 +147,7 @@ def worker_lines(seen: Survey, room: int | None = None) -> list[str]:
             queues += " but " + ", ".join(worker.exclude_queues)
         rows.append(
             [
+                *([worker.id[-SHORT_ID:]] if with_ids else []),
                 worker.label,
                 *([worker.backend] if with_backend else []),
                 worker.host,
@@ -140,7 +158,12 @@ def worker_lines(seen: Survey, room: int | None = None) -> list[str]:
                 queues,
             ]
         )
-    return [*table(head, rows, right=["PID"], cut=["QUEUES", "HOST", "LABEL"], room=room), *no_worker_lines(seen, room)]
+    said = table(head, rows, right=["PID"], cut=["QUEUES", "HOST", "LABEL"], room=room)
+    for worker in workers:
+        if worker.asked is not None:
+            sentence = f"{printable(worker.label)}: {worker.asked_in_words}"
+            said += (f"  {line}" for line in wrapped(sentence, less(room, 2)))
+    return said
 
 
 def queue_lines(queues: list[QueueSeen], room: int | None = None) -> list[str]:

@@ -184,6 +184,7 @@ def configuration(
         "queues_are_chosen": bool(wanted.get("queue")),
         "exclude_queues": excluded,
         "label": label,
+        "heartbeat_file": os.path.abspath(wanted["heartbeat_file"]) if wanted.get("heartbeat_file") else None,
         **numbers,
         **said_of_queues,
         **{f"{name}_seconds": seconds_of(wanted.get(name)) for name in DURATIONS},

@@ -15,6 +15,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill.inspect.lanes import lane_names
+from gristmill.inspect.problems.problem import Problem
 from gristmill.inspect.survey import CAP, live_workers, seconds_between
 from gristmill.inspect.tables import age, counted, printable
 from gristmill.models import JobRow, ReadyRow, Schedule
@@ -39,18 +40,13 @@ class Limits:
     lateness: timedelta | None = None
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something beyond its limit: "backlog", "age", "workers", "lateness" or "database", and that in a sentence."""
-
-    kind: str
-    sentence: str
-    queue_name: str | None = None
-
-
 @dataclass
 class Health:
-    """What was measured, None where it was not asked, and what is wrong."""
+    """
+    What was measured, None where it was not asked, and what is beyond its limit.
+
+    Problems are of the kinds "backlog", "age", "workers", "lateness" and "database", each of them an error.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     backlog: int | None = None
@@ -67,7 +63,7 @@ class Health:
 
     def as_json(self) -> dict[str, Any]:
         """Returns it in JSON's types."""
-        return {"healthy": self.is_healthy, **vars(self), "problems": [vars(one) for one in self.problems]}
+        return {"healthy": self.is_healthy, **vars(self), "problems": [one.as_json() for one in self.problems]}
 
 
 def health(
@@ -106,7 +102,7 @@ def measure_backlog(
         found.backlog_at_least = True
         where = "" if queue_name is None else f" in queue {printable(queue_name)}"
         sentence = f"More than {counted(most)} {'is' if most == 1 else 'are'} ready{where}."
-        found.problems.append(Problem("backlog", sentence, queue_name))
+        found.problems.append(beyond("backlog", sentence, queue_name))
 
 
 def measure_age(
@@ -133,7 +129,7 @@ def measure_age(
         sentence = (
             f"The oldest ready job{where} has been due for {age(oldest)}, longer than {age(most.total_seconds())}."
         )
-        found.problems.append(Problem("age", sentence, queue_name))
+        found.problems.append(beyond("age", sentence, queue_name))
 
 
 def first_due(using: str, lane: tuple[str, str, str]) -> list[datetime]:
@@ -163,8 +159,9 @@ def measure_workers(
     now: datetime,
     found: Health,
 ) -> None:
-    """Counts the workers that are heard of, of a queue those that serve it."""
-    alive = [worker for worker in live_workers(connection, backends, now) if worker.state != "silent"]
+    """Counts the workers that are heard of and may claim, of a queue those that serve it."""
+    living = [worker for worker in live_workers(connection, backends, now) if worker.state != "silent"]
+    alive = [worker for worker in living if worker.asked is None]
     if queue_name is not None:
         alive = [worker for worker in alive if worker.serves_queue(queue_name)]
     found.workers = len(alive) if found.workers is None else min(found.workers, len(alive))
@@ -173,7 +170,10 @@ def measure_workers(
         many = "run" if queue_name is None else f"serve queue {printable(queue_name)}"
         has = f"No worker {serves}" if not alive else f"{len(alive):,} of {counted(least, what='worker')} {many}"
         start = worker_command("default" if "default" in backends else next(iter(backends), "default"))
-        found.problems.append(Problem("workers", f"{has}; start one with {start}.", queue_name))
+        asked = len([one for one in living if queue_name is None or one.serves_queue(queue_name)]) - len(alive)
+        but = ", but one that was asked to claim nothing" if asked == 1 else ""
+        but = f", but {asked:,} that were asked to claim nothing" if asked > 1 else but
+        found.problems.append(beyond("workers", f"{has}{but}; start one with {start}.", queue_name))
 
 
 def measure_lateness(
@@ -195,10 +195,15 @@ def measure_lateness(
         assert schedule.next_at is not None
         seconds = seconds_between(schedule.next_at, now)
         sentence = f"Schedule {printable(schedule.name)} is late: a tick has been due for {age(seconds)}."
-        found.problems.append(Problem("lateness", sentence, schedule.queue_name))
+        found.problems.append(beyond("lateness", sentence, schedule.queue_name, schedule=schedule.name))
     for schedule in broken[:SHOWN]:
         sentence = f"Schedule {printable(schedule.name)} cannot run: {printable(schedule.problem or '', 300)}."
-        found.problems.append(Problem("lateness", sentence, schedule.queue_name))
+        found.problems.append(beyond("lateness", sentence, schedule.queue_name, schedule=schedule.name))
     more = max(len(late) - SHOWN, 0) + max(len(broken) - SHOWN, 0)
     if more:
-        found.problems.append(Problem("lateness", f"And so are {counted(more, what='more schedule')}."))
+        found.problems.append(beyond("lateness", f"And so are {counted(more, what='more schedule')}."))
+
+
+def beyond(kind: str, sentence: str, queue_name: str | None = None, **about: str) -> Problem:
+    """Returns what is beyond its limit as a problem, of a queue where it was asked of one."""
+    return Problem(kind, "error", sentence, {**({} if queue_name is None else {"queue": queue_name}), **about})

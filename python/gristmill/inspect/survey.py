@@ -16,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count
 
 from gristmill.inspect.lanes import Lane, lanes_of
+from gristmill.inspect.tables import age, printable
 from gristmill.models import Attempt, CancelRequestRow, JobRow, Queue, ResultRow, RunningRow, Worker
 from gristmill.tasks.discovery.unserved import cause_of
 from gristmill.values.moments import database_now
@@ -29,6 +30,8 @@ SHOWN_CANCELS = 5
 SHOWN_REASONS = 10
 #: A worker is silent once it has missed so many heartbeats, and what one may be late by.
 MISSED, SLACK_SECONDS = 2, 1.0
+#: What a worker is that has heard what was asked of it.
+ASKED = {"quiet": "quiet", "stop": "stopping"}
 
 
 @dataclass
@@ -48,15 +51,37 @@ class WorkerSeen:
     running: int
     processes: int
     tasks: list[str] = field(repr=False)
+    # "quiet" or "stop", and who wants that since when; None where nobody wants anything.
+    asked: str | None = None
+    asked_by: str = ""
+    asked_seconds_ago: float = 0.0
+    # Its heartbeat has been answered since.
+    heard: bool = False
 
     def serves(self, queue_name: str, task_name: str) -> bool:
         """Tells whether it would claim such a job."""
+        return self.asked is None and self.could_serve(queue_name, task_name)
+
+    def could_serve(self, queue_name: str, task_name: str) -> bool:
+        """Tells whether it would claim such a job if nobody had asked it not to."""
         return task_name in self.tasks and self.serves_queue(queue_name)
 
     def serves_queue(self, queue_name: str) -> bool:
-        """Tells whether it would claim jobs of a queue, of the tasks that it knows."""
+        """Tells whether a queue is among its own."""
         included = self.include_queues is None or queue_name in self.include_queues
         return included and queue_name not in self.exclude_queues
+
+    @property
+    def asked_in_words(self) -> str:
+        """What people want of it: "quiet, asked by lea 3 min ago"; nothing where they want nothing."""
+        if self.asked is None:
+            return ""
+        if self.heard:
+            said = ASKED[self.asked]
+        else:
+            said = f"{'to be quiet' if self.asked == 'quiet' else 'to stop'} from its next heartbeat on"
+        by = f" by {printable(self.asked_by)}" if self.asked_by else ""
+        return f"{said}, asked{by} {age(self.asked_seconds_ago)} ago"
 
 
 @dataclass
@@ -92,7 +117,7 @@ class Unroutable:
     task_name: str
     ready: int
     at_least: bool
-    # "unknown task", "old code", "unknown queue", "other queues" or "no worker", and that in words.
+    # "unknown task", "old code", "unknown queue", "other queues", "only quiet" or "no worker", and that in words.
     kind: str
     why: str
 
@@ -226,11 +251,12 @@ def live_workers(connection: BaseDatabaseWrapper, backends: dict[str, set[str]],
     running = dict(counted.annotate(count=Count("id"))) if rows else {}
     workers = []
     for row in rows:
-        age = seconds_between(row.heartbeat_at, now)
+        silence = seconds_between(row.heartbeat_at, now)
+        heard = row.asked_at is not None and row.heartbeat_at >= row.asked_at
         queues = row.queues if isinstance(row.queues, dict) else {}
         # Long before others may take its jobs: a person who has just killed it wants to see that.
-        is_silent = age > min(row.lease_seconds, MISSED * row.heartbeat_seconds + SLACK_SECONDS)
-        state = "silent" if is_silent else "idle" if row.idle else "working"
+        is_silent = silence > min(row.lease_seconds, MISSED * row.heartbeat_seconds + SLACK_SECONDS)
+        state = ASKED[row.asked] if row.asked and heard else "idle" if row.idle else "working"
         workers.append(
             WorkerSeen(
                 id=row.id.hex,
@@ -239,13 +265,17 @@ def live_workers(connection: BaseDatabaseWrapper, backends: dict[str, set[str]],
                 pid=row.pid,
                 version=row.version,
                 backend=row.backend,
-                state=state,
-                heartbeat_seconds_ago=age,
+                state="silent" if is_silent else state,
+                heartbeat_seconds_ago=silence,
                 include_queues=queues.get("include"),
                 exclude_queues=queues.get("exclude") or [],
                 running=running.get(row.id, 0),
                 processes=row.processes,
                 tasks=row.tasks if isinstance(row.tasks, list) else [],
+                asked=row.asked,
+                asked_by=row.asked_by or "",
+                asked_seconds_ago=seconds_between(row.asked_at, now) if row.asked_at is not None else 0.0,
+                heard=heard,
             )
         )
     return workers

@@ -271,6 +271,9 @@ class Migration(migrations.Migration):
                         ("stopped_at", gristmill.models.MomentField(null=True)),
                         ("exit_status", models.IntegerField(null=True)),
                         ("last_error", models.TextField(null=True)),
+                        ("asked", models.TextField(null=True)),
+                        ("asked_by", models.TextField(null=True)),
+                        ("asked_at", gristmill.models.MomentField(null=True)),
                     ],
                     options={
                         "db_table": "gristmill_worker",

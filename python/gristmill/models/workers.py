@@ -33,6 +33,10 @@ class Worker(Loaded):
     stopped_at = MomentField(null=True)
     exit_status = models.IntegerField(null=True)
     last_error = models.TextField(null=True)
+    # What people want of it: "quiet" or "stop", and who since when.
+    asked = models.TextField(null=True)
+    asked_by = models.TextField(null=True)
+    asked_at = MomentField(null=True)
 
     class Meta:
         db_table = "gristmill_worker"

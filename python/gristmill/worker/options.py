@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Iterator
 from datetime import timedelta
@@ -55,6 +56,10 @@ FLAGS = {
 DURATIONS = {
     "deadline_horizon": "Serve only jobs whose deadline is no further away than this, such as 5m (default: any).",
 }
+#: Files.
+PATHS = {
+    "heartbeat_file": "Write this file anew with each heartbeat, for probes that ask no database (default: none).",
+}
 LISTS = {
     "queue": "Serve this queue; may be repeated (default: all queues of the backend).",
     "exclude_queue": "Leave this queue alone; may be repeated.",
@@ -77,6 +82,8 @@ def add_options(parser: ArgumentParser) -> None:
         parser.add_argument(option(name), metavar="N" if number.kind is int else "SECONDS", help=number.help)
     for name, text in DURATIONS.items():
         parser.add_argument(option(name), type=duration, metavar="TIME", help=text)
+    for name, text in PATHS.items():
+        parser.add_argument(option(name), metavar="PATH", help=text)
     for name in ("once", "until_done", "allow_unserved", "json_logs", "log_jobs", "no_schedules"):
         parser.add_argument(option(name), action="store_true", default=None, help=FLAGS[name])
     parser.add_argument("--reload", action=BooleanOptionalAction, default=None, help=FLAGS["reload"])
@@ -89,7 +96,7 @@ def option(name: str) -> str:
 
 def known_options() -> set[str]:
     """Returns the names that OPTIONS["WORKER"] may have."""
-    return {*NUMBERS, *DURATIONS, *FLAGS, *LISTS, "label"}
+    return {*NUMBERS, *DURATIONS, *PATHS, *FLAGS, *LISTS, "label"}
 
 
 def option_errors(wanted: Any, name_of: Any = repr) -> Iterator[str]:
@@ -107,6 +114,10 @@ def option_errors(wanted: Any, name_of: Any = repr) -> Iterator[str]:
         value = wanted.get(name)
         if value is not None and not is_duration(value):
             yield f"{name_of(name)} must be {DURATION_BOUNDS}, not {value!r}"
+    for name in PATHS:
+        value = wanted.get(name)
+        if value is not None and not (isinstance(value, (str, os.PathLike)) and is_path(os.fspath(value))):
+            yield f"{name_of(name)} must be the path of a file, not {value!r}"
     for name in FLAGS:
         if not isinstance(wanted.get(name), (bool, type(None))):
             yield f"{name_of(name)} must be True or False, not {wanted[name]!r}"
@@ -167,6 +178,13 @@ def queue_settings(options: dict[str, Any], served: list[str] | None, excluded: 
         ],
         "retention": RETENTION if retention is None else retention,
     }
+
+
+def is_path(value: object) -> bool:
+    """Tells whether the engine can be told of a path: text that is not empty, as JSON has it."""
+    if not isinstance(value, str):
+        return False
+    return value != "" and "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 DURATION_BOUNDS = f"a timedelta or a number of seconds, from 0 to {MOST_DAYS:,} days"

@@ -12,6 +12,7 @@ pub(super) struct Fence {
     standing: watch::Receiver<Standing>,
     worker: WorkerId,
     is_down: bool,
+    is_quiet: bool,
 }
 
 /// What has changed since it was looked at last.
@@ -22,7 +23,7 @@ pub(super) struct Change {
     pub(super) renamed: bool,
     /// The lease has passed.
     pub(super) cut_off: bool,
-    /// There is a lease again.
+    /// There is a lease again, or it may claim again.
     pub(super) lifted: bool,
 }
 
@@ -30,7 +31,7 @@ impl Fence {
     /// Down until the first heartbeat is acknowledged.
     pub(super) fn new(standing: watch::Receiver<Standing>) -> Self {
         let worker = standing.borrow().worker;
-        Self { standing, worker, is_down: true }
+        Self { standing, worker, is_down: true, is_quiet: false }
     }
 
     /// Takes in how the worker stands.
@@ -38,9 +39,15 @@ impl Fence {
         let standing = *self.standing.borrow();
         let (holds, was_down) = (standing.holds(now), self.is_down);
         self.is_down = !holds;
+        let was_quiet = std::mem::replace(&mut self.is_quiet, standing.is_quiet);
         let was = std::mem::replace(&mut self.worker, standing.worker);
         let cut_off = !holds && !was_down;
-        Change { was, renamed: standing.worker != was, cut_off, lifted: was_down && holds }
+        Change {
+            was,
+            renamed: standing.worker != was,
+            cut_off,
+            lifted: (was_down || was_quiet) && holds && !self.is_quiet,
+        }
     }
 
     /// The worker as it is called.
@@ -51,6 +58,11 @@ impl Fence {
     /// The worker had no lease when that was looked at last.
     pub(super) fn is_down(&self) -> bool {
         self.is_down
+    }
+
+    /// Somebody wanted it to claim nothing when that was looked at last.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_quiet
     }
 
     /// Whether its lease lasts now.

@@ -81,6 +81,7 @@ impl<E: Executor, S: Sessions> Dispatcher<E, S> {
             survey_failed: self.looking.failed,
             hint: poller.has_hint() || unsure,
             idle_flag: poller.idle_flag(),
+            quiet: self.fence.is_quiet(),
             busy: poller.busy(now),
             side_work,
             side_work_first: self.side_work.may_come_first(),
@@ -96,7 +97,7 @@ impl<E: Executor, S: Sessions> Dispatcher<E, S> {
 
     /// How many jobs it may claim.
     fn room(&self, now: Instant) -> usize {
-        if self.may_begin() { self.executor.room().min(self.claiming.most(now)) } else { 0 }
+        if self.may_begin() && !self.fence.is_quiet() { self.executor.room().min(self.claiming.most(now)) } else { 0 }
     }
 
     /// Whether it may begin anything: it has a lease, and is not on its way out.

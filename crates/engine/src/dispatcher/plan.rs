@@ -43,6 +43,8 @@ pub(crate) struct View {
     pub(crate) hint: bool,
     /// The flag that asks enqueuers for wake-ups, as the database has it.
     pub(crate) idle_flag: bool,
+    /// It is not to claim anything, so wake-ups are of no use to it.
+    pub(crate) quiet: bool,
     /// How long it has been busy without a pause.
     pub(crate) busy: Option<Duration>,
     /// Something to do between two turns is due.
@@ -99,7 +101,7 @@ fn step(view: View) -> Step {
     if view.ended > 0 || claim > 0 {
         return Step::Turn { finish: view.ended.min(TURN), claim };
     }
-    if view.idle_flag && view.busy.is_some_and(|busy| busy >= BUSY_BEFORE_CLEARING) {
+    if view.idle_flag && (view.quiet || view.busy.is_some_and(|busy| busy >= BUSY_BEFORE_CLEARING)) {
         return Step::Idle(false);
     }
     if may_claim && !view.idle_flag {
@@ -208,6 +210,14 @@ mod tests {
         assert_eq!(next(view), Step::Survey);
         assert_eq!(next(View { hint: false, ..view }), Step::Idle(true));
         assert_eq!(next(View { hint: false, idle_flag: true, ..view }), Step::Wait);
+    }
+
+    #[test]
+    fn who_is_quiet_writes_ends_and_takes_its_flag_back_and_asks_for_nothing() {
+        let view = View { quiet: true, idle_flag: true, ended: 2, cursors: true, hint: true, ..View::default() };
+        assert_eq!(next(view), Step::Turn { finish: 2, claim: 0 });
+        assert_eq!(next(View { ended: 0, ..view }), Step::Idle(false));
+        assert_eq!(next(View { ended: 0, idle_flag: false, ..view }), Step::Wait);
     }
 
     #[test]

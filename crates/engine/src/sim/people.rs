@@ -1,7 +1,8 @@
-//! The people of the simulated world: they ask for jobs, cancel, hold, release and retry them, and pause queues.
+//! The people of the simulated world: they ask for jobs, cancel, hold, release and retry them, pause queues, and quiet and stop
+//! workers.
 
 use gristmill_core::{JobId, Lane, Moment};
-use gristmill_store::{Acted, NewJob, UniqueUntil};
+use gristmill_store::{Acted, Asked, NewJob, UniqueUntil};
 
 use super::connection::Weather;
 use super::runners::TASKS;
@@ -27,6 +28,8 @@ impl World {
             124..132 => self.look_after_stranded().await?,
             132 => self.deploy(),
             133..137 => self.steer_schedules().await?,
+            137..139 => self.ask_a_worker().await,
+            139..143 => self.let_workers_claim().await,
             _ => {}
         }
         self.shared.set_weather(self.weather_now());
@@ -37,6 +40,7 @@ impl World {
     pub(super) async fn people_let_go(&mut self) -> Result<(), String> {
         self.release().await?;
         self.resume_queues().await;
+        self.let_workers_claim().await;
         let unreadable = self.oracle.unreadable_ids();
         self.cancel_these(&unreadable).await
     }
@@ -189,6 +193,21 @@ impl World {
         for queue in QUEUES {
             self.session().await.resume("default", queue).await.expect("resumes");
             self.oracle.paused(queue, false);
+        }
+    }
+
+    async fn ask_a_worker(&mut self) {
+        let worker = self.fleet[self.rng.usize(..self.fleet.len())].worker();
+        let by = "someone".to_owned();
+        let asked = if self.rng.u32(0..4) > 0 { Asked::Quiet { by } } else { Asked::Stop { by } };
+        let done = self.session().await.ask_worker(worker, &asked).await.expect("answers");
+        self.tally.workers_asked += u64::from(done);
+    }
+
+    async fn let_workers_claim(&mut self) {
+        for n in 0..self.fleet.len() {
+            let worker = self.fleet[n].worker();
+            self.session().await.ask_worker(worker, &Asked::Nothing).await.expect("answers");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gristmill_core::schedule::Announcement;
 use gristmill_core::{Lease, WorkerId};
-use gristmill_store::{NewWorker, Result};
+use gristmill_store::{Asked, NewWorker, Result};
 use tokio::sync::{Notify, watch};
 
 use super::connection::SimSessions;
@@ -20,7 +20,7 @@ use crate::link::Link;
 use crate::maintenance::Maintenance;
 use crate::schedules::Schedules;
 use crate::watchdog::Pulse;
-use crate::{Options, Standing, Stopper, shutdown};
+use crate::{Options, Stage, Standing, Stopper, shutdown};
 
 pub(super) struct Supervisor {
     pub(super) dispatcher: Dispatcher<SimExecutor, SimSessions>,
@@ -33,6 +33,8 @@ pub(super) struct Supervisor {
     pub(super) schedules: Schedules,
     pub(super) lease: Lease,
     pub(super) registered: bool,
+    /// What people asked of it when it was heard of last.
+    asked: Asked,
     pub(super) next_beat: i64,
     pub(super) next_keep: i64,
     pub(super) next_tick: i64,
@@ -83,6 +85,7 @@ impl Supervisor {
             schedules,
             lease,
             registered: false,
+            asked: Asked::default(),
             next_beat: now,
             next_keep: now,
             next_tick: now,
@@ -103,20 +106,34 @@ impl Supervisor {
     pub(super) async fn beat(&mut self, rng: &mut fastrand::Rng, now: i64) -> Result<bool> {
         let sent = Sent::now();
         let worker = if self.registered { self.worker() } else { worker_id(rng, now) };
+        let before = self.worker();
         let answer = match self.heart.session().await {
             Err(error) => Err(error),
             Ok(session) if self.registered => session.heartbeat(worker).await,
-            Ok(session) => session.register(&describe(worker, self.lease)).await.map(|()| true),
+            Ok(session) => {
+                let new = describe(worker, before, self.lease);
+                session.register(&new).await.map(|()| Some(self.asked.clone()))
+            }
         };
-        let alive = match self.heart.judge(answer) {
-            Ok(alive) => alive,
+        let asked = match self.heart.judge(answer) {
+            Ok(asked) => asked,
             Err(error) => {
                 self.next_beat = now + rng.i64(100_000..5_000_000);
                 return Err(error);
             }
         };
+        let alive = asked.is_some();
         self.registered = alive;
-        let standing = if alive { Standing::of(worker, sent, self.lease.fence()) } else { Standing::none(worker) };
+        if matches!(asked, Some(Asked::Stop { .. })) {
+            self.stopper.advance(Stage::Draining);
+        }
+        let standing = match asked {
+            Some(asked) => {
+                self.asked = asked;
+                Standing::of(worker, sent, self.lease.fence()).asked(&self.asked)
+            }
+            None => Standing::none(worker),
+        };
         self.standing.send_replace(standing);
         self.dispatcher.doubt();
         self.next_beat =
@@ -129,7 +146,7 @@ fn worker_id(rng: &mut fastrand::Rng, now: i64) -> WorkerId {
     WorkerId(super::world::uuid(rng, now))
 }
 
-fn describe(id: WorkerId, lease: Lease) -> NewWorker {
+fn describe(id: WorkerId, before: WorkerId, lease: Lease) -> NewWorker {
     NewWorker {
         id,
         label: "sim".into(),
@@ -140,5 +157,6 @@ fn describe(id: WorkerId, lease: Lease) -> NewWorker {
         tasks_json: serde_json::json!(TASKS).to_string(),
         processes: 1,
         lease,
+        before: Some(before),
     }
 }

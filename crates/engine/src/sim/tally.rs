@@ -39,6 +39,7 @@ pub(super) struct Tally {
     pub(super) held: u64,
     pub(super) retried: u64,
     pub(super) pauses_of_queues: u64,
+    pub(super) workers_asked: u64,
     pub(super) kept_by_key: u64,
     pub(super) waited: u64,
     pub(super) added: u64,
@@ -58,7 +59,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 41] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 42] {
         [
             ("runner crash", self.runner_crashes),
             ("runner killed at the fence", self.guard_kills),
@@ -86,6 +87,7 @@ impl Tally {
             ("job held", self.held),
             ("job retried", self.retried),
             ("queue paused", self.pauses_of_queues),
+            ("worker asked to be quiet or to stop", self.workers_asked),
             ("job kept by its key", self.kept_by_key),
             ("job asked to wait", self.waited),
             ("precondition added", self.added),
@@ -137,6 +139,7 @@ impl Tally {
         self.held += other.held;
         self.retried += other.retried;
         self.pauses_of_queues += other.pauses_of_queues;
+        self.workers_asked += other.workers_asked;
         self.kept_by_key += other.kept_by_key;
         self.waited += other.waited;
         self.added += other.added;

@@ -296,6 +296,11 @@ impl World {
             return Ok(());
         }
         let Some((link, worker, order)) = supervisor.dispatcher.next_order(now) else { return Ok(()) };
+        if supervisor.standing.borrow().is_quiet
+            && matches!(order, Order::Turn { claim: Some(_), .. } | Order::Survey { .. })
+        {
+            return Err("a worker that is to be quiet looks for jobs".into());
+        }
         let (kind, delay) = (self.rng.u32(0..100), self.rng.i64(0..15_000_000));
         let troubled = self.oracle.alive() > 0 && self.is_troubled();
         let done = if troubled && kind < 3 {

@@ -1,5 +1,6 @@
 //! What a worker promises on every database, with an executor that does what each test says.
 
+mod asked;
 mod cancel_requests;
 mod crashes;
 mod drains;

@@ -181,6 +181,7 @@ async fn register(session: &mut Session) -> WorkerId {
         tasks_json: "[]".into(),
         processes: 1,
         lease: Lease::new(Duration::from_secs(5)),
+        before: None,
     };
     session.register(&worker).await.expect("registers");
     id

@@ -139,6 +139,7 @@ impl Case {
             tasks_json: "[]".into(),
             processes: 1,
             lease: Lease::new(Duration::from_secs(5)),
+            before: None,
         };
         self.session.register(&worker).await.expect("registers");
         id

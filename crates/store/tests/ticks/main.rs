@@ -198,6 +198,7 @@ impl Consumer {
             tasks_json: "[]".into(),
             processes: 1,
             lease: Lease::new(Duration::from_hours(1)),
+            before: None,
         };
         session.register(&row).await.expect("registers");
         Self { session, worker }

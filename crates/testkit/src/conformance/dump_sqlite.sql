@@ -32,5 +32,5 @@ select 'schedule', json_array(backend, name, origin, queue_name, task_name, defi
 union all
 select 'tick', json_array(backend, schedule, nominal, by_hand, found_at, job_id, skipped) from gristmill_tick
 union all
-select 'worker', json_array(id, label, pid, heartbeat_at, idle, suspect_at, lost_at, stopped_at, exit_status, last_error) from gristmill_worker
+select 'worker', json_array(id, label, pid, heartbeat_at, idle, suspect_at, lost_at, stopped_at, exit_status, last_error, asked, asked_by, asked_at) from gristmill_worker
 order by 1, 2

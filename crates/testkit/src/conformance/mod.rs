@@ -4,6 +4,7 @@
 //! all of them, each on a database of its own; then once more over connections that someone else keeps; and a third time with
 //! Python keeping them, over Django's drivers, where an interpreter is named.
 
+mod asked;
 mod cancel;
 mod claim;
 pub mod cluster;
@@ -85,6 +86,7 @@ pub fn questions() -> Vec<Question> {
         propagation::questions(),
         rescue::questions(),
         life::questions(),
+        asked::questions(),
         locks::questions(),
         cancel::questions(),
         hold::questions(),

@@ -61,10 +61,9 @@ pub(super) fn cursor() -> ClaimCursor {
 }
 
 /// A worker with a heartbeat of 5 s, so a lease of 60 s and a mercy of 15 s.
-pub(super) async fn worker(session: &mut Session) -> WorkerId {
-    let id = WorkerId::new();
-    let worker = NewWorker {
-        id,
+pub(super) fn new_worker() -> NewWorker {
+    NewWorker {
+        id: WorkerId::new(),
         label: "mill".into(),
         host: "localhost".into(),
         pid: 1,
@@ -73,9 +72,15 @@ pub(super) async fn worker(session: &mut Session) -> WorkerId {
         tasks_json: r#"["app.tasks.grind"]"#.into(),
         processes: 1,
         lease: Lease::new(Duration::from_secs(5)),
-    };
+        before: None,
+    }
+}
+
+/// Such a worker, registered.
+pub(super) async fn worker(session: &mut Session) -> WorkerId {
+    let worker = new_worker();
     session.register(&worker).await.expect("registers");
-    id
+    worker.id
 }
 
 /// One job, enqueued and claimed.

@@ -50,6 +50,11 @@ def nobody_serves(look: Look) -> list[Reason]:
     if not alive:
         sentence = f"No worker is running; start one with {worker_command(job.backend)}."
         return [Reason("no worker", sentence), *unknown(look)]
+    if any(worker.could_serve(job.queue_name, job.task_name) for worker in own):
+        cause = cause_of(job.backend, job.queue_name, job.task_name, own)
+        return [
+            Reason(cause.kind, f"{capital(cause.sentence)}.", {"workers": [worker.label for worker in own[:SHOWN]]})
+        ]
     if not own:
         others = ", ".join(repr(alias) for alias in sorted({worker.backend for worker in alive}))
         sentence = (

@@ -29,6 +29,7 @@ KINDS: tuple[Callable[[Look], Iterator[Problem]], ...] = (
     workers.ended_badly,
     workers.other_version,
     database.long_transactions,
+    workers.quiet,
     queues.paused,
     jobs.held,
 )

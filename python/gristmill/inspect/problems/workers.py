@@ -1,4 +1,4 @@
-"""Workers: none, silent ones, dead ones, those that would not start, and those that run other code."""
+"""Workers: none, silent ones, dead ones, those that would not start, that run other code, or that were quieted."""
 
 from __future__ import annotations
 
@@ -81,5 +81,18 @@ def other_version(look: Look) -> Iterator[Problem]:
                 "warning",
                 f"Worker {printable(worker.label)} is of version {printable(worker.version)}, and this process of "
                 f"version {__version__}: start it anew.",
+                {"backend": worker.backend, "worker": worker.id},
+            )
+
+
+def quiet(look: Look) -> Iterator[Problem]:
+    """Names the workers that somebody has quieted, and may forget."""
+    for worker in look.survey.workers:
+        if worker.asked == "quiet" and worker.state != "silent":
+            yield Problem(
+                "quiet",
+                "note",
+                f"Worker {printable(worker.label)} on {printable(worker.host)} is {worker.asked_in_words}: it claims "
+                f"nothing until manage.py gristmill workers resume {worker.id[-8:]}.",
                 {"backend": worker.backend, "worker": worker.id},
             )

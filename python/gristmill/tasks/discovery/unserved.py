@@ -21,6 +21,9 @@ class Cause(NamedTuple):
 def cause_of(backend: str, queue_name: str, task_name: str, workers: list[WorkerSeen]) -> Cause:
     """Says what keeps jobs that none of these workers, as far as they are alive, would claim."""
     alive = [worker for worker in workers if worker.state != "silent" and worker.backend == backend]
+    asked = [worker for worker in alive if worker.could_serve(queue_name, task_name)]
+    if asked:
+        return Cause("only quiet", why_quiet(asked))
     if not any(task_name in worker.tasks for worker in alive):
         if (why := why_unknown(task_name)) is not None:
             return Cause("unknown task", why)
@@ -32,3 +35,15 @@ def cause_of(backend: str, queue_name: str, task_name: str, workers: list[Worker
     if not alive:
         return Cause("no worker", f"start one with {worker_command(backend)}")
     return Cause("other queues", f"no running worker serves queue {queue_name!r}")
+
+
+def why_quiet(workers: list[WorkerSeen]) -> str:
+    """Says that all who could run it were asked to claim nothing, and what to do about that."""
+    quiet = [worker for worker in workers if worker.asked == "quiet"]
+    who = "the only worker" if len(workers) == 1 else f"each of the {len(workers):,} workers"
+    if quiet:
+        return (
+            f"{who} that serves it was asked to claim nothing; take that back with "
+            f"manage.py gristmill workers resume {quiet[0].id[-8:]}, or start another"
+        )
+    return f"{who} that serves it was asked to stop; start another with {worker_command(workers[0].backend)}"

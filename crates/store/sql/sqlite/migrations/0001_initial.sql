@@ -331,6 +331,7 @@ create index gristmill_tick_made
 -- One row for each boot of a worker; its id is never used again.
 -- lease_seconds: how long after heartbeat_at the worker counts as alive, by this database's clock.
 -- suspect_at: first phase of a rescue, taken back by the worker's next heartbeat; lost_at: second phase, for ever.
+-- asked: what people want of it, which its next heartbeat tells it: to claim nothing (quiet), or to stop.
 create table gristmill_worker (
     id char(32) primary key,
     label text not null,
@@ -350,7 +351,10 @@ create table gristmill_worker (
     lost_at datetime,
     stopped_at datetime,
     exit_status integer,
-    last_error text
+    last_error text,
+    asked text check (asked in ('quiet', 'stop')),
+    asked_by text,
+    asked_at datetime
 );
 
 -- Not by heartbeat_at: heartbeats then leave the index alone.
