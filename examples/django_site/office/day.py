@@ -54,7 +54,7 @@ def morning() -> None:
 
 
 def plans() -> None:
-    """Makes schedules: one that ticks, one that somebody has paused, and one that is late, as nobody serves its queue."""
+    """Makes schedules: one that ticks, one that is paused, and one that is late, as nobody serves its queue."""
     operations.define_schedule("tidy up", tasks.tidy_up, "0 3 * * *", timezone="Europe/Zurich")
     operations.define_schedule("tidy the shop window", tasks.tidy_up, "0 8 * * mon")
     operations.pause_schedule("tidy the shop window", reason="the shop is closed until spring")

@@ -1,4 +1,4 @@
-"""What the photo lab's office has done in the background: some of it goes wrong, each time for a reason that repeats."""
+"""What the photo lab's office has done in the background: some of it goes wrong, each time for the same reason."""
 
 from __future__ import annotations
 
