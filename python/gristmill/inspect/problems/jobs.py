@@ -37,6 +37,20 @@ def failing(look: Look) -> Iterator[Problem]:
             )
 
 
+def retrying(look: Look) -> Iterator[Problem]:
+    """Names the queues in which many jobs have failed and wait to be tried again."""
+    for queue in look.survey.queues:
+        if queue.retrying >= FAILS:
+            more = "retrying" in queue.at_least
+            yield Problem(
+                "retrying",
+                "warning",
+                f"{counted(queue.retrying, more)} in queue {printable(queue.queue_name)} failed and will be tried "
+                "again: see why, before their attempts are used up.",
+                {"backend": queue.backend, "queue": queue.queue_name, "state": "scheduled"},
+            )
+
+
 def poisoned(look: Look) -> Iterator[Problem]:
     """Says how many jobs took down their runner too often."""
     found = Counter((end.backend, end.task_name) for end in look.survey.newest_ends if end.state == "poisoned")
