@@ -237,7 +237,7 @@ TROUBLE = [
     (newer_tables, "schema", "error", "The tables are of version 2, and this process's gristmill knows version 1"),
     (clocks_apart, "clock", "warning", "This process's clock is 10 min ahead of the database's"),
     (held_job, "held", "note", "1 job in queue default is held: out of paper."),
-    (poisoned_job, "poisoned", "error", "1 job of tests.app.tasks.add is poisoned: their process died each time"),
+    (poisoned_job, "poisoned", "error", "1 job of tests.app.tasks.add is poisoned: its process died each time"),
     (only_fails, "failing", "error", "tests.app.tasks.add only fails: 5 jobs of it failed lately, none succeeded."),
     (deaf_job, "does not end", "warning", "was asked to end 10 min ago and still runs."),
     (overdue_scheduled, "not promoted", "error", "has been due for 10 min and was not made ready"),

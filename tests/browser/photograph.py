@@ -48,7 +48,14 @@ def main() -> None:
         worker = Worker(SITE, folder / "worker.log", *WORKER)
         try:
             worker.start()
-            photograph(Tab(browser, served.url), {"overview": ("/admin/gristmill/overview/", 815), "job": (torn, 1640)})
+            photograph(
+                Tab(browser, served.url),
+                {
+                    "overview": ("/admin/gristmill/overview/", 1250),
+                    "failures": ("/admin/gristmill/failures/", 670),
+                    "job": (torn, 1640),
+                },
+            )
         finally:
             worker.stop()
             browser.close()
@@ -77,7 +84,7 @@ def tell_as_of_a_server(folder: Path) -> None:
     from django.db.models import DateTimeField
     from django.utils.timezone import now
 
-    from gristmill.models import Attempt, JobRow, Queue, ResultRow, Worker
+    from gristmill.models import Attempt, JobRow, Queue, ResultRow, Schedule, Worker
 
     # The longer ones first, as they contain others.
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -101,6 +108,7 @@ def tell_as_of_a_server(folder: Path) -> None:
                     setattr(row, field.attname, value)
             row.save(force_update=True)
     Queue.objects.update(paused_at=now() - timedelta(minutes=12))
+    Schedule.objects.exclude(paused_at=None).update(paused_at=now() - timedelta(days=9))
 
 
 def photograph(tab: Tab, pages: dict[str, tuple[str, int]]) -> None:
@@ -109,7 +117,7 @@ def photograph(tab: Tab, pages: dict[str, tuple[str, int]]) -> None:
 
     Worker.objects.update(host="photos-1")
     running = Job.objects.filter(state="running")
-    wait_for("imports to be under way", lambda: any(job.progress and job.progress.done for job in running), WITHIN)
+    wait_for("imports to be under way", lambda: any(job.progress and job.progress.done for job in running.all()), WITHIN)
     tab.ask("Network.setCookie", name="sessionid", value=session_of("demo"), url=tab.site)
     PICTURES.mkdir(exist_ok=True)
     for name, (address, height) in pages.items():

@@ -72,7 +72,7 @@ def test_what_goes_wrong_with_jobs_and_queues_is_told_until_it_is_mended(project
             "failing": "looking.tasks.offend only fails: 5 jobs of it failed lately, none succeeded.",
             "stranded": "1 job in queue default needs a job that failed: retry what failed, and they go on.",
             "retrying": "5 jobs in queue again failed and will be tried again",
-            "poisoned": "1 job of looking.tasks.collapse is poisoned: their process died each time.",
+            "poisoned": "1 job of looking.tasks.collapse is poisoned: its process died each time.",
         }
     )
     overview.shows({"backlog": "More than 50 jobs are ready in queue cellar: start more workers"}, cap=50)

@@ -58,8 +58,8 @@ def poisoned(look: Look) -> Iterator[Problem]:
         yield Problem(
             "poisoned",
             "error",
-            f"{counted(number)} of {printable(task_name)} {'is' if number == 1 else 'are'} poisoned: their process "
-            "died each time. See their attempts, mend the cause, and retry them.",
+            f"{counted(number)} of {printable(task_name)} {'is' if number == 1 else 'are'} poisoned: "
+            f"{'its' if number == 1 else 'their'} process died each time. See the attempts, mend the cause, and retry.",
             {"backend": backend, "task": task_name, "state": "poisoned"},
         )
 
