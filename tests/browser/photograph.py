@@ -117,7 +117,9 @@ def photograph(tab: Tab, pages: dict[str, tuple[str, int]]) -> None:
 
     Worker.objects.update(host="photos-1")
     running = Job.objects.filter(state="running")
-    wait_for("imports to be under way", lambda: any(job.progress and job.progress.done for job in running.all()), WITHIN)
+    wait_for(
+        "imports to be under way", lambda: any(job.progress and job.progress.done for job in running.all()), WITHIN
+    )
     tab.ask("Network.setCookie", name="sessionid", value=session_of("demo"), url=tab.site)
     PICTURES.mkdir(exist_ok=True)
     for name, (address, height) in pages.items():
