@@ -1,4 +1,4 @@
-"""`make dev`: the example site, its admin and a live worker, until Ctrl-C or until one of them ends."""
+"""`make dev`: the example site, its admin with demo data, and a live worker, until Ctrl-C or until one of them ends."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ import steps
 from demo import SITE, hold_files
 
 PORT = os.environ.get("PORT", "8000")
+#: What there is to see, by its page in the admin.
+PAGES = (
+    ("what is wrong", "gristmill/overview/"),
+    ("running, with progress", "gristmill/job/?q=state%3Arunning"),
+    ("failures by cause", "gristmill/failures/"),
+    ("stranded, with its graph", "gristmill/job/?q=state%3Astranded"),
+    ("a paused queue", "gristmill/queues/"),
+    ("a late schedule", "gristmill/schedules/"),
+    ("who works", "gristmill/worker/"),
+)
+# Nobody serves the archive, so that its schedule is late; what runs when it ends is handed back at once.
+WORKER = ("--processes", "2", "--exclude-queue", "archive", "--grace", "2")
 
 
 def main() -> int:
@@ -22,14 +34,13 @@ def main() -> int:
         python = environments.pair("best") / "python"
         hold_files()
         manage = [str(python), "manage.py"]
-        subprocess.run([*manage, "prepare_site", "--superuser"], cwd=SITE, check=True)
-        steps.say(f"\n  the site    http://127.0.0.1:{PORT}/")
-        steps.say(f"  its admin   http://127.0.0.1:{PORT}/admin/   user demo, password demo")
-        steps.say("  Ctrl-C stops the site and its worker.\n")
+        for command in (["prepare_site", "--superuser"], ["demo_data"]):
+            subprocess.run([*manage, *command], cwd=SITE, check=True)
+        tell()
         # A session each, so that Ctrl-C reaches them once: from here.
         for name, command in (
             ("the site", ["runserver", f"127.0.0.1:{PORT}"]),
-            ("the worker", ["gristmill", "worker", "--processes", "2"]),
+            ("the worker", ["gristmill", "worker", *WORKER]),
         ):
             children[name] = subprocess.Popen([*manage, *command], cwd=SITE, start_new_session=True)
         return watch(children)
@@ -42,6 +53,15 @@ def main() -> int:
         return 0
     finally:
         stop_all(children)
+
+
+def tell() -> None:
+    """Says where to look, and as whom."""
+    site = f"http://127.0.0.1:{PORT}"
+    steps.say(f"\n  {'the site':<26} {site}/\n  {'its admin':<26} {site}/admin/   user demo, password demo")
+    for what, page in PAGES:
+        steps.say(f"  {what:<26} {site}/admin/{page}")
+    steps.say("\n  Nobody but this machine is answered. Ctrl-C stops the site and its worker.\n")
 
 
 def watch(children: dict[str, subprocess.Popen[bytes]]) -> int:

@@ -5,7 +5,7 @@ from django.core import checks
 from django.db.models.signals import post_migrate
 
 from gristmill.backends.check import check_djangos_own
-from gristmill.checks import check_tables
+from gristmill.checks import check_tables, check_use
 from gristmill.database.schema import lay_tables, set_wal
 from gristmill.mail.check import check_mail
 from gristmill.tasks.discovery.check import check_task_modules
@@ -21,6 +21,7 @@ class GristmillConfig(AppConfig):
     def ready(self) -> None:
         """Registers the checks that are of no single alias, and connects the signals that run after every `migrate`."""
         checks.register(check_tables, checks.Tags.database)
+        checks.register(check_use)
         checks.register(check_task_modules)
         checks.register(check_djangos_own)
         checks.register(check_mail)

@@ -14,6 +14,7 @@ from django.db import DatabaseError, connections
 from django.utils.module_loading import import_string
 
 from gristmill.compat import task_backends
+from gristmill.database.check import check_migrations, check_place, check_routing
 from gristmill.database.dialects import DIALECTS, unsupported
 from gristmill.database.schema import is_in_memory, tables_exist
 from gristmill.middleware import ENQUEUE, RUN, path_errors
@@ -24,6 +25,7 @@ from gristmill.tasks import registry
 from gristmill.tasks.aliases import OwnBackend
 from gristmill.tasks.callback_timeout import NAME as CALLBACK_TIMEOUT
 from gristmill.tasks.callback_timeout import callback_timeout_error
+from gristmill.tasks.discovery.causes import is_in_tests
 from gristmill.tasks.discovery.modules import NAME as TASK_MODULES
 from gristmill.tasks.discovery.modules import pattern_errors
 from gristmill.tasks.exception_names import problem_of
@@ -125,6 +127,7 @@ def check_queues(backend: GristmillBackend) -> Iterator[CheckMessage]:
     hint = "They are options for tasks that do not say otherwise, such as {'max_attempts': 3}."
     for sentence in default_errors(backend.options.get("DEFAULTS", {})):
         yield Error(f"{where}['DEFAULTS']: {sentence}.", hint=hint, id="gristmill.E007")
+    yield from check_served_queues(backend)
     queues = backend.options.get("QUEUES", {})
     for name, entry in queues.items() if isinstance(queues, dict) else ():
         if backend.queues and name not in backend.queues:
@@ -137,6 +140,25 @@ def check_queues(backend: GristmillBackend) -> Iterator[CheckMessage]:
         # What is no dictionary at all has been named among the settings of queues.
         for sentence in default_errors(defaults) if isinstance(defaults, dict) else ():
             yield Error(f"{where}['QUEUES'][{name!r}]['defaults']: {sentence}.", hint=hint, id="gristmill.E007")
+
+
+def check_served_queues(backend: GristmillBackend) -> Iterator[CheckMessage]:
+    """Checks that the queues that workers are told to serve, or to leave out, exist."""
+    worker = backend.options.get("WORKER", {})
+    if not backend.queues or not isinstance(worker, dict):
+        return
+    hint = f"TASKS['{backend.alias}']['QUEUES'] names {', '.join(map(repr, sorted(backend.queues)))}."
+    for option, kind, code in (("queue", Error, "gristmill.E018"), ("exclude_queue", Warning, "gristmill.W003")):
+        named = worker.get(option)
+        # What is no list has been named among the options of workers.
+        for name in named if isinstance(named, list) else ():
+            if name not in backend.queues:
+                yield kind(
+                    f"TASKS['{backend.alias}']['OPTIONS']['WORKER']['{option}'] names a queue {name!r} that the "
+                    "backend does not have.",
+                    hint=hint,
+                    id=code,
+                )
 
 
 def check_transactional(backend: GristmillBackend) -> Iterator[CheckMessage]:
@@ -247,6 +269,10 @@ def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:
     if connection.vendor not in DIALECTS:
         yield Error(unsupported(connection) + ".", id="gristmill.E006")
         return
+    yield from check_routing(alias)
+    # Tests have a database of their own, and run jobs without a worker.
+    if not is_in_tests():
+        yield from check_place(connection)
     if not connection.settings_dict.get("AUTOCOMMIT", True):
         yield Error(
             f"Database '{alias}' has AUTOCOMMIT off, so nothing that transactional tasks and operations on jobs write "
@@ -267,6 +293,21 @@ def check_database(backend: GristmillBackend) -> Iterator[CheckMessage]:
             )
 
 
+def check_use(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Says where the app is installed and no alias of TASKS uses it: Django then runs tasks where they are enqueued."""
+    kinds = (kind for backend in task_backends.all() for kind in type(backend).__mro__)
+    if is_in_tests() or any(kind.__module__.startswith("gristmill.") for kind in kinds):
+        return []
+    return [
+        Warning(
+            "gristmill is in INSTALLED_APPS, and no alias of TASKS uses it: tasks run where they are enqueued, or "
+            "not at all.",
+            hint='Add to the settings: TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend"}}.',
+            id="gristmill.W011",
+        )
+    ]
+
+
 def check_tables(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -283,7 +324,9 @@ def _missing_tables(aliases: Iterable[str]) -> Iterator[CheckMessage]:
             migrated = tables_exist(connections[alias])
         except DatabaseError:
             continue
-        if not migrated:
+        if migrated:
+            yield from check_migrations(connections[alias])
+        else:
             yield Warning(
                 f"The gristmill tables are missing on database '{alias}'.",
                 hint="Run manage.py migrate" + ("." if alias == "default" else f" --database {alias}."),

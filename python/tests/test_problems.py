@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
+from datetime import timezone as dt_timezone
+from unittest import mock
 
 import pytest
 from django.db import connection
@@ -205,6 +207,30 @@ def paused_schedule():
     return lambda: Schedule.objects.filter(pk=row.pk).update(paused_at=None)
 
 
+def jobs_that_are_tried_again():
+    alive()
+    for number in range(jobs.FAILS):
+        rows.failed_for_now(add.enqueue(number).id)
+    return ScheduledRow.objects.all().delete
+
+
+def newer_tables():
+    with connection.cursor() as cursor:
+        cursor.execute("insert into gristmill_schema (version, name) values (2, '0002_tomorrow')")
+    return lambda: execute("delete from gristmill_schema where version = 2")
+
+
+def clocks_apart():
+    ahead = mock.patch.object(timezone, "now", lambda: datetime.now(tz=dt_timezone.utc) + MINUTES)
+    ahead.start()
+    return ahead.stop
+
+
+def execute(statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
 #: How each comes about, with what mends it; its kind and level; and the heart of its sentence.
 TROUBLE = [
     (nobody, "no worker", "error", "No worker runs for default: start one with manage.py gristmill worker"),
@@ -222,8 +248,11 @@ TROUBLE = [
     (paused_empty_queue, "paused", "note", "no job waits: later."),
     (old_line, "old", "warning", "What is next in queue default has been due for 10 min"),
     (stranded_job, "stranded", "warning", "1 job in queue default needs a job that failed: retry what failed"),
+    (jobs_that_are_tried_again, "retrying", "warning", "5 jobs in queue default failed and will be tried again"),
+    (newer_tables, "schema", "error", "The tables are of version 2, and this process's gristmill knows version 1"),
+    (clocks_apart, "clock", "warning", "This process's clock is 10 min ahead of the database's"),
     (held_job, "held", "note", "1 job in queue default is held: out of paper."),
-    (poisoned_job, "poisoned", "error", "1 job of tests.app.tasks.add is poisoned: their process died each time"),
+    (poisoned_job, "poisoned", "error", "1 job of tests.app.tasks.add is poisoned: its process died each time"),
     (only_fails, "failing", "error", "tests.app.tasks.add only fails: 5 jobs of it failed lately, none succeeded."),
     (deaf_job, "does not end", "warning", "was asked to end 10 min ago and still runs."),
     (overdue_scheduled, "not promoted", "error", "has been due for 10 min and was not made ready"),

@@ -18,14 +18,14 @@ SITE = ROOT / "examples" / "django_site"
 PICTURES = ROOT / "docs" / "pictures"
 MOST_BYTES = 120 * 1024
 WIDTH = 1160
-PHOTOS, TORN, CUSTOMERS = 24, (9, 17), 5
-WORKER = ("--processes", "4", "--label", "darkroom")
-WITHIN = 30.0
+PHOTOS, TORN = 24, (9, 17)
+WORKER = ("--processes", "4", "--label", "darkroom", "--exclude-queue", "archive")
+WITHIN = 15.0
 sys.path[:0] = [str(SITE), *(str(ROOT / folder) for folder in ("tests/browser", "tests/journeys", "scripts", "python"))]
 
 import browsers  # noqa: E402
 from chromium import Chromium  # noqa: E402
-from everything import address_of, schedule  # noqa: E402
+from everything import address_of  # noqa: E402
 from PIL import Image  # noqa: E402
 from serving import Served, Worker, session_of  # noqa: E402
 from tab import Tab  # noqa: E402
@@ -43,13 +43,19 @@ def main() -> None:
 
         django.setup()
         torn = a_morning(folder)
-        stand_still()
         tell_as_of_a_server(folder)
         served, browser = Served(), Chromium(program, folder)
         worker = Worker(SITE, folder / "worker.log", *WORKER)
         try:
             worker.start()
-            photograph(Tab(browser, served.url), {"overview": ("/admin/gristmill/overview/", 815), "job": (torn, 1640)})
+            photograph(
+                Tab(browser, served.url),
+                {
+                    "overview": ("/admin/gristmill/overview/", 1250),
+                    "failures": ("/admin/gristmill/failures/", 670),
+                    "job": (torn, 1640),
+                },
+            )
         finally:
             worker.stop()
             browser.close()
@@ -57,46 +63,20 @@ def main() -> None:
 
 
 def a_morning(folder: Path) -> str:
-    """Photos, some of them torn, sheets for customers, no room for mails; gives the address of a job that failed."""
+    """Photos, some of them torn, and the demo data of the office; gives the address of a job that failed."""
     from django.core.management import call_command
+    from office import day
     from photos import tasks
     from photos.management.commands.demo import torn_picture, whole_picture
-    from photos.models import ContactSheet, PhotoJob
-
-    from gristmill.models import Job
+    from photos.models import PhotoJob
 
     call_command("prepare_site", superuser=True, verbosity=0)
-    # Whoever made this a file had no mail since.
-    (folder / "mail").touch()
     whole, torn = whole_picture(), torn_picture()
     for number in range(1, PHOTOS + 1):
         tasks.add_photo(f"{number}.jpg", torn if number in TORN else whole, f"Photo {number}")
-    for number in range(1, CUSTOMERS + 1):
-        thumbnails = PhotoJob.objects.filter(photo_id=number, makes__startswith="thumbnail")
-        making = tasks.make_sheet.using(after=thumbnails.values_list("job_id", flat=True))
-        sheet = making.enqueue(ContactSheet.objects.create().pk)
-        tasks.mail_sheet.using(after=sheet).enqueue(f"customer-{number}@example.com")
     tasks.ask_for_sheet("you@example.com")
-    worker = Worker(SITE, folder / "worker.log", *WORKER)
-    worker.start()
-    moving = Job.objects.filter(state__in=("ready", "waiting", "running"))
-    wait_for("what can be done to be done", lambda: not moving.exists(), WITHIN)
-    worker.stop()
+    day.make(print)
     return address_of(PhotoJob.objects.get(photo_id=TORN[0], makes="develop").job_id.hex)
-
-
-def stand_still() -> None:
-    """A queue that somebody has paused, with photos that wait, one of them held."""
-    from photos import tasks
-    from photos.management.commands.demo import whole_picture
-
-    from gristmill import operations
-    from gristmill.models import Job
-
-    operations.pause_queue("pictures", reason="the photos move to another disk")
-    for number in range(3):
-        tasks.add_photo(f"late-{number}.jpg", whole_picture(), f"Late photo {number}")
-    operations.hold(Job.objects.ready().latest("enqueued_at"), reason="the customer may want another one", actor="demo")
 
 
 def tell_as_of_a_server(folder: Path) -> None:
@@ -104,7 +84,7 @@ def tell_as_of_a_server(folder: Path) -> None:
     from django.db.models import DateTimeField
     from django.utils.timezone import now
 
-    from gristmill.models import Attempt, JobRow, Queue, ResultRow, Worker
+    from gristmill.models import Attempt, JobRow, Queue, ResultRow, Schedule, Worker
 
     # The longer ones first, as they contain others.
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -115,7 +95,7 @@ def tell_as_of_a_server(folder: Path) -> None:
         str(folder): "/srv/photos/var",
     }
     ids = list(JobRow.objects.order_by("pk").values_list("pk", flat=True))
-    back = {job_id: timedelta(minutes=40) - timedelta(seconds=15) * number for number, job_id in enumerate(ids)}
+    back = {job_id: timedelta(minutes=40) * (1 - number / len(ids)) for number, job_id in enumerate(ids)}
     for model, key in ((JobRow, "id"), (ResultRow, "id"), (Attempt, "job_id"), (Worker, None)):
         for row in model.objects.all():
             for field in model._meta.fields:
@@ -128,17 +108,18 @@ def tell_as_of_a_server(folder: Path) -> None:
                     setattr(row, field.attname, value)
             row.save(force_update=True)
     Queue.objects.update(paused_at=now() - timedelta(minutes=12))
+    Schedule.objects.exclude(paused_at=None).update(paused_at=now() - timedelta(days=9))
 
 
 def photograph(tab: Tab, pages: dict[str, tuple[str, int]]) -> None:
     """Keeps each page's picture, in few colours."""
-    from django.utils import timezone
-
-    from gristmill.models import Worker
+    from gristmill.models import Job, Worker
 
     Worker.objects.update(host="photos-1")
-    tonight = (timezone.now() + timedelta(days=1)).replace(hour=2, minute=0, second=0)
-    schedule("contact sheet of the day", task_name="photos.tasks.make_sheet", next_at=tonight)
+    running = Job.objects.filter(state="running")
+    wait_for(
+        "imports to be under way", lambda: any(job.progress and job.progress.done for job in running.all()), WITHIN
+    )
     tab.ask("Network.setCookie", name="sessionid", value=session_of("demo"), url=tab.site)
     PICTURES.mkdir(exist_ok=True)
     for name, (address, height) in pages.items():

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # These have tests of their own.
 OWN = ("mail.md", "testing.md")
 GUIDES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/guides/*.md") if path.name not in OWN)
-PAGES = ("README.md", "docs/start/django.md", "docs/start/sqlite.md", *GUIDES)
+STARTS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/start/*.md"))
+PAGES = ("README.md", *STARTS, *GUIDES)
 
 BEFORE = """
 from pathlib import Path

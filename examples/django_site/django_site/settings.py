@@ -20,6 +20,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
     "photos",
+    "office",
     "gristmill",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -31,7 +32,12 @@ INSTALLED_APPS = [
 if django.VERSION < (6, 0):
     INSTALLED_APPS.append("django_tasks")
 
-TASKS = {"default": {"BACKEND": "gristmill.backend.GristmillBackend", "QUEUES": ["default", "pictures"]}}
+TASKS = {
+    "default": {
+        "BACKEND": "gristmill.backend.GristmillBackend",
+        "QUEUES": ["default", "pictures", "orders", "mail", "newsletter", "catalogues", "archive"],
+    }
+}
 
 
 def database() -> dict[str, object]:
@@ -58,6 +64,7 @@ DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
+    "django_site.loopback.loopback_only",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -88,9 +95,13 @@ STATIC_URL = "static/"
 MEDIA_URL = "media/"
 MEDIA_ROOT = VAR / "media"
 
-# Mail is written to files: one for each, in var/mail.
-FILES = "django.core.mail.backends.filebased.EmailBackend"
+# Mail is written to files: one for each, in var/mail. What is queued first is a job each.
+FILES, QUEUED = "django.core.mail.backends.filebased.EmailBackend", "gristmill.mail.QueuedEmailBackend"
 if django.VERSION < (6, 1):
     EMAIL_BACKEND, EMAIL_FILE_PATH = FILES, VAR / "mail"
+    TASKS["default"]["OPTIONS"] = {"EMAIL": {"backend": FILES, "queue_name": "mail"}}
 else:
-    MAILERS = {"default": {"BACKEND": FILES, "OPTIONS": {"file_path": VAR / "mail"}}}
+    MAILERS = {
+        "default": {"BACKEND": FILES, "OPTIONS": {"file_path": VAR / "mail"}},
+        "queued": {"BACKEND": QUEUED, "OPTIONS": {"using": "default", "queue_name": "mail"}},
+    }

@@ -20,6 +20,9 @@ from gristmill.database.dialects import dialect_of, statements_of
 if TYPE_CHECKING:
     from django.db.backends.sqlite3.base import DatabaseWrapper
 
+#: The newest migration that this package knows.
+SCHEMA_VERSION = 1
+
 
 class RunStatements(Operation):
     """A migration operation that runs the SQL of one number on the databases that Gristmill is routed to."""

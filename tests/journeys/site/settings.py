@@ -46,3 +46,23 @@ TASKS = {
         },
     }
 }
+
+# For journeys that look at the admin's pages.
+if "looking" in INSTALLED_APPS:
+    _contrib = ("admin", "auth", "contenttypes", "messages", "sessions")
+    INSTALLED_APPS += [f"django.contrib.{name}" for name in _contrib]
+    ROOT_URLCONF = "looking.urls"
+    MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+    ]
+    _processors = ("django.template.context_processors.request", "django.contrib.auth.context_processors.auth")
+    TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+            "OPTIONS": {"context_processors": [*_processors, "django.contrib.messages.context_processors.messages"]},
+        }
+    ]
+    STATIC_URL = "static/"

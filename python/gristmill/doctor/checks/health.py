@@ -5,14 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gristmill import __version__
-from gristmill.database.schema import is_in_memory
+from gristmill.database.schema import SCHEMA_VERSION, is_in_memory
 from gristmill.doctor.check import Finding, Question
 from gristmill.doctor.examination import Examination
 from gristmill.inspect.transactions import OLD_SECONDS, open_transactions
 from gristmill.models import Worker
 
-#: The newest migration that this package knows.
-SCHEMA_VERSION = 1
 #: A clock that is so far ahead makes leases last longer than they should.
 AHEAD = timedelta(minutes=1)
 #: Dead rows beyond so many, and so many times the living ones, mean that vacuum does not keep up.

@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
-from gristmill.database.schema import is_in_memory
+from django.utils import timezone
+
+from gristmill.database.schema import SCHEMA_VERSION, is_in_memory
+from gristmill.database.statements import carry_out
 from gristmill.inspect.problems.problem import Look, Problem
 from gristmill.inspect.tables import age, printable
 from gristmill.inspect.transactions import OLD_SECONDS, open_transactions
+
+#: What clocks may differ by; NTP keeps them within far less.
+APART = timedelta(minutes=1)
+
+
+def schema(look: Look) -> Iterator[Problem]:
+    """Says where the tables are of another version than this package knows."""
+    version = max((found for (found,) in carry_out(look.connection, "schema_version", [])), default=0)
+    if version != SCHEMA_VERSION:
+        remedy = "install the one that migrated them" if version > SCHEMA_VERSION else "run manage.py migrate"
+        yield Problem(
+            "schema",
+            "error",
+            f"The tables are of version {version:,}, and this process's gristmill knows version {SCHEMA_VERSION:,}: "
+            f"{remedy}, before workers start anew.",
+        )
+
+
+def clock(look: Look) -> Iterator[Problem]:
+    """Says where this process's clock and the database's tell different times."""
+    ahead = timezone.now() - look.now
+    if abs(ahead) > APART:
+        yield Problem(
+            "clock",
+            "warning",
+            f"This process's clock is {age(abs(ahead).total_seconds())} {'ahead of' if ahead > -ahead else 'behind'} "
+            "the database's, by which jobs are due: set both by NTP.",
+        )
 
 
 def long_transactions(look: Look) -> Iterator[Problem]:

@@ -37,6 +37,20 @@ def failing(look: Look) -> Iterator[Problem]:
             )
 
 
+def retrying(look: Look) -> Iterator[Problem]:
+    """Names the queues in which many jobs have failed and wait to be tried again."""
+    for queue in look.survey.queues:
+        if queue.retrying >= FAILS:
+            more = "retrying" in queue.at_least
+            yield Problem(
+                "retrying",
+                "warning",
+                f"{counted(queue.retrying, more)} in queue {printable(queue.queue_name)} failed and will be tried "
+                "again: see why, before their attempts are used up.",
+                {"backend": queue.backend, "queue": queue.queue_name, "state": "scheduled"},
+            )
+
+
 def poisoned(look: Look) -> Iterator[Problem]:
     """Says how many jobs took down their runner too often."""
     found = Counter((end.backend, end.task_name) for end in look.survey.newest_ends if end.state == "poisoned")
@@ -44,8 +58,8 @@ def poisoned(look: Look) -> Iterator[Problem]:
         yield Problem(
             "poisoned",
             "error",
-            f"{counted(number)} of {printable(task_name)} {'is' if number == 1 else 'are'} poisoned: their process "
-            "died each time. See their attempts, mend the cause, and retry them.",
+            f"{counted(number)} of {printable(task_name)} {'is' if number == 1 else 'are'} poisoned: "
+            f"{'its' if number == 1 else 'their'} process died each time. See the attempts, mend the cause, and retry.",
             {"backend": backend, "task": task_name, "state": "poisoned"},
         )
 

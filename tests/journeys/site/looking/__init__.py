@@ -1,0 +1,1 @@
+"""Looks at the admin's overview, as somebody who may see all of it."""
