@@ -5,6 +5,7 @@
 //! Python keeping them, over Django's drivers, where an interpreter is named.
 
 mod cancel;
+mod change;
 mod claim;
 pub mod cluster;
 mod conflict;
@@ -26,6 +27,7 @@ mod prune;
 mod python;
 mod rescue;
 mod retry;
+mod run_now;
 pub mod runner;
 mod scene;
 mod schedules;
@@ -88,6 +90,8 @@ pub fn questions() -> Vec<Question> {
         locks::questions(),
         cancel::questions(),
         hold::questions(),
+        run_now::questions(),
+        change::questions(),
         retry::questions(),
         unique::questions(),
         conflict::questions(),

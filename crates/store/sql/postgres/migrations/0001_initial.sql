@@ -258,14 +258,16 @@ create table gristmill_progress (
     updated_at timestamptz not null
 );
 
--- What people did to a job: cancel, hold, release, retry. Append only.
+-- What people did to a job: cancel, hold, release, retry, … Append only. other_id: of a job that was enqueued again, with other
+-- arguments, the new one; of that, the one that was there.
 create table gristmill_action (
     id uuid primary key,
     job_id uuid not null,
     verb text not null,
     token bigint not null,
     actor text not null,
-    acted_at timestamptz not null
+    acted_at timestamptz not null,
+    other_id uuid
 );
 
 create index gristmill_action_job

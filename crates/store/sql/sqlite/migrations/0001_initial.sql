@@ -255,14 +255,16 @@ create table gristmill_progress (
     updated_at datetime not null
 ) without rowid;
 
--- What people did to a job: cancel, hold, release, retry. Append only.
+-- What people did to a job: cancel, hold, release, retry, … Append only. other_id: of a job that was enqueued again, with other
+-- arguments, the new one; of that, the one that was there.
 create table gristmill_action (
     id char(32) primary key,
     job_id char(32) not null,
     verb text not null,
     token integer not null,
     actor text not null,
-    acted_at datetime not null
+    acted_at datetime not null,
+    other_id char(32)
 ) without rowid;
 
 create index gristmill_action_job
