@@ -1,6 +1,5 @@
 """
-What commands that are about jobs share (`cancel`, `hold`, `release`, `retry`, `run-now`, `change`): which jobs are
-meant, whether that is meant, and what came of it.
+What commands share that are about jobs (`cancel`, `hold`, `change`, …): which are meant, whether so, what came of it.
 
 Jobs are named by id, or chosen by a filter. A filter may match more than its author thought, so it asks first.
 """
