@@ -153,6 +153,17 @@ def test_what_has_not_started_is_changed_by_id_and_by_a_filter():
     assert [(pk.hex, *rest) for pk, *rest in changed] == [(first.id, "mail", 7), (second.id, "mail", 0)]
 
 
+def test_a_job_is_enqueued_again_with_other_arguments():
+    former = add.enqueue(1, right=2)
+
+    status, output, _ = run("enqueue-again", former.id, "--args", "[5]", "--actor", "lea")
+
+    made = Job.objects.exclude(pk=former.id).get()
+    assert (status, output) == (0, f"Enqueued job {made.id.hex}.\n")
+    assert (made.args, made.kwargs, made.actions.get().other_id.hex) == ([5], {"right": 2}, former.id)
+    assert json.loads(run("enqueue-again", former.id, "--json")[1])["existing"] is False
+
+
 def test_a_filter_that_matches_nothing_does_not_ask(monkeypatch):
     assert run("cancel", "--all", answer="", monkeypatch=monkeypatch)[0] == 1
 
@@ -198,6 +209,10 @@ def test_json_is_one_object():
         ("cancel 0192f0c0a0b07000800000000000000a --queue mail", "by id or choose them by a filter, not both"),
         ("cancel --all --queue mail", "--all means every job"),
         ("hold --state running --yes", "hold takes jobs that are ready, scheduled, waiting or stranded, not 'running'"),
+        ("run-now --state ready --yes", "run-now takes jobs that are scheduled, not 'ready'"),
+        ("change --all", "change what? Say --to-priority, --to-queue, or both"),
+        ("change --all --to-priority 101", "priority must be a whole number from -100 to 100; got 101"),
+        ("enqueue-again ffffffff", "there is no job whose id begins or ends with ffffffff"),
         ("cancel --queue mail", "to cancel by a filter takes --yes where nobody can be asked"),
         ("cancel --older-than soon", "'soon' is not a length of time; write 90s, 15m, 2h or 7d"),
         ("cancel --all --backend nope", "there is no backend 'nope' in TASKS"),

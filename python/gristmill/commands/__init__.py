@@ -26,6 +26,7 @@ NAMES = (
     "retry",
     "run-now",
     "change",
+    "enqueue-again",
     "queue",
     "schedule",
     "prune",
