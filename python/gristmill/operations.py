@@ -5,6 +5,7 @@ What people and programs do to jobs, queues, schedules and workers.
 
     operations.cancel(result)                               # a job, a TaskResult, an id, or many of them
     operations.hold(ids, reason="the printer is out of paper", actor="lea")
+    operations.change(ids, priority=50, queue_name="urgent")
     operations.pause_queue("mail", reason="the provider is down")
     operations.run_schedule("nightly")
     operations.quiet_worker(worker_id, actor="the deploy")
@@ -16,10 +17,10 @@ that another transaction is moving at that moment are asked again and never wait
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from django.db import router
@@ -30,7 +31,9 @@ from gristmill.database.transactions import read_committed
 from gristmill.tasks.aliases import default_database, gristmill_backend, gristmill_backends
 from gristmill.tasks.preconditions import ids_on, preconditions
 from gristmill.values.ids import parse_id
+from gristmill.verbs.again import enqueued_again
 from gristmill.verbs.batched import BATCH, carried_out, database_of_set, now_bind, pages, words
+from gristmill.verbs.changing import Change
 from gristmill.verbs.schedules import (
     define_schedule,
     pause_schedule,
@@ -43,6 +46,7 @@ from gristmill.verbs.workers import ask_workers
 if TYPE_CHECKING:
     from gristmill.compat import AnyTaskResult
     from gristmill.models import Job, JobQuerySet
+    from gristmill.results.result import JobResult
     from gristmill.tasks.preconditions import After
     from gristmill.verbs.workers import AnyWorker
 
@@ -55,7 +59,9 @@ __all__ = [
     "Answer",
     "add_preconditions",
     "cancel",
+    "change",
     "define_schedule",
+    "enqueue_again",
     "hold",
     "pause_queue",
     "pause_schedule",
@@ -66,6 +72,7 @@ __all__ = [
     "resume_schedule",
     "resume_worker",
     "retry",
+    "run_now",
     "run_schedule",
     "stop_worker",
 ]
@@ -77,9 +84,9 @@ class Answer:
     What became of a request: true where anything was done.
 
     `done` counts jobs by what was done to them: "cancelled", "asked" (it runs, and its worker will end it), "held",
-    "released", "retried", "added". `refused` counts the others by reason. `outcomes` tells it of each of the first
-    10,000 jobs, by id: one of those words, or "refused: " and the reason. Of workers it tells the same: "asked" or
-    "resumed".
+    "released", "retried", "readied", "changed", "added". `refused` counts the others by reason. `outcomes` tells it of
+    each of the first 10,000 jobs, by id: one of those words, or "refused: " and the reason. Of workers it tells the
+    same: "asked" or "resumed".
     """
 
     done: dict[str, int] = field(default_factory=dict)
@@ -143,6 +150,52 @@ def retry(jobs: AnyJob | Iterable[AnyJob], *, actor: str = "", using: str | None
     return _operate("retry", jobs, actor, using)
 
 
+def run_now(jobs: AnyJob | Iterable[AnyJob], *, actor: str = "", using: str | None = None) -> Answer:
+    """
+    Makes scheduled jobs due now: those with a date of their own, and those that wait for their next try. "readied".
+
+    A deadline that followed from the date follows from this moment. What is ready already, waits for other jobs, is
+    held, runs or has ended is refused.
+    """
+    return _operate("run_now", jobs, actor, using)
+
+
+def change(
+    jobs: AnyJob | Iterable[AnyJob],
+    *,
+    priority: int | None = None,
+    queue_name: str | None = None,
+    actor: str = "",
+    using: str | None = None,
+) -> Answer:
+    """
+    Gives jobs that have not started another priority (-100 to 100), another queue, or both, wherever they wait.
+
+    Refused are jobs that are like that already, whose TASKS alias has no such queue, that run or have ended. Their
+    unique keys, dates and deadlines stay. Raises ValueError for a priority or a queue that no task could have.
+    """
+    return _operate("change", jobs, actor, using, change=Change(priority, queue_name))
+
+
+def enqueue_again(
+    job: AnyJob,
+    *,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    actor: str = "",
+    using: str | None = None,
+) -> JobResult[..., Any]:
+    """
+    Enqueues a new job as this one was, with other arguments; None leaves them as they were. The job itself stays.
+
+    The new one has its queue, priority and options, is due at once and waits for no other. Either is written down
+    beside the other: `Job.actions`. Where another job has its unique key the result is that job's, with `existing`
+    true. Raises UnknownJob for a job that is not there, ValueError where what is stored of it cannot be read, and what
+    an enqueue does for arguments that do not fit.
+    """
+    return enqueued_again(id_of(job), using or database_of(job), args, kwargs, words(actor, "actor") or "")
+
+
 def add_preconditions(job: AnyJob, after: After, *, actor: str = "", using: str | None = None) -> Answer:
     """
     Has a job that has not started wait for more jobs: a result, a Job, an id, or several of them.
@@ -161,11 +214,13 @@ def add_preconditions(job: AnyJob, after: After, *, actor: str = "", using: str 
     return answer
 
 
-def operate(jobs: JobQuerySet, verb: str, actor: str, reason: str | None = None) -> Iterator[dict[str, str]]:
+def operate(
+    jobs: JobQuerySet, verb: str, actor: str, reason: str | None = None, change: Change | None = None
+) -> Iterator[dict[str, str]]:
     """Does it to the jobs of a query set, and yields what became of each thousand."""
     actor, reason = words(actor, "actor") or "", words(reason, "reason")
     for ids in pages(jobs, verb):
-        yield carried_out(verb, ids, actor, reason, database_of_set(jobs))
+        yield carried_out(verb, ids, actor, reason, database_of_set(jobs), change=change)
 
 
 def pause_queue(queue_name: str, *, reason: str, backend: str = "default") -> None:
@@ -219,13 +274,19 @@ def stop_worker(workers: AnyWorker | Iterable[AnyWorker], *, actor: str = "", us
 
 
 def operate_on_ids(
-    ids: Iterable[UUID], verb: str, actor: str, reason: str | None = None, *, using: str
+    ids: Iterable[UUID],
+    verb: str,
+    actor: str,
+    reason: str | None = None,
+    change: Change | None = None,
+    *,
+    using: str,
 ) -> Iterator[dict[str, str]]:
     """Does it to jobs of one database by their ids, and yields what became of each thousand."""
     actor, reason = words(actor, "actor") or "", words(reason, "reason")
     rest = iter(ids)
     while batch := list(islice(rest, BATCH)):
-        yield carried_out(verb, batch, actor, reason, using)
+        yield carried_out(verb, batch, actor, reason, using, change=change)
 
 
 def _ask_workers(verb: str, workers: AnyWorker | Iterable[AnyWorker], actor: str, using: str | None) -> Answer:
@@ -235,13 +296,18 @@ def _ask_workers(verb: str, workers: AnyWorker | Iterable[AnyWorker], actor: str
 
 
 def _operate(
-    verb: str, jobs: AnyJob | Iterable[AnyJob], actor: str, using: str | None, reason: str | None = None
+    verb: str,
+    jobs: AnyJob | Iterable[AnyJob],
+    actor: str,
+    using: str | None,
+    reason: str | None = None,
+    change: Change | None = None,
 ) -> Answer:
     from gristmill.models import JobQuerySet
 
     answer = Answer()
     if isinstance(jobs, JobQuerySet):
-        for outcomes in operate(jobs.using(using) if using else jobs, verb, actor, reason):
+        for outcomes in operate(jobs.using(using) if using else jobs, verb, actor, reason, change):
             answer.add(outcomes)
         return answer
     rest = _each(jobs)
@@ -250,7 +316,7 @@ def _operate(
         for job in batch:
             by_database.setdefault(using or database_of(job), []).append(id_of(job))
         for database, ids in by_database.items():
-            for outcomes in operate_on_ids(ids, verb, actor, reason, using=database):
+            for outcomes in operate_on_ids(ids, verb, actor, reason, change, using=database):
                 answer.add(outcomes)
     return answer
 

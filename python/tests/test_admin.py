@@ -270,10 +270,10 @@ def test_what_cannot_be_done_is_said_and_the_rest_is_done(client):
     assert Job.objects.get(pk=first.id).reason == "wait"
 
 
-@pytest.mark.parametrize("action", ["retry", "cancel", "hold", "release"])
+@pytest.mark.parametrize("action", actions.ACTIONS)
 def test_each_action_needs_its_own_permission(client, action):
-    held = {"release": "hold_job"}.get(action, f"{action}_job")
-    others = {"retry_job", "cancel_job", "hold_job"} - {held}
+    held = {"release": "hold_job", "run_now": "run_job", "change": "move_job"}.get(action, f"{action}_job")
+    others = {"retry_job", "cancel_job", "hold_job", "run_job", "move_job", "enqueue_job", "reveal_job"} - {held}
     staff(client, "view_job", *others)
     job = add.enqueue(1)
 
@@ -332,12 +332,14 @@ def test_redacted_arguments_are_shown_to_who_may_see_them_and_that_is_written_do
     assert LogEntry.objects.get().change_message == "Saw redacted arguments"
 
 
-@pytest.mark.parametrize("action", ["retry", "cancel", "hold", "release", "reveal", "", "delete"])
+@pytest.mark.parametrize("action", [*actions.ACTIONS, "enqueue_again", "reveal", "", "delete"])
 def test_who_may_only_see_a_job_is_refused_on_every_post_to_it(client, action):
     viewer(client)
     job = add.enqueue(1)
 
-    assert client.post(job_page(job), {"action": action, "reason": "because"}).status_code == 403
+    asked = {"action": action, "reason": "because", "priority": "1", "args": "[]", "kwargs": "{}"}
+    for more in ({}, {"confirmed": "1"}):
+        assert client.post(job_page(job), {**asked, **more}).status_code == 403
     assert client.get(job_page(job), {"action": action}).status_code == 200
     assert (states(), LogEntry.objects.count()) == (["ready"], 0)
 

@@ -127,6 +127,43 @@ def test_a_filter_asks_on_a_terminal_and_takes_no_for_an_answer(monkeypatch):
     assert states() == ["cancelled"]
 
 
+def test_scheduled_jobs_are_run_now_by_id_and_by_a_filter(monkeypatch):
+    first, second = (send.using(run_after=timedelta(days=1)).enqueue("lea") for _ in range(2))
+    ready = add.enqueue(1)
+
+    assert run("run-now", first.id, ready.id) == (
+        0,
+        f"Made 1 job due now.\nRefused 1 job: it is not scheduled but ready.\n  {ready.id}\n",
+        "",
+    )
+    assert Action.objects.get().actor.endswith(", with manage.py gristmill run-now")
+    status, output, errors = run("run-now", "--queue", "mail", answer="y\n", monkeypatch=monkeypatch)
+    assert (status, output, errors) == (0, "Made 1 job due now.\n", "Run now 1 job? [y/N] ")
+    assert run("run-now", "--all", "--dry-run")[:2] == (1, "No job matched: run-now takes jobs that are scheduled.\n")
+    assert Job.objects.get(pk=second.id).state == "ready"
+
+
+def test_what_has_not_started_is_changed_by_id_and_by_a_filter():
+    first, second = add.enqueue(1), add.enqueue(2)
+
+    assert run("change", first.id, "--to-priority", "7") == (0, "Changed 1 job.\n", "")
+    assert run("change", "--queue", "default", "--to-queue", "mail", "--yes") == (0, "Changed 2 jobs.\n", "")
+
+    changed = Job.objects.order_by("pk").values_list("pk", "queue_name", "priority")
+    assert [(pk.hex, *rest) for pk, *rest in changed] == [(first.id, "mail", 7), (second.id, "mail", 0)]
+
+
+def test_a_job_is_enqueued_again_with_other_arguments():
+    former = add.enqueue(1, right=2)
+
+    status, output, _ = run("enqueue-again", former.id, "--args", "[5]", "--actor", "lea")
+
+    made = Job.objects.exclude(pk=former.id).get()
+    assert (status, output) == (0, f"Enqueued job {made.id.hex}.\n")
+    assert (made.args, made.kwargs, made.actions.get().other_id.hex) == ([5], {"right": 2}, former.id)
+    assert json.loads(run("enqueue-again", former.id, "--json")[1])["existing"] is False
+
+
 def test_a_filter_that_matches_nothing_does_not_ask(monkeypatch):
     assert run("cancel", "--all", answer="", monkeypatch=monkeypatch)[0] == 1
 
@@ -172,6 +209,10 @@ def test_json_is_one_object():
         ("cancel 0192f0c0a0b07000800000000000000a --queue mail", "by id or choose them by a filter, not both"),
         ("cancel --all --queue mail", "--all means every job"),
         ("hold --state running --yes", "hold takes jobs that are ready, scheduled, waiting or stranded, not 'running'"),
+        ("run-now --state ready --yes", "run-now takes jobs that are scheduled, not 'ready'"),
+        ("change --all", "change what? Say --to-priority, --to-queue, or both"),
+        ("change --all --to-priority 101", "priority must be a whole number from -100 to 100; got 101"),
+        ("enqueue-again ffffffff", "there is no job whose id begins or ends with ffffffff"),
         ("cancel --queue mail", "to cancel by a filter takes --yes where nobody can be asked"),
         ("cancel --older-than soon", "'soon' is not a length of time; write 90s, 15m, 2h or 7d"),
         ("cancel --all --backend nope", "there is no backend 'nope' in TASKS"),

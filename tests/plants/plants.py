@@ -59,6 +59,20 @@ PLANTS = [
         "rust store sqlite",
     ),
     Plant(
+        "a job that is run now comes after all that is enqueued within weeks",
+        f"{SQLITE}/run_now.sql",
+        "strftime('%Y-%m-%d %H:%M:%f', coalesce(?3, 'now'), '+7 days') || '000'",
+        "deadline",
+        "rust store sqlite",
+    ),
+    Plant(
+        "jobs are put into a queue that nobody serves for their backend",
+        f"{SQLITE}/change.sql",
+        "backend not in (select value from json_each(?5))",
+        "backend is null",
+        "rust store sqlite",
+    ),
+    Plant(
         "a worker that was given up ends the attempt that another has begun since",
         f"{SQLITE}/finish.sql",
         "\n    and running.token = json_extract(ended.value, '$.token')",
@@ -278,6 +292,13 @@ PLANTS = [
         "python/gristmill/inspect/redacting.py",
         "        if redact is True or (name is None and secret):\n",
         "        if redact is True:\n",
+        "python",
+    ),
+    Plant(
+        "who may not see a job's secrets reads them in the form that runs it again",
+        "python/gristmill/admin/again.py",
+        "page.require(request, SEES_ALL)",
+        "page.may(request, SEES_ALL)",
         "python",
     ),
     Plant(

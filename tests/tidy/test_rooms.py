@@ -42,6 +42,7 @@ LATE = {
     "gristmill.results.result": BEFORE_APPS,
     "gristmill.runner.attempt": BEFORE_APPS,
     "gristmill.testing": BEFORE_APPS,
+    "gristmill.verbs.again": BEFORE_APPS,
     "gristmill.verbs.batched": BEFORE_APPS,
     "gristmill.verbs.schedules": BEFORE_APPS,
     "gristmill.verbs.workers": BEFORE_APPS,

@@ -5,6 +5,7 @@ table gristmill_action
     token bigint not null
     actor text not null
     acted_at timestamp with time zone not null
+    other_id uuid
     gristmill_action_pkey PRIMARY KEY (id)
     CREATE INDEX gristmill_action_job ON gristmill_action USING btree (job_id)
     CREATE UNIQUE INDEX gristmill_action_pkey ON gristmill_action USING btree (id)

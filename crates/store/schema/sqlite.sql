@@ -4,7 +4,8 @@ CREATE TABLE gristmill_action (
     verb text not null,
     token integer not null,
     actor text not null,
-    acted_at datetime not null
+    acted_at datetime not null,
+    other_id char(32)
 ) without rowid;
 
 CREATE INDEX gristmill_action_job

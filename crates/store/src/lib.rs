@@ -38,7 +38,7 @@ pub use settings::{Host, Server, Settings, Synchronous, Whereabouts};
 pub use store::Store;
 pub use verbs::enqueue::{Enqueued, Holder, NewJob, OnConflict};
 pub use verbs::finish::{Finished, Turned, Wanted};
-pub use verbs::operate::Acted;
+pub use verbs::operate::{Acted, Change};
 pub use verbs::promote::Promoted;
 pub use verbs::propagation::{Moved, Propagated};
 pub use verbs::register::{Asked, NewWorker};

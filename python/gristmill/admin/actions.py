@@ -7,6 +7,7 @@ travels and no statement is long. What is done is one entry in the admin's log, 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +20,15 @@ from django.http import HttpRequest
 
 from gristmill import operations
 from gristmill.admin.log import actor, write_down
+from gristmill.inspect.listing.choices import MOST as MOST_QUEUES
+from gristmill.inspect.listing.choices import choices
 from gristmill.inspect.listing.pages import MOST, page_of
 from gristmill.inspect.listing.search import Search
 from gristmill.inspect.tables import counted
 from gristmill.models import Job, JobRow
+from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.ids import parse_id
+from gristmill.verbs.changing import Change
 
 #: Jobs of one request, and seconds of looking for them: a web server lets one run for half a minute. What is left is
 #: asked for again.
@@ -44,6 +49,11 @@ class Action:
     # The branches in whose lists it is offered.
     branches: tuple[str, ...]
 
+    @property
+    def asks(self) -> bool:
+        """Whether it needs to be told more, which a form of its own asks."""
+        return self.verb in ("hold", "change")
+
 
 NOT_ENDED = ("all", "ready", "scheduled", "waiting", "stranded", "held", "running")
 ACTIONS: Mapping[str, Action] = {
@@ -62,6 +72,15 @@ ACTIONS: Mapping[str, Action] = {
             ("all", "ready", "scheduled", "waiting", "stranded"),
         ),
         Action("release", "Release", "hold_job", "They go on as if nobody had held them.", ("all", "held")),
+        Action(
+            "run_now", "Run now", "run_job", "They are due now, whatever their date or the wait for their next try.",
+            ("all", "scheduled"),
+        ),
+        Action(
+            "change", "Change", "move_job",
+            "They get the priority and the queue that are given here; what is left out stays.",
+            ("all", "ready", "scheduled", "waiting", "stranded", "held"),
+        ),
     )
 }  # fmt: skip
 
@@ -145,10 +164,13 @@ class Said:
 def carry_out(request: HttpRequest, action: Action, chosen: Chosen, text: str) -> Said:
     """Does it, and writes it down; what did not fit into one request is told."""
     answer = operations.Answer()
+    try:
+        reason, change, what = asked_of(request.POST, action)
+    except ValueError as error:
+        return Said(False, f"Nothing was done: {error}.")
     taken, more = chosen.ids_within(MOST_JOBS)
-    reason = request.POST.get("reason", "").strip() or None if action.verb == "hold" else None
     who = actor(request)
-    for outcomes in operations.operate_on_ids(taken, action.verb, who, reason, using=chosen.using):
+    for outcomes in operations.operate_on_ids(taken, action.verb, who, reason, change, using=chosen.using):
         answer.add(outcomes)
     done = ", ".join(f"{word} {counted(number)}" for word, number in answer.done.items()) or "nothing was done"
     skipped = "; ".join(f"{counted(number)} left alone, as {why}" for why, number in answer.refused.items())
@@ -158,5 +180,32 @@ def carry_out(request: HttpRequest, action: Action, chosen: Chosen, text: str) -
     if answer:
         one = taken[0].hex if len(taken) == 1 else ", ".join(each.hex for each in taken[:EXAMPLES])
         subject = f"all that {text!r} finds" if chosen.ids is None else one
-        write_down(request, Job, subject, f"{action.title}: {sentence}")
+        write_down(request, Job, subject, f"{action.title}{what}: {sentence}")
     return Said(bool(answer), sentence)
+
+
+def asked_of(posted: Any, action: Action) -> tuple[str | None, Change | None, str]:
+    """Returns what an action was told beside the jobs: a reason; a change, and that in words. Raises ValueError."""
+    if action.verb == "hold":
+        return posted.get("reason", "").strip() or None, None, ""
+    if action.verb != "change":
+        return None, None, ""
+    priority, queue_name = posted.get("priority", "").strip(), posted.get("queue", "").strip() or None
+    if not re.fullmatch(r"([+-]?[0-9]{1,9})?", priority):
+        raise ValueError(f"{priority!r:.50} is no priority")
+    change = Change(int(priority) if priority else None, queue_name)
+    named = [f"priority {priority}"] if priority else []
+    return None, change, f" to {', '.join([*named, *([f'queue {queue_name}'] if queue_name else [])])}"
+
+
+def queues_of(using: str, backend: str | None = None) -> tuple[str, ...]:
+    """
+    Returns the queues that jobs of a database, or of one backend there, can go to.
+
+    Where any name will do, those that are known; see `gristmill.inspect.listing.choices`.
+    """
+    backends = [each for each in gristmill_backends().values() if each.database == using]
+    backends = [each for each in backends if backend in (None, each.alias)]
+    if any(not each.queues for each in backends):
+        return choices(connections[using]).queues
+    return tuple(sorted({name for each in backends for name in each.queues})[:MOST_QUEUES])

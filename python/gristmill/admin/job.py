@@ -13,7 +13,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
 from gristmill.admin import links
-from gristmill.admin.actions import ACTIONS, Chosen, actions_of, carry_out
+from gristmill.admin.actions import ACTIONS, Action, Chosen, actions_of, carry_out, queues_of
+from gristmill.admin.again import may_run_again, run_again
 from gristmill.admin.log import write_down
 from gristmill.admin.page import Page
 from gristmill.compat import TaskResultDoesNotExist
@@ -56,6 +57,8 @@ class OneJobPage(Page):
         reveal = False
         if request.method == "POST":
             reveal = request.POST.get("action") == "reveal"
+            if request.POST.get("action") == "enqueue_again":
+                return run_again(self, request, job_id, using)
             if not reveal:
                 return self.act_on_one(request, job_id, using)
             self.require(request, "reveal_job")
@@ -65,6 +68,8 @@ class OneJobPage(Page):
             found = details_of(job_id, using, reveal=reveal, attempts=MOST_ATTEMPTS if every else ATTEMPTS)
         except TaskResultDoesNotExist:
             raise Http404(f"there is no job {job_id.hex}") from None
+        permitted = self.permitted(request, found.explanation.state)
+        known = those_there({act.other for act in found.actions if act.other}, using)
         return self.show(
             request,
             "job.html",
@@ -80,18 +85,19 @@ class OneJobPage(Page):
             schedule_url=found.schedule and links.url("schedules_change", f"{found.row.backend}/{found.schedule}"),
             graph_url=links.url("job_graph", job_id.hex) if is_in_graph(found) else "",
             graph_mark=graph_mark(found),
-            actions=self.permitted(request, found.explanation.state),
+            acts=[(act, links.of_job(act.other) if act.other in known else "") for act in found.actions],
+            actions=permitted,
+            queues=queues_of(using, found.row.backend) if ACTIONS["change"] in permitted else (),
+            may_enqueue=may_run_again(self, request, found.row),
             may_reveal=not reveal
             and found.arguments is not None
             and found.arguments.is_redacted
             and self.may(request, "reveal_job"),
         )
 
-    def permitted(self, request: HttpRequest, branch: str) -> list[tuple[str, str]]:
+    def permitted(self, request: HttpRequest, branch: str) -> list[Action]:
         """Returns the actions that make sense for a branch, and that the user may do."""
-        return [
-            (name, ACTIONS[name].title) for name in actions_of(branch) if self.may(request, ACTIONS[name].permission)
-        ]
+        return [ACTIONS[name] for name in actions_of(branch) if self.may(request, ACTIONS[name].permission)]
 
     def act_on_one(self, request: HttpRequest, job_id: UUID, using: str) -> HttpResponse:
         """Does to this job what is asked for."""
@@ -123,6 +129,12 @@ def named(arguments: Shown) -> list[tuple[str, Any]]:
         return list(arguments.by_name.items())
     numbered = [(f"argument {number}", value) for number, value in enumerate(arguments.args, 1)]
     return [*numbered, *arguments.kwargs.items()]
+
+
+def those_there(ids: set[str], using: str) -> set[str]:
+    """Returns those of some jobs that have not been forgotten."""
+    found = JobRow.objects.using(using).filter(pk__in=ids).values_list("pk", flat=True) if ids else ()
+    return {job_id.hex for job_id in found}
 
 
 def is_in_graph(found: Details) -> bool:

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from gristmill.admin import links
-from gristmill.admin.actions import ACTIONS, Chosen, carry_out
+from gristmill.admin.actions import ACTIONS, Chosen, carry_out, queues_of
 from gristmill.admin.job import OneJobPage
 from gristmill.inspect.listing.choices import choices
 from gristmill.inspect.listing.counts import counts
@@ -91,6 +91,7 @@ class JobPage(OneJobPage):
                 chosen=chosen,
                 text=text,
                 examples=[(job, links.of_job(job.id.hex)) for job in chosen.examples()],
+                queues=queues_of(connection.alias) if action.verb == "change" else (),
                 back=request.get_full_path(),
             )
         said = carry_out(request, action, chosen, text)

@@ -2,7 +2,8 @@
 The subcommands of `manage.py gristmill`, one module each.
 
 A subcommand module has HELP (one line), a docstring (its description), `add_arguments(parser)` and
-`handle(command, options)`. To add one, write its module and name it in NAMES.
+`handle(command, options)`. To add one, write its module and name it in NAMES; what has a
+hyphen there has an underscore as a module.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ NAMES = (
     "hold",
     "release",
     "retry",
+    "run-now",
+    "change",
+    "enqueue-again",
     "queue",
     "workers",
     "schedule",
@@ -50,4 +54,4 @@ class Subcommand(Protocol):
 
 def load(name: str) -> Subcommand:
     """Imports a subcommand's module."""
-    return cast("Subcommand", importlib.import_module(f"gristmill.commands.{name}"))
+    return cast("Subcommand", importlib.import_module(f"gristmill.commands.{name.replace('-', '_')}"))

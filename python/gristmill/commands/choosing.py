@@ -1,5 +1,5 @@
 """
-What `cancel`, `hold`, `release` and `retry` share: which jobs are meant, whether that is meant, and what came of it.
+What commands share that are about jobs (`cancel`, `hold`, `change`, …): which are meant, whether so, what came of it.
 
 Jobs are named by id, or chosen by a filter. A filter may match more than its author thought, so it asks first.
 """
@@ -27,6 +27,7 @@ from gristmill.values.durations import duration
 from gristmill.values.ids import parse_id
 from gristmill.values.moments import database_now
 from gristmill.verbs.batched import STATES, reading_by_state
+from gristmill.verbs.changing import Change
 
 if TYPE_CHECKING:
     from gristmill.models import JobQuerySet
@@ -42,6 +43,8 @@ DONE = {
     "held": "Held {}.",
     "released": "Released {}.",
     "retried": "Retried {}: ready to run again.",
+    "readied": "Made {} due now.",
+    "changed": "Changed {}.",
 }
 # What --reason means for each verb; nothing for cancel.
 REASONS = {
@@ -74,7 +77,7 @@ def add_arguments(parser: ArgumentParser, verb: str) -> None:
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
 
-def handle(command: BaseCommand, options: dict[str, Any], verb: str) -> None:
+def handle(command: BaseCommand, options: dict[str, Any], verb: str, change: Change | None = None) -> None:
     """Does it, and tells what came of it. Exit status 1: nothing was done."""
     backend = chosen_backend(options["backend"])
     connection = migrated_connection(backend)
@@ -88,7 +91,7 @@ def handle(command: BaseCommand, options: dict[str, Any], verb: str) -> None:
         tell_dry_run(command, jobs, options, verb)
     if by_filter:
         confirm(command, jobs, options, verb)
-    answer, whole = carry_out(command, backend, jobs if by_filter else None, options, verb)
+    answer, whole = carry_out(command, backend, jobs if by_filter else None, options, verb, change)
     tell(command, answer, options, verb, by_filter=by_filter)
     if not whole:
         raise SystemExit(130)
@@ -107,10 +110,10 @@ def refuse_what_contradicts(options: dict[str, Any], verb: str) -> bool:
     if options["all"] and narrowed:
         raise CommandError("--all means every job; leave it out where a filter narrows the choice")
     if not (options["ids"] or narrowed or options["all"]):
-        raise CommandError(f"which jobs? Name them by id, choose with --task, --queue, …, or {verb} --all")
+        raise CommandError(f"which jobs? Name them by id, choose with --task, --queue, …, or {typed(verb)} --all")
     for state in options["state"] or []:
         if state not in STATES[verb]:
-            raise CommandError(f"{verb} takes jobs that are {either(STATES[verb])}, not {state!r}")
+            raise CommandError(f"{typed(verb)} takes jobs that are {either(STATES[verb])}, not {state!r}")
     return not options["ids"]
 
 
@@ -149,7 +152,7 @@ def tell_dry_run(command: BaseCommand, jobs: JobQuerySet, options: dict[str, Any
     if options["json"]:
         command.stdout.write(json.dumps({"verb": verb, "dry_run": True, "matched": matched, "at_least": more}))
     else:
-        command.stdout.write(f"Would {verb} {counted(matched, more)}." if matched else nothing(options, verb))
+        command.stdout.write(f"Would {spoken(verb)} {counted(matched, more)}." if matched else nothing(options, verb))
     raise SystemExit(0 if matched else 1)
 
 
@@ -158,30 +161,37 @@ def confirm(command: BaseCommand, jobs: JobQuerySet, options: dict[str, Any], ve
     if options["yes"]:
         return
     if not sys.stdin.isatty():
-        raise CommandError(f"to {verb} by a filter takes --yes where nobody can be asked; --dry-run tells how many")
+        raise CommandError(
+            f"to {spoken(verb)} by a filter takes --yes where nobody can be asked; --dry-run tells how many"
+        )
     matched, more = count(jobs)
     if not matched:
         return
-    command.stderr.write(f"{verb.capitalize()} {counted(matched, more)}? [y/N] ", ending="")
+    command.stderr.write(f"{spoken(verb).capitalize()} {counted(matched, more)}? [y/N] ", ending="")
     command.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CommandError("nothing was done")
 
 
 def carry_out(
-    command: BaseCommand, backend: GristmillBackend, jobs: JobQuerySet | None, options: dict[str, Any], verb: str
+    command: BaseCommand,
+    backend: GristmillBackend,
+    jobs: JobQuerySet | None,
+    options: dict[str, Any],
+    verb: str,
+    change: Change | None,
 ) -> tuple[Answer, bool]:
     """Does it, thousand by thousand; tells whether it came to the end or was stopped by Ctrl-C."""
     answer = operations.Answer()
-    actor = options["actor"] or f"{user_name()}, with manage.py gristmill {verb}"
+    actor = options["actor"] or f"{user_name()}, with manage.py gristmill {typed(verb)}"
     reason = options["reason"] if verb == "hold" else None
     try:
-        with Gauge(command.stderr, f"{verb}:") as gauge:
+        with Gauge(command.stderr, f"{typed(verb)}:") as gauge:
             if jobs is None:
                 ids = [job_id for text in options["ids"] if (job_id := parse_id(text))]
-                batches = operations.operate_on_ids(ids, verb, actor, reason, using=backend.database)
+                batches = operations.operate_on_ids(ids, verb, actor, reason, change, using=backend.database)
             else:
-                batches = operations.operate(jobs, verb, actor, reason)
+                batches = operations.operate(jobs, verb, actor, reason, change)
             for outcomes in batches:
                 answer.add(outcomes)
                 gauge.show(answer.total)
@@ -214,7 +224,7 @@ def tell(command: BaseCommand, answer: Answer, options: dict[str, Any], verb: st
 
 def nothing(options: dict[str, Any], verb: str) -> str:
     """Says that no job matched, and why that may be."""
-    said = f"No job matched: {verb} takes jobs that are {either(STATES[verb])}."
+    said = f"No job matched: {typed(verb)} takes jobs that are {either(STATES[verb])}."
     task = options["task"]
     if task:
         registry.load()
@@ -229,6 +239,16 @@ def either(names: tuple[str, ...]) -> str:
     """Says: a, b or c."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def typed(verb: str) -> str:
+    """Returns a verb as the command line has it."""
+    return verb.replace("_", "-")
+
+
+def spoken(verb: str) -> str:
+    """Returns a verb as a sentence has it."""
+    return verb.replace("_", " ")
 
 
 def user_name() -> str:

@@ -416,6 +416,7 @@ class Migration(migrations.Migration):
                         ("token", models.BigIntegerField()),
                         ("actor", models.TextField()),
                         ("acted_at", gristmill.models.MomentField()),
+                        ("other_id", models.UUIDField(null=True)),
                     ],
                     options={
                         "db_table": "gristmill_action",

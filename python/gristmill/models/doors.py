@@ -7,7 +7,8 @@ when it is first asked for, and nowhere else in this folder.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from gristmill.models.jobs import Job
     from gristmill.models.querysets import JobQuerySet
     from gristmill.operations import Answer
+    from gristmill.results.result import JobResult
     from gristmill.results.waiting import Timeout
     from gristmill.tasks.preconditions import After
 
@@ -46,6 +48,36 @@ def retry(job: Job, actor: str) -> Answer:
     from gristmill import operations
 
     return operations.retry(job, actor=actor)
+
+
+def run_now(job: Job, actor: str) -> Answer:
+    """See `gristmill.operations.run_now`."""
+    from gristmill import operations
+
+    return operations.run_now(job, actor=actor)
+
+
+def change(job: Job, priority: int | None, queue_name: str | None, actor: str) -> Answer:
+    """See `gristmill.operations.change`."""
+    from gristmill import operations
+
+    return operations.change(job, priority=priority, queue_name=queue_name, actor=actor)
+
+
+def change_many(jobs: JobQuerySet, priority: int | None, queue_name: str | None, actor: str) -> Answer:
+    """See `gristmill.operations.change`."""
+    from gristmill import operations
+
+    return operations.change(jobs, priority=priority, queue_name=queue_name, actor=actor)
+
+
+def enqueue_again(
+    job: Job, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, actor: str
+) -> JobResult[..., Any]:
+    """See `gristmill.operations.enqueue_again`."""
+    from gristmill import operations
+
+    return operations.enqueue_again(job, args=args, kwargs=kwargs, actor=actor)
 
 
 def add_preconditions(job: Job, after: After, actor: str) -> Answer:

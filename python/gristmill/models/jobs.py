@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gristmill.inspect.explaining.answer import Explanation
     from gristmill.models.managers import JobManager
     from gristmill.operations import Answer
+    from gristmill.results.result import JobResult
     from gristmill.results.waiting import Timeout
     from gristmill.tasks.preconditions import After
 
@@ -219,6 +221,20 @@ class Job(models.Model):
         """See `gristmill.operations.retry`."""
         return doors.retry(self, actor)
 
+    def run_now(self, *, actor: str = "") -> Answer:
+        """See `gristmill.operations.run_now`."""
+        return doors.run_now(self, actor)
+
+    def change(self, *, priority: int | None = None, queue_name: str | None = None, actor: str = "") -> Answer:
+        """See `gristmill.operations.change`."""
+        return doors.change(self, priority, queue_name, actor)
+
+    def enqueue_again(
+        self, *, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, actor: str = ""
+    ) -> JobResult[..., Any]:
+        """See `gristmill.operations.enqueue_again`."""
+        return doors.enqueue_again(self, args, kwargs, actor)
+
     def add_preconditions(self, after: After, *, actor: str = "") -> Answer:
         """See `gristmill.operations.add_preconditions`."""
         return doors.add_preconditions(self, after, actor)
@@ -239,10 +255,24 @@ class Job(models.Model):
         """See `retry`."""
         return await sync_to_async(self.retry)(actor=actor)
 
+    async def arun_now(self, *, actor: str = "") -> Answer:
+        """See `run_now`."""
+        return await sync_to_async(self.run_now)(actor=actor)
+
+    async def achange(self, *, priority: int | None = None, queue_name: str | None = None, actor: str = "") -> Answer:
+        """See `change`."""
+        return await sync_to_async(self.change)(priority=priority, queue_name=queue_name, actor=actor)
+
+    async def aenqueue_again(
+        self, *, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, actor: str = ""
+    ) -> JobResult[..., Any]:
+        """See `enqueue_again`."""
+        return await sync_to_async(self.enqueue_again)(args=args, kwargs=kwargs, actor=actor)
+
     async def aadd_preconditions(self, after: After, *, actor: str = "") -> Answer:
         """See `add_preconditions`."""
         return await sync_to_async(self.add_preconditions)(after, actor=actor)
 
 
-for _name in (*OPERATIONS, "add_preconditions", "aadd_preconditions"):
+for _name in (*OPERATIONS, "add_preconditions", "aadd_preconditions", "enqueue_again", "aenqueue_again"):
     getattr(Job, _name).alters_data = True

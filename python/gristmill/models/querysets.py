@@ -51,9 +51,9 @@ class JobQuerySet(PrimaryQuerySet["Job"]):
     """
     Jobs by state, each read from one table only; and what can be done to all jobs of a filter.
 
-    `cancel`, `hold`, `release`, `retry` and `delete` read ids page by page and carry each thousand out by itself, in
-    the transaction that is open, else in one of its own. They leave out jobs in states that they do not change, and
-    jobs enqueued after they began.
+    `cancel`, `hold`, `release`, `retry`, `run_now`, `change` and `delete` read ids page by page and carry each thousand
+    out by itself, in the transaction that is open, else in one of its own. They leave out jobs in states that they do
+    not change, and jobs enqueued after they began.
     """
 
     def scheduled(self) -> Self:
@@ -112,6 +112,14 @@ class JobQuerySet(PrimaryQuerySet["Job"]):
         """
         return (self if successful else self.failed())._operate("retry", actor)
 
+    def run_now(self, *, actor: str = "") -> Answer:
+        """Makes those due now that are scheduled; see `gristmill.operations.run_now`."""
+        return self._operate("run_now", actor)
+
+    def change(self, *, priority: int | None = None, queue_name: str | None = None, actor: str = "") -> Answer:
+        """Gives those that have not started another priority or queue; see `gristmill.operations.change`."""
+        return doors.change_many(self, priority, queue_name, actor)
+
     def delete(self) -> tuple[int, dict[str, int]]:
         """
         Deletes those that have ended, with their attempts; returns how many, as Django does.
@@ -141,12 +149,22 @@ class JobQuerySet(PrimaryQuerySet["Job"]):
         """See `retry`."""
         return await sync_to_async(self.retry)(actor=actor, successful=successful)
 
+    async def arun_now(self, *, actor: str = "") -> Answer:
+        """See `run_now`."""
+        return await sync_to_async(self.run_now)(actor=actor)
+
+    async def achange(self, *, priority: int | None = None, queue_name: str | None = None, actor: str = "") -> Answer:
+        """See `change`."""
+        return await sync_to_async(self.change)(priority=priority, queue_name=queue_name, actor=actor)
+
     def _operate(self, verb: str, actor: str, reason: str | None = None) -> Answer:
         return doors.operate(self, verb, actor, reason)
 
 
 #: The methods that change jobs; a job has them too.
-OPERATIONS = [each for verb in ("cancel", "hold", "release", "retry") for each in (verb, f"a{verb}")]
+OPERATIONS = [
+    each for verb in ("cancel", "change", "hold", "release", "retry", "run_now") for each in (verb, f"a{verb}")
+]
 for _name in (*OPERATIONS, "delete"):
     # As Django marks delete(): no template calls it, and `Job.objects` has it only after all() or filter().
     getattr(JobQuerySet, _name).alters_data = True

@@ -66,7 +66,7 @@ class Queue(Loaded):
 
 
 class Action(Loaded):
-    """What someone did to a job: cancel, hold, release or retry. Read only."""
+    """What someone did to a job: cancel, hold, release, retry, … Read only."""
 
     id = models.UUIDField(primary_key=True)
     job_id = models.UUIDField()
@@ -76,6 +76,8 @@ class Action(Loaded):
     # A user, a command or a program, in words.
     actor = models.TextField()
     acted_at = MomentField()
+    # The new job, where this one was enqueued again with other arguments; the job that was there, of the new one.
+    other_id = models.UUIDField(null=True)
 
     class Meta:
         db_table = "gristmill_action"

@@ -26,6 +26,7 @@ from gristmill.database.transactions import read_committed
 from gristmill.database.wake import wake_after_commit
 from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.moments import utc_text
+from gristmill.verbs.changing import Change
 
 if TYPE_CHECKING:
     from gristmill.models import JobQuerySet
@@ -44,18 +45,22 @@ MOST_CHARACTERS = 1_000
 #: The states that each verb takes jobs from.
 STATES = {
     "cancel": ("ready", "scheduled", "waiting", "stranded", "held", "running"),
+    "change": ("ready", "scheduled", "waiting", "stranded", "held"),
     "delete": ("failed", "cancelled", "poisoned", "successful"),
     "hold": ("ready", "scheduled", "waiting", "stranded"),
     "release": ("held",),
     "retry": ("failed", "cancelled", "poisoned", "successful"),
+    "run_now": ("scheduled",),
     "add_preconditions": ("ready", "scheduled", "waiting", "stranded", "held"),
 }
 # Why not, where the state forbids it.
 REFUSALS = {
     "cancel": "it has ended ({state})",
+    "change": "only what has not started can be changed, and it is {state}",
     "hold": "only what does not run yet can be held, and it is {state}",
     "release": "it is not held but {state}",
     "retry": "it has not ended, it is {state}",
+    "run_now": "it is not scheduled but {state}",
     "add_preconditions": "it waits for nothing any more, as it is {state}",
 }
 
@@ -68,11 +73,12 @@ def carried_out(
     database: str,
     *,
     after: Sequence[str] = (),
+    change: Change | None = None,
 ) -> dict[str, str]:
     """
     Carries out a verb for at most BATCH jobs, and returns what became of each, by id.
 
-    `add_preconditions` is of one job at a time, and alone takes `after`.
+    `add_preconditions` is of one job at a time, and alone takes `after`; `change` alone takes what is to change.
     """
     from gristmill.models import Job
 
@@ -85,7 +91,7 @@ def carried_out(
             time.sleep(pause)
             pause *= 2
         try:
-            outcomes.update(_ask(verb, _binds(verb, asked, actor, reason, after, database), database))
+            outcomes.update(_ask(verb, _binds(verb, asked, actor, reason, after, change, database), database))
         except OperationalError as error:
             # All of it is undone, for the sake of another transaction. One of the caller's own is theirs to try again.
             if again == ASKED_AGAIN or connections[database].in_atomic_block or sqlstate_of(error) not in CONFLICTS:
@@ -109,17 +115,26 @@ def carried_out(
     return outcomes
 
 
-def _binds(verb: str, ids: list[str], actor: str, reason: str | None, after: Sequence[str], database: str) -> list[Any]:
+def _binds(
+    verb: str,
+    ids: list[str],
+    actor: str,
+    reason: str | None,
+    after: Sequence[str],
+    change: Change | None,
+    database: str,
+) -> list[Any]:
     if verb == "add_preconditions":
         (job_id,) = ids
         return [job_id, json.dumps(list(after)), actor, now_bind(database)]
-    return [json.dumps(ids), actor, *([reason] if verb == "hold" else []), now_bind(database)]
+    more = [reason] if verb == "hold" else change.binds(database) if change is not None else []
+    return [json.dumps(ids), actor, *more, now_bind(database)]
 
 
 def _ask(verb: str, binds: list[Any], database: str) -> dict[str, str]:
     with read_committed(database) as connection:
         outcomes = {UUID(str(job_id)).hex: done for job_id, _, done in unpacked(carry_out(connection, verb, binds))}
-        if any(done in ("released", "retried", "added") for done in outcomes.values()):
+        if any(done in ("released", "retried", "readied", "changed", "added") for done in outcomes.values()):
             wake_after_commit(connection)
     return outcomes
 

@@ -83,6 +83,8 @@ def what_can_be_done_to_many() -> None:
     assert_type(Job.objects.failed().filter(task_name="x").retry(successful=False), Answer)
     assert_type(Job.objects.all().using("other").cancel(), Answer)
     assert_type(Job.objects.held().release(), Answer)
+    assert_type(Job.objects.scheduled().run_now(), Answer)
+    assert_type(Job.objects.ready().change(priority=5, queue_name="mail"), Answer)
     assert_type(Job.objects.exclude(state="running").none(), JobQuerySet)
     # A manager would do it to all there are. The plugin knows no better.
     Job.objects.cancel()  # type: ignore[attr-defined,unused-ignore]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
@@ -96,6 +98,8 @@ def what_models_give() -> None:
     job = Job.objects.get(pk="x")
     assert_type(job, Job)
     assert_type(job.retry(), Answer)
+    assert_type(job.change(priority=5), Answer)
+    assert_type(job.enqueue_again(args=[1]).id, str)
     assert_type(job.preconditions.failed().retry(), Answer)
     assert_type(job.attempts, AttemptQuerySet)
     assert_type(Attempt.objects.counted().filter(token=1), AttemptQuerySet)

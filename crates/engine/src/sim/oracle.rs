@@ -128,6 +128,10 @@ impl Oracle {
         sorted(self.held.iter())
     }
 
+    pub(super) fn scheduled_ids(&self) -> Vec<JobId> {
+        sorted(self.places.iter().filter(|(_, place)| **place == "scheduled").map(|(id, _)| id))
+    }
+
     /// All jobs there are.
     pub(super) fn known_ids(&self) -> Vec<JobId> {
         sorted(self.asked.keys())

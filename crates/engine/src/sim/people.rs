@@ -1,8 +1,8 @@
-//! The people of the simulated world: they ask for jobs, cancel, hold, release and retry them, pause queues, and quiet and stop
-//! workers.
+//! The people of the simulated world: they ask for jobs, cancel, hold, release and retry them, have them run now or in
+//! another lane, pause queues, and quiet and stop workers.
 
 use gristmill_core::{JobId, Lane, Moment};
-use gristmill_store::{Acted, Asked, NewJob, UniqueUntil};
+use gristmill_store::{Acted, Asked, Change, NewJob, UniqueUntil};
 
 use super::connection::Weather;
 use super::runners::TASKS;
@@ -30,6 +30,8 @@ impl World {
             133..137 => self.steer_schedules().await?,
             137..139 => self.ask_a_worker().await,
             139..143 => self.let_workers_claim().await,
+            143..149 => self.run_now().await?,
+            149..155 => self.change().await?,
             _ => {}
         }
         self.shared.set_weather(self.weather_now());
@@ -160,6 +162,27 @@ impl World {
         for Acted { id, done, .. } in self.session().await.release(&ids, "someone").await.expect("releases") {
             assert_eq!(done, "released");
             self.oracle.released(id);
+        }
+        self.look().await
+    }
+
+    async fn run_now(&mut self) -> Result<(), String> {
+        let ids = self.oracle.scheduled_ids();
+        let ids = self.some_of(ids);
+        for Acted { done, .. } in self.session().await.run_now(&ids, "someone").await.expect("makes them due") {
+            assert_eq!(done, "readied");
+            self.tally.run_now += 1;
+        }
+        self.look().await
+    }
+
+    /// Whoever gets into another lane has to be found there: nothing is left over when all is done.
+    async fn change(&mut self) -> Result<(), String> {
+        let ids = self.some_of(self.oracle.alive_ids());
+        let queue_name = QUEUES[self.rng.usize(0..QUEUES.len())];
+        let change = Change { priority: Some(self.rng.i16(-1..=1)), queue_name: Some(queue_name), backends: None };
+        for Acted { done, .. } in self.session().await.change(&ids, "someone", change).await.expect("changes") {
+            self.tally.changed += u64::from(done == "changed");
         }
         self.look().await
     }

@@ -38,6 +38,8 @@ pub(super) struct Tally {
     pub(super) pruned: u64,
     pub(super) held: u64,
     pub(super) retried: u64,
+    pub(super) run_now: u64,
+    pub(super) changed: u64,
     pub(super) pauses_of_queues: u64,
     pub(super) workers_asked: u64,
     pub(super) kept_by_key: u64,
@@ -59,7 +61,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// What has to have happened for a run to say anything.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 42] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 44] {
         [
             ("runner crash", self.runner_crashes),
             ("runner killed at the fence", self.guard_kills),
@@ -86,6 +88,8 @@ impl Tally {
             ("job pruned", self.pruned),
             ("job held", self.held),
             ("job retried", self.retried),
+            ("job run now", self.run_now),
+            ("job put into another lane", self.changed),
             ("queue paused", self.pauses_of_queues),
             ("worker asked to be quiet or to stop", self.workers_asked),
             ("job kept by its key", self.kept_by_key),
@@ -138,6 +142,8 @@ impl Tally {
         self.pruned += other.pruned;
         self.held += other.held;
         self.retried += other.retried;
+        self.run_now += other.run_now;
+        self.changed += other.changed;
         self.pauses_of_queues += other.pauses_of_queues;
         self.workers_asked += other.workers_asked;
         self.kept_by_key += other.kept_by_key;

@@ -16,8 +16,20 @@ pub struct Acted {
     pub id: JobId,
     /// Its token then.
     pub token: Token,
-    /// `added`, `cancelled`, `asked`, `forgotten`, `held`, `released`, `retried`, `thinned`, or `refused: …` in words.
+    /// `added`, `asked`, `cancelled`, `changed`, `enqueued`, `forgotten`, `held`, `readied`, `released`, `retried`, `thinned`,
+    /// or `refused: …` in words.
     pub done: String,
+}
+
+/// What becomes of jobs that have not started; what is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change<'a> {
+    /// -100 to 100.
+    pub priority: Option<i16>,
+    /// Another queue.
+    pub queue_name: Option<&'a str>,
+    /// The backends that have that queue; `None` is any.
+    pub backends: Option<&'a [&'a str]>,
 }
 
 /// Cancels jobs, or asks for it.
@@ -25,6 +37,9 @@ pub static CANCEL: Sql = sql!("cancel");
 static HOLD: Sql = sql!("hold");
 static RELEASE: Sql = sql!("release");
 static RETRY: Sql = sql!("retry");
+static RUN_NOW: Sql = sql!("run_now");
+static CHANGE: Sql = sql!("change");
+static ENQUEUE_AGAIN: Sql = sql!("enqueue_again");
 /// Has a job wait for more.
 pub static ADD_PRECONDITIONS: Sql = sql!("add_preconditions");
 static PAUSE: Sql = sql!("pause");
@@ -55,6 +70,29 @@ impl Session {
     pub async fn retry(&mut self, jobs: &[JobId], actor: &str) -> Result<Vec<Acted>> {
         let binds = [json(&jobs), text(actor), self.now()];
         self.act(&RETRY, &binds).await
+    }
+
+    /// Makes scheduled jobs due now, those too that wait for their next try. Others are missing from the answer.
+    pub async fn run_now(&mut self, jobs: &[JobId], actor: &str) -> Result<Vec<Acted>> {
+        let binds = [json(&jobs), text(actor), self.now()];
+        self.act(&RUN_NOW, &binds).await
+    }
+
+    /// Gives jobs that have not started another priority or queue. Refused are those that are like that already, and those
+    /// whose backend is none of `backends`, where these say who has that queue. What has started or ended is missing from
+    /// the answer.
+    pub async fn change(&mut self, jobs: &[JobId], actor: &str, change: Change<'_>) -> Result<Vec<Acted>> {
+        let Change { priority, queue_name, backends } = change;
+        let priority = priority.map_or(Bind::Null, |priority| Bind::Int(priority.into()));
+        let backends = backends.map_or(Bind::Null, |backends| json(&backends));
+        let binds = [json(&jobs), text(actor), priority, queue_name.map_or(Bind::Null, text), backends, self.now()];
+        self.act(&CHANGE, &binds).await
+    }
+
+    /// Writes down that a new job was enqueued because of another, with other arguments. Nothing: one of them is not there.
+    pub async fn enqueue_again(&mut self, former: JobId, made: JobId, actor: &str) -> Result<Vec<Acted>> {
+        let binds = [former.to_string().into(), made.to_string().into(), text(actor), self.now()];
+        self.act(&ENQUEUE_AGAIN, &binds).await
     }
 
     /// Has a job that has not started wait for more: `added`, or `refused: …`. Nothing when it has started or ended, or

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gristmill_core::{Attempt, ClaimCursor, Claimed, JobId, Lane, Lease, Moment, Outcome, Reason, Until, WorkerId};
-use gristmill_store::{Acted, Connection, NewJob, NewWorker, Session, Settings, Store, UniqueUntil};
+use gristmill_store::{Acted, Change, Connection, NewJob, NewWorker, Session, Settings, Store, UniqueUntil};
 use gristmill_testkit::server::{Durability, Server};
 use ops::{Asked, Ending, Op};
 use plain::{New, Plain, SECOND};
@@ -223,6 +223,18 @@ impl Case {
                 let found = self.session.retry(&ids, "ann").await;
                 same!(told(found)?, self.plain.retry(&ids.into_iter().collect()), "retry");
             }
+            Op::RunNow { picks } => {
+                let ids = self.picked(picks);
+                let found = self.session.run_now(&ids, "ann").await;
+                same!(told(found)?, self.plain.run_now(&ids.into_iter().collect()), "run_now");
+            }
+            Op::Change { picks, priority, queue } => {
+                let ids = self.picked(picks);
+                let name = queue.map(queue_name);
+                let change = Change { priority: *priority, queue_name: name.as_deref(), backends: None };
+                let found = self.session.change(&ids, "ann", change).await;
+                same!(told(found)?, self.plain.change(&ids.into_iter().collect(), *priority, *queue), "change");
+            }
             Op::Promote { limit } => {
                 let found = self.session.promote(*limit).await.map_err(|error| error.to_string())?.moved;
                 same!(found, self.plain.promote(*limit as usize), "promote");
@@ -274,8 +286,10 @@ impl Case {
     }
 
     async fn claim(&mut self, worker: WorkerId, limit: u32) -> Result<(), String> {
+        // A claim is of one priority: of the highest that it finds something of.
+        let priority = self.plain.highest_priority();
         let cursors =
-            [0, 1].map(|queue| ClaimCursor { lane: lane(queue), priority: 0, deadline: Moment::earliest(), id: None });
+            [0, 1].map(|queue| ClaimCursor { lane: lane(queue), priority, deadline: Moment::earliest(), id: None });
         let claimed = self.session.claim(worker, &cursors, limit, None).await.map_err(|error| error.to_string())?;
         let found: Vec<_> =
             claimed.iter().map(|job| (job.id, job.token.0, i64::from(job.generation), job.counts)).collect();

@@ -44,6 +44,15 @@ pub(crate) enum Op {
     Retry {
         picks: Vec<Index>,
     },
+    RunNow {
+        picks: Vec<Index>,
+    },
+    /// Gives jobs another priority, another queue, or both.
+    Change {
+        picks: Vec<Index>,
+        priority: Option<i16>,
+        queue: Option<usize>,
+    },
     Promote {
         limit: u32,
     },
@@ -100,6 +109,9 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => picks().prop_map(|picks| Op::Hold { picks }),
         2 => picks().prop_map(|picks| Op::Release { picks }),
         4 => picks().prop_map(|picks| Op::Retry { picks }),
+        3 => picks().prop_map(|picks| Op::RunNow { picks }),
+        3 => (picks(), option::of(0_i16..2), option::of(0_usize..2))
+            .prop_map(|(picks, priority, queue)| Op::Change { picks, priority, queue }),
         3 => (1_u32..4).prop_map(|limit| Op::Promote { limit }),
         2 => (0_u64..200).prop_map(|retention| Op::Prune { retention }),
         2 => (1_u32..4).prop_map(|limit| Op::SweepCancelRequests { limit }),

@@ -27,6 +27,7 @@ enum Place {
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) queue: usize,
+    priority: i16,
     place: Place,
     run_after: Option<i64>,
     deadline: i64,
@@ -86,7 +87,8 @@ impl Plain {
             Standing {
                 place: place.into(),
                 reason: reason.map(Into::into),
-                numbers: [job.token, job.generation],
+                numbers: [job.token, job.generation, job.priority.into()],
+                queue: format!("queue{}", job.queue),
                 counts: job.counts,
                 flags: [job.started, is_dated],
             }
@@ -112,6 +114,7 @@ impl Plain {
         let job = Job {
             id: new.id,
             queue: new.queue,
+            priority: 0,
             place: if is_later { Place::Scheduled } else { Place::Ready },
             run_after: new.run_after,
             deadline: new.run_after.unwrap_or(self.now) + USUAL_DEADLINE,
@@ -128,9 +131,17 @@ impl Plain {
         (new.id, false)
     }
 
+    /// The highest priority that a claim finds something of.
+    pub(crate) fn highest_priority(&self) -> i16 {
+        let open = self.jobs.values().filter(|job| job.place == Place::Ready && !self.paused.contains(&job.queue));
+        open.map(|job| job.priority).max().unwrap_or(0)
+    }
+
     /// Claims, and gives the ids in order with what each should be handed over with.
     pub(crate) fn claim(&mut self, limit: usize) -> Vec<(JobId, i64, i64, Counts)> {
-        let open = |job: &&mut Job| job.place == Place::Ready && !self.paused.contains(&job.queue);
+        let highest = self.highest_priority();
+        let open =
+            |job: &&mut Job| job.place == Place::Ready && job.priority == highest && !self.paused.contains(&job.queue);
         let mut ready: Vec<&mut Job> = self.jobs.values_mut().filter(open).collect();
         ready.sort_by_key(|job| (job.deadline, job.id));
         let mut claimed = Vec::new();
@@ -251,6 +262,38 @@ impl Plain {
             let is_due = job.run_after.is_none_or(|date| date <= now);
             (job.place == Place::Held).then(|| job.place = if is_due { Place::Ready } else { Place::Scheduled })
         })
+    }
+
+    pub(crate) fn run_now(&mut self, ids: &BTreeSet<JobId>) -> Vec<(JobId, String)> {
+        self.act(ids, "readied", |job, now| {
+            (job.place == Place::Scheduled).then(|| {
+                job.place = Place::Ready;
+                job.run_after = Some(now);
+                // No job of this model has a deadline of its own.
+                job.deadline = job.deadline.min(now + USUAL_DEADLINE);
+            })
+        })
+    }
+
+    pub(crate) fn change(
+        &mut self,
+        ids: &BTreeSet<JobId>,
+        priority: Option<i16>,
+        queue: Option<usize>,
+    ) -> Vec<(JobId, String)> {
+        let mut done = Vec::new();
+        for id in ids {
+            let Some(job) = self.jobs.get_mut(id).filter(|job| job.waits()) else { continue };
+            let wanted = (priority.unwrap_or(job.priority), queue.unwrap_or(job.queue));
+            if wanted == (job.priority, job.queue) {
+                done.push((*id, "refused: it is like that already".into()));
+                continue;
+            }
+            (job.priority, job.queue) = wanted;
+            job.acts += 1;
+            done.push((*id, "changed".into()));
+        }
+        done
     }
 
     fn act(

@@ -27,8 +27,10 @@ pub(crate) struct Standing {
     pub(crate) place: String,
     /// Why it ended so.
     pub(crate) reason: Option<String>,
-    /// token, generation
-    pub(crate) numbers: [i64; 2],
+    /// token, generation, priority
+    pub(crate) numbers: [i64; 3],
+    /// Its queue's name.
+    pub(crate) queue: String,
     /// What it has been through.
     pub(crate) counts: Counts,
     /// Whether its place row has a start; whether it has a date to be forgotten.
@@ -42,7 +44,7 @@ macro_rules! place {
             $place,
             ", ",
             $reason,
-            ", cast(token as bigint), cast(generation as bigint), counts,
+            ", cast(token as bigint), cast(generation as bigint), cast(priority as bigint), queue_name, counts,
             cast(cast(started_at is not null as integer) as bigint), cast(cast(",
             $prune_at,
             " is not null as integer) as bigint) from gristmill_",
@@ -79,8 +81,9 @@ impl Picture {
                 place: text(&row[1]).expect("is text"),
                 reason: text(&row[2]),
                 numbers: std::array::from_fn(|n| int(&row[3 + n])),
-                counts: Counts::read(text(&row[5]).as_deref()).expect("counts"),
-                flags: [int(&row[6]) != 0, int(&row[7]) != 0],
+                queue: text(&row[6]).expect("is text"),
+                counts: Counts::read(text(&row[7]).as_deref()).expect("counts"),
+                flags: [int(&row[8]) != 0, int(&row[9]) != 0],
             };
             picture.places.push((id(&row[0]), standing));
         }

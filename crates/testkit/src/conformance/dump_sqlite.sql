@@ -24,7 +24,7 @@ select 'cancel_request', json_array(job_id, token, asked_at) from gristmill_canc
 union all
 select 'progress', json_array(job_id, token, done, total, message, metadata, updated_at) from gristmill_progress
 union all
-select 'action', json_array(id, job_id, verb, token, actor, acted_at) from gristmill_action
+select 'action', json_array(id, job_id, verb, token, actor, acted_at, other_id) from gristmill_action
 union all
 select 'queue', json_array(backend, queue_name, paused_at, reason) from gristmill_queue
 union all

@@ -211,10 +211,13 @@ async fn peoples_verbs_take_null_for_the_databases_clock(fixture: &dyn Fixture) 
     let ids = Bind::from(format!(r#"["{}"]"#, waits.id.0.hyphenated().to_string().to_uppercase()));
     let (actor, null) = (Bind::from("ann"), Bind::Null);
     let four = [ids.clone(), actor.clone(), null.clone(), null.clone()];
-    let three = [ids, actor, null];
+    let three = [ids.clone(), actor.clone(), null.clone()];
+    let six = [ids, actor, Bind::from("5"), Bind::from("mail"), Bind::from(r#"["default"]"#), null.clone()];
     for (verb, binds, after) in [
         ("hold", &four[..], "held"),
         ("release", &three[..], "scheduled"),
+        ("change", &six[..], "scheduled"),
+        ("run_now", &three[..], "ready"),
         ("cancel", &three[..], "cancelled"),
         ("retry", &three[..], "ready"),
     ] {
@@ -259,7 +262,7 @@ async fn peoples_verbs_take_null_for_the_databases_clock(fixture: &dyn Fixture) 
     let by_hand = "select count(*) from gristmill_tick join gristmill_job on id = job_id where nominal = found_at";
     assert_eq!(number(&mut session, by_hand).await, 1);
     let now = "select count(*) from gristmill_action where acted_at > '2026-01-01' and acted_at < '2029-01-01'";
-    assert_eq!(number(&mut session, now).await, 4);
+    assert_eq!(number(&mut session, now).await, 6);
 }
 
 /// A verb's statements, as another program reads them.

@@ -6,6 +6,7 @@
 
 mod asked;
 mod cancel;
+mod change;
 mod claim;
 pub mod cluster;
 mod conflict;
@@ -27,6 +28,7 @@ mod prune;
 mod python;
 mod rescue;
 mod retry;
+mod run_now;
 pub mod runner;
 mod scene;
 mod schedules;
@@ -90,6 +92,8 @@ pub fn questions() -> Vec<Question> {
         locks::questions(),
         cancel::questions(),
         hold::questions(),
+        run_now::questions(),
+        change::questions(),
         retry::questions(),
         unique::questions(),
         conflict::questions(),

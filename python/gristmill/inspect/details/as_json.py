@@ -39,7 +39,10 @@ def as_json(details: Details) -> dict[str, Any]:
         "attempts": [attempt_as_json(attempt, details) for attempt in details.attempts],
         "attempt_count": details.attempt_count,
         "timeline": [event.as_json() for event in details.events],
-        "actions": [{"verb": act.verb, "actor": act.actor, "acted_at": told(act.moment)} for act in details.actions],
+        "actions": [
+            {"verb": act.verb, "actor": act.actor, "acted_at": told(act.moment), "other": act.other}
+            for act in details.actions
+        ],
         "preconditions": asdict(details.preconditions),
         "dependents": asdict(details.dependents),
     }

@@ -72,7 +72,10 @@ def details_of(job_id: UUID, using: str, *, reveal: bool = False, attempts: int 
     labels = labels_by_id(using, workers | ({job.worker_id} if job is not None and job.worker_id else set()))
     look = None if job is None else Look(job, using)
     preconditions = preconditions_of(job_id, using)
-    acts = [Act(action.verb, action.actor, action.acted_at) for action in actions_of(job_id, using)]
+    acts = [
+        Act(action.verb, action.actor, action.acted_at, action.other_id.hex if action.other_id else None)
+        for action in actions_of(job_id, using)
+    ]
     runs = [run_of(attempt, labels) for attempt in shown]
     if job is not None and job.state == "running" and job.claimed_at is not None:
         label = labels.get(job.worker_id) if job.worker_id else None

@@ -12,7 +12,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 #: What somebody did, as it is told.
-DONE = {"cancel": "cancelled", "hold": "held", "release": "released", "retry": "retried"}
+DONE = {
+    "cancel": "cancelled",
+    "change": "changed",
+    "enqueue": "enqueued again",
+    "enqueue again": "enqueued again, as another job",
+    "hold": "held",
+    "release": "released",
+    "retry": "retried",
+    "run now": "made due",
+}
 #: Two moments that are closer are told as one.
 AT_ONCE_SECONDS = 0.001
 
@@ -51,6 +60,8 @@ class Act(NamedTuple):
     verb: str
     actor: str
     moment: datetime
+    # Another job that has to do with it, in 32 hexadecimal digits.
+    other: str | None = None
 
 
 def timeline(

@@ -12,8 +12,8 @@ let asking = false;
 
 const paused = () => sessionStorage.getItem(KEY) === "1";
 // Nothing is taken away from whoever types, selects words, walks by keyboard or has a button half pressed, nor an open
-// drawer or a ticked box.
-const BUSY = "details[open]:not([data-keep]), input[type=checkbox]:checked, :focus-visible, :active";
+// drawer or a ticked box, nor a form that asks what is meant.
+const BUSY = "details[open]:not([data-keep]), input[type=checkbox]:checked, .gm-form, :focus-visible, :active";
 const busy = () => page.querySelector(BUSY) !== null || isTyping() || isSelecting();
 const isTyping = () =>
   page.contains(document.activeElement) &&

@@ -23,8 +23,8 @@ end $$;
 create trigger gristmill_schema_keep before insert on gristmill_schema
     for each row execute function gristmill_keep_version();
 
--- What was asked. Written once; a unique job that replaces another is the one exception. args, kwargs and options are JSON as
--- text: the engine passes the first two on unread. deadline orders work of one priority; null is seven days after it is due.
+-- What was asked. Written once, but for a unique job that replaces another and for a change of priority or queue. args, kwargs
+-- and options are JSON as text: the engine passes the first two on unread. deadline orders work of one priority; null is seven days after it is due.
 -- Dates lie a week from either end of the years 1 to 9999, so that a deadline a week after one is a date too.
 -- unique_period: seconds from the enqueue after which it keeps its key from nobody, whatever becomes of it. retention: seconds
 -- that its result is kept; null is as long as the worker says. A period is a hundred years at most.
@@ -258,14 +258,16 @@ create table gristmill_progress (
     updated_at timestamptz not null
 );
 
--- What people did to a job: cancel, hold, release, retry. Append only.
+-- What people did to a job: cancel, hold, release, retry, … Append only. other_id: of a job that was enqueued again, with other
+-- arguments, the new one; of that, the one that was there.
 create table gristmill_action (
     id uuid primary key,
     job_id uuid not null,
     verb text not null,
     token bigint not null,
     actor text not null,
-    acted_at timestamptz not null
+    acted_at timestamptz not null,
+    other_id uuid
 );
 
 create index gristmill_action_job

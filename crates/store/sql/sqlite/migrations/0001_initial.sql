@@ -18,8 +18,8 @@ begin
     select raise(ignore);
 end;
 
--- What was asked. Written once; a unique job that replaces another is the one exception. args, kwargs and options are JSON as
--- text: the engine passes the first two on unread. deadline orders work of one priority; null is seven days after it is due.
+-- What was asked. Written once, but for a unique job that replaces another and for a change of priority or queue. args, kwargs
+-- and options are JSON as text: the engine passes the first two on unread. deadline orders work of one priority; null is seven days after it is due.
 -- Dates lie a week from either end of the years 1 to 9999, so that a deadline a week after one is a date too.
 -- unique_period: seconds from the enqueue after which it keeps its key from nobody, whatever becomes of it. retention: seconds
 -- that its result is kept; null is as long as the worker says. A period is a hundred years at most.
@@ -255,14 +255,16 @@ create table gristmill_progress (
     updated_at datetime not null
 ) without rowid;
 
--- What people did to a job: cancel, hold, release, retry. Append only.
+-- What people did to a job: cancel, hold, release, retry, … Append only. other_id: of a job that was enqueued again, with other
+-- arguments, the new one; of that, the one that was there.
 create table gristmill_action (
     id char(32) primary key,
     job_id char(32) not null,
     verb text not null,
     token integer not null,
     actor text not null,
-    acted_at datetime not null
+    acted_at datetime not null,
+    other_id char(32)
 ) without rowid;
 
 create index gristmill_action_job
