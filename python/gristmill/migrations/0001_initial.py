@@ -9,7 +9,7 @@ from gristmill.database.schema import RunStatements
 
 TABLES = [
     "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge", "gate", "unique_key",
-    "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
+    "notice", "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
 FUNCTIONS = [
@@ -196,6 +196,7 @@ class Migration(migrations.Migration):
                         ("state", models.TextField()),
                         ("reason", models.TextField(null=True)),
                         ("prune_at", gristmill.models.MomentField(null=True)),
+                        ("fingerprint", models.TextField(null=True)),
                     ],
                     options={
                         "db_table": "gristmill_result",
@@ -327,6 +328,21 @@ class Migration(migrations.Migration):
                         ("failed", models.IntegerField()),
                     ],
                     options=kept_back("gristmill_gate"),
+                ),
+                migrations.CreateModel(
+                    name="NoticeRow",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "fingerprint", "hour", blank=True, editable=False, primary_key=True, serialize=False
+                            ),
+                        ),
+                        ("fingerprint", models.TextField()),
+                        ("hour", gristmill.models.MomentField()),
+                        ("job_id", models.UUIDField()),
+                    ],
+                    options=kept_back("gristmill_notice"),
                 ),
                 migrations.CreateModel(
                     name="EdgeRow",
