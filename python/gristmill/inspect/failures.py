@@ -98,7 +98,7 @@ def group_of(counted: Counted, newest: Row) -> Group:
         newest.backend,
         newest.task_name,
         newest.state,
-        counted.count,
+        counted.size,
         counted.more,
         counted.first_at,
         newest.finished_at,

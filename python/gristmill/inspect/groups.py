@@ -28,22 +28,22 @@ NEWEST = 1_000
 
 
 class Counted(NamedTuple):
-    """A group; None is what has no fingerprint. `more`: there are more than `count`."""
+    """A group; None is what has no fingerprint. `more`: there are more than `size`."""
 
     fingerprint: str | None
-    count: int
+    size: int
     more: bool
     first_at: datetime | None
     newest: UUID
 
 
-def newest_fingerprints(connection: BaseDatabaseWrapper) -> list[str | None]:
+def newest_fingerprints(connection: BaseDatabaseWrapper, most: int = NEWEST) -> list[str | None]:
     """Returns the groups of the newest failures, the latest first."""
     sql = (
         f"select p.fingerprint, p.state from {results(connection, FAILED)} where {UNSUCCESSFUL} "
         "order by p.finished_at desc, p.id desc limit %s"
     )
-    rows = ask(connection, sql, [NEWEST])
+    rows = ask(connection, sql, [most])
     return list(dict.fromkeys(fingerprint for fingerprint, state in rows if state != "cancelled"))
 
 
@@ -60,8 +60,11 @@ def every_fingerprint(connection: BaseDatabaseWrapper) -> list[str]:
     return [fingerprint for (fingerprint,) in ask(connection, sql, [MOST_GROUPS])]
 
 
-def counted_groups(connection: BaseDatabaseWrapper, fingerprints: Sequence[str | None]) -> list[Counted]:
+def counted_groups(
+    connection: BaseDatabaseWrapper, fingerprints: Sequence[str | None], cap: int | None = None
+) -> list[Counted]:
     """Returns these groups, those of them that are still there, each counted to a cap."""
+    cap = CAP if cap is None else cap
     named = [fingerprint for fingerprint in fingerprints if fingerprint is not None]
     found: list[tuple[Any, ...]] = []
     if named:
@@ -70,13 +73,13 @@ def counted_groups(connection: BaseDatabaseWrapper, fingerprints: Sequence[str |
             wanted = f"(select column1 as fingerprint from (values {', '.join(['(%s)'] * len(named))})) as wanted"
         of_it = "p.fingerprint = wanted.fingerprint"
         columns = f"wanted.fingerprint, {numbers_of(connection, of_it)}"
-        found += ask(connection, f"select {columns} from {wanted}", [CAP + 1, *named])
+        found += ask(connection, f"select {columns} from {wanted}", [cap + 1, *named])
     if len(named) < len(fingerprints):
         columns = f"null, {numbers_of(connection, 'p.fingerprint is null')}"
-        found += ask(connection, f"select {columns}", [CAP + 1])
+        found += ask(connection, f"select {columns}", [cap + 1])
     return [
-        Counted(fingerprint, min(count, CAP), count > CAP, moment_of(connection, first_at), id_of(newest))
-        for fingerprint, count, first_at, newest in found
+        Counted(fingerprint, min(size, cap), size > cap, moment_of(connection, first_at), id_of(newest))
+        for fingerprint, size, first_at, newest in found
         if newest is not None
     ]
 
@@ -108,6 +111,6 @@ def moment_of(connection: BaseDatabaseWrapper, value: Any) -> datetime | None:
     return from_utc(value) if value is not None and about(connection).keeps_text else value
 
 
-def id_of(value: Any) -> UUID | None:
+def id_of(value: Any) -> UUID:
     """Returns an id as Python has it."""
-    return value if value is None or isinstance(value, UUID) else UUID(hex=value)
+    return value if isinstance(value, UUID) else UUID(hex=value)
