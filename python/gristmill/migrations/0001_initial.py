@@ -30,6 +30,11 @@ def kept_back(table: str, **options: Any) -> dict[str, Any]:
     return {**options, "db_table": table, "default_permissions": ()}
 
 
+def key(*names: str) -> tuple[str, models.CompositePrimaryKey]:
+    """A key of several columns."""
+    return "pk", models.CompositePrimaryKey(*names, blank=True, editable=False, primary_key=True, serialize=False)
+
+
 def page(name: str, **options: Any) -> migrations.CreateModel:
     """A page of the admin."""
     more = {"proxy": True, "indexes": [], "constraints": []}
@@ -108,12 +113,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Attempt",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "job_id", "token", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
+                        key("job_id", "token"),
                         ("job_id", models.UUIDField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
@@ -332,12 +332,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="NoticeRow",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "fingerprint", "hour", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
+                        key("fingerprint", "hour"),
                         ("fingerprint", models.TextField()),
                         ("hour", gristmill.models.MomentField()),
                         ("job_id", models.UUIDField()),
@@ -347,17 +342,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="EdgeRow",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "precondition_id",
-                                "dependent_id",
-                                blank=True,
-                                editable=False,
-                                primary_key=True,
-                                serialize=False,
-                            ),
-                        ),
+                        key("precondition_id", "dependent_id"),
                         ("precondition_id", models.UUIDField()),
                         ("dependent_id", models.UUIDField()),
                         ("state", models.TextField(default="open")),
@@ -403,12 +388,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Queue",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "backend", "queue_name", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
+                        key("backend", "queue_name"),
                         ("backend", models.TextField()),
                         ("queue_name", models.TextField()),
                         ("paused_at", gristmill.models.MomentField()),
@@ -438,12 +418,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Schedule",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "backend", "name", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
+                        key("backend", "name"),
                         ("backend", models.TextField()),
                         ("name", models.TextField()),
                         ("origin", models.TextField()),
@@ -473,16 +448,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Tick",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                *("backend", "schedule", "nominal"),
-                                blank=True,
-                                editable=False,
-                                primary_key=True,
-                                serialize=False,
-                            ),
-                        ),
+                        key("backend", "schedule", "nominal"),
                         ("backend", models.TextField()),
                         ("schedule", models.TextField()),
                         ("nominal", gristmill.models.MomentField()),

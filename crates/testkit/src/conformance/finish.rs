@@ -8,15 +8,13 @@ use gristmill_store::{Dialect, NewJob};
 
 use super::scene::{
     at, claim_one, claimed_ids, claimed_job, crash, cursor, dump, ended, error, ids, job, jobs, meddle, number,
-    session, success, texts, waiting_for_locks, wanted, worker,
+    session, success, waiting_for_locks, wanted, worker,
 };
 use super::{Fixture, asks};
 
 asks![
     a_successful_job_keeps_its_return_value,
     a_failed_job_keeps_class_and_traceback,
-    what_failed_alike_has_one_fingerprint,
-    what_did_not_fail_has_no_fingerprint,
     a_crashed_job_is_ready_again_and_poisoned_at_the_third,
     a_job_lost_five_times_is_poisoned,
     a_job_interrupted_twenty_times_fails,
@@ -80,38 +78,6 @@ async fn a_failed_job_keeps_class_and_traceback(fixture: &dyn Fixture) {
     assert_eq!(job.counts, Counts { failures: 1, ..Counts::default() });
     let attempt = session.attempts(claimed.id).await.expect("reads").remove(0);
     assert_eq!((attempt.outcome.as_str(), attempt.reason.as_deref()), ("failed", Some("error")));
-}
-
-async fn what_failed_alike_has_one_fingerprint(fixture: &dyn Fixture) {
-    let mut session = session(fixture).await;
-    let worker = worker(&mut session).await;
-    let raised = |said: &str| Outcome::failed(Reason::Error, "builtins.ValueError", format!("ValueError: {said}"));
-    for said in ["no order 7", "no order 8", "no stock"] {
-        let claimed = claimed_job(&mut session, worker).await;
-        session.finish(&[ended(&claimed, raised(said))]).await.expect("finishes");
-    }
-
-    let grouped = "select count(*) from gristmill_result where fingerprint is not null group by fingerprint order by 1";
-    assert_eq!(number(&mut session, grouped).await, 1);
-    assert_eq!(number(&mut session, "select count(distinct fingerprint) from gristmill_result").await, 2);
-}
-
-async fn what_did_not_fail_has_no_fingerprint(fixture: &dyn Fixture) {
-    let mut session = session(fixture).await;
-    let worker = worker(&mut session).await;
-    let failed = claimed_job(&mut session, worker).await;
-    session.finish(&[ended(&failed, error())]).await.expect("finishes");
-    session.retry(&[failed.id], "ann").await.expect("retries");
-    let again = claim_one(&mut session, worker).await;
-    // Someone's cancel request wins over its failure.
-    session.cancel(&[again.id], "ann").await.expect("asks");
-    session.finish(&[ended(&again, error())]).await.expect("finishes");
-    let fine = claimed_job(&mut session, worker).await;
-    session.finish(&[ended(&fine, success())]).await.expect("finishes");
-
-    let states = "select state, coalesce(fingerprint, 'none') from gristmill_result order by state";
-    let none = |state: &str| (state.to_owned(), "none".to_owned());
-    assert_eq!(texts(&mut session, states).await, [none("cancelled"), none("successful")]);
 }
 
 async fn a_crashed_job_is_ready_again_and_poisoned_at_the_third(fixture: &dyn Fixture) {

@@ -42,13 +42,14 @@ def import_task_modules() -> None:
 
         raise ImproperlyConfigured(sentence)
     # Ours first: what a project does as it is imported is nothing to them.
-    for name in [*OWN, *[OF_NOTICES] * tells_somebody(), *task_modules()]:
+    for name in [*own_modules(), *task_modules()]:
         import_module(name)
 
 
-def tells_somebody() -> bool:
-    """Tells whether some alias has somebody told of failures."""
-    return any(notify.is_set(backend.options) for backend in gristmill_backends().values())
+def own_modules() -> list[str]:
+    """Returns our own modules that have tasks: those of notices where some alias has somebody told of failures."""
+    tells = any(notify.is_set(backend.options) for backend in gristmill_backends().values())
+    return [*OWN, *[OF_NOTICES] * tells]
 
 
 def import_benchmark() -> None:
