@@ -45,9 +45,10 @@ class Notice:
         return printable(f"{self.task_name} {self.state}: {self.error}", 150)
 
     def __str__(self) -> str:
+        since = f"{self.hour:%Y-%m-%d %H:%M %Z}".strip()
         return (
             f"{self.task_name} ({self.backend}) {self.state}: {self.error}\n\n"
-            f"{counted(self.count, self.more)} of this cause since {self.hour:%Y-%m-%d %H:%M %Z}.\n"
+            f"{counted(self.count, self.more)} of this cause since {since}.\n"
             "It is told once an hour.\n\n"
             f"The newest:  manage.py gristmill show {self.job_id}\n"
             f"All of them: manage.py gristmill jobs group:{self.fingerprint}\n"
