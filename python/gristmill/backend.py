@@ -64,8 +64,8 @@ class GristmillBackend(OwnBackend):
     OPTIONS: DATABASE (an alias of DATABASES; else the router decides), CLOCK ("database" or "django"),
     MAX_JSON_BYTES (per arguments and result; 256 KiB), OUTSIDE_TRANSACTION ("refuse" or "allow"), DEFAULTS (of task
     options), EMAIL (of queued messages), QUEUES (settings of single queues), RETENTION (of results), REDACT (words in
-    keys that hide arguments), CALLBACK_TIMEOUT (of receivers, hooks and backoff functions; 30 s), WORKER (defaults of
-    `manage.py gristmill worker`).
+    keys that hide arguments), NOTIFY (who is told of failures), CALLBACK_TIMEOUT (of receivers, hooks and backoff
+    functions; 30 s), WORKER (defaults of `manage.py gristmill worker`).
     """
 
     task_class = Task

@@ -29,6 +29,8 @@ from gristmill.tasks.discovery.causes import is_in_tests
 from gristmill.tasks.discovery.modules import NAME as TASK_MODULES
 from gristmill.tasks.discovery.modules import pattern_errors
 from gristmill.tasks.exception_names import problem_of
+from gristmill.tasks.notify import NAME as NOTIFY
+from gristmill.tasks.notify import notify_error
 from gristmill.tasks.options import NOT_GIVEN, NOTHING, checked, default_errors
 from gristmill.tasks.secret_words import NAME as REDACT
 from gristmill.tasks.secret_words import secret_words_error
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 OPTIONS = frozenset(
     {
         *("CLOCK", "DATABASE", "DEFAULTS", "EMAIL", "MAX_JSON_BYTES", "OUTSIDE_TRANSACTION", "QUEUES", "RETENTION"),
-        *("SCHEDULES", "SETUP", "WORKER", CALLBACK_TIMEOUT, REDACT, TASK_MODULES),
+        *("SCHEDULES", "SETUP", "WORKER", CALLBACK_TIMEOUT, NOTIFY, REDACT, TASK_MODULES),
         *(ENQUEUE, RUN),
     }
 )
@@ -93,6 +95,8 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
             )
     if (sentence := callback_timeout_error(backend.options)) is not None:
         yield Error(f"{where}{sentence}.", id="gristmill.E003")
+    if (sentence := notify_error(backend.options)) is not None:
+        yield Error(f"{where}{sentence}.", hint=NOTIFY_HINT, id="gristmill.E017")
     if (sentence := secret_words_error(backend.options)) is not None:
         yield Error(f"{where}{sentence}.", id="gristmill.E003")
     for sentence in pattern_errors(backend.options.get(TASK_MODULES, ["tasks"])):
@@ -106,6 +110,9 @@ def check_options(backend: GristmillBackend) -> Iterator[CheckMessage]:
         yield Error(f"{where}['WORKER']: {sentence}.", id="gristmill.E004")
     for sentence in queue_errors(backend.options):
         yield Error(f"{where}{sentence}.", id="gristmill.E004")
+
+
+NOTIFY_HINT = "docs/operating/notices.md says who is told of what."
 
 
 def setup_error(path: Any) -> str | None:

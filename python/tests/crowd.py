@@ -40,7 +40,10 @@ def fill(count: int) -> None:
                 "ready": ("", ""),
                 "scheduled": ("", ""),
                 "waiting": (", held", f", {few.format('true', 'false')}"),
-                "result": (", finished_at, state", f", {moment(postgres, 'n')}, {few.format(*FAILED)}"),
+                "result": (
+                    ", finished_at, state, fingerprint",
+                    f", {moment(postgres, 'n')}, {few.format(*FAILED)}, {few.format(group(postgres), 'null')}",
+                ),
             }[kind]
             run_after = moment(postgres, "n") if kind == "scheduled" else "null"
             cursor.execute(
@@ -58,6 +61,14 @@ def fill(count: int) -> None:
 
 
 FAILED = ("'failed'", "'successful'")
+#: The group of every other failure; each of the others is one by itself.
+GROUP = "a" * 16
+
+
+def group(postgres: bool) -> str:
+    """The fingerprint of a failure, by its number."""
+    digits = "lpad(to_hex(n), 16, '0')" if postgres else "printf('%016x', n)"
+    return f"case when n % 100 = 0 then '{GROUP}' else {digits} end"
 
 
 def moment(postgres: bool, seconds: str) -> str:

@@ -85,11 +85,14 @@ def end(running: RunningRow, outcome: str, **columns: Any) -> Attempt:
     )
 
 
-def finish(running: RunningRow, state: str, reason: str | None = None, **more: int) -> ResultRow:
+def finish(
+    running: RunningRow, state: str, reason: str | None = None, fingerprint: str | None = None, **more: int
+) -> ResultRow:
     """Puts a job whose attempt has ended among the results; with `more` to count."""
     values = columns_of(running, **more)
     values["started_at"] = running.started_at or running.claimed_at
-    return ResultRow.objects.create(**values, token=running.token, finished_at=later(), state=state, reason=reason)
+    values.update(token=running.token, finished_at=later(), state=state, reason=reason, fingerprint=fingerprint)
+    return ResultRow.objects.create(**values)
 
 
 def ready_again(running: RunningRow, **more: int) -> ReadyRow:
@@ -99,11 +102,16 @@ def ready_again(running: RunningRow, **more: int) -> ReadyRow:
     return ReadyRow.objects.create(**values, token=running.token)
 
 
-def fail(job_id: str, path: str = "builtins.ValueError", traceback: str = "ValueError: no\n") -> None:
+def fail(
+    job_id: str,
+    path: str = "builtins.ValueError",
+    traceback: str = "ValueError: no\n",
+    fingerprint: str | None = None,
+) -> None:
     """One attempt that fails, and with it the job."""
     running = claim(job_id)
     end(running, "failed", reason="error", exception_class_path=path, traceback=traceback)
-    finish(running, "failed", "error", failures=1)
+    finish(running, "failed", "error", fingerprint, failures=1)
 
 
 def failed_for_now(job_id: str, delay: timedelta = timedelta(minutes=5)) -> ScheduledRow:

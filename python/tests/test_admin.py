@@ -377,8 +377,8 @@ def test_a_job_that_is_half_there_is_shown_all_the_same(client):
 def test_what_failed_alike_is_one_line_and_is_retried_as_a_whole(client):
     staff(client, "view_job", "retry_job")
     for number in range(3):
-        rows.fail(add.enqueue(number).id, traceback=f"ValueError: no order {number}\n")
-    rows.fail(add.enqueue(9).id, traceback="KeyError: 'x'\n")
+        rows.fail(add.enqueue(number).id, traceback=f"ValueError: no order {number}\n", fingerprint="a" * 16)
+    rows.fail(add.enqueue(9).id, traceback="KeyError: 'x'\n", fingerprint="b" * 16)
 
     answer = client.get(page("failures"))
     ((group, _, jobs_url), _) = answer.context_data["rows"]

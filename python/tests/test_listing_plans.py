@@ -8,6 +8,8 @@ import uuid
 import pytest
 from django.db import connection
 
+from gristmill.inspect import groups
+from gristmill.inspect.failures import failures_of
 from gristmill.inspect.listing import walking
 from gristmill.inspect.listing.branches import BRANCHES
 from gristmill.inspect.listing.choices import choices
@@ -37,6 +39,9 @@ SEARCHES = (
     "id:00000011",
     "000000110000700080000000",
     "id:0000000000001",
+    "group:aaaaaaaaaaaaaaaa",
+    "group:aaaaaaaaaaaaaaaa queue:mail",
+    "group:none",
 )
 
 
@@ -112,6 +117,15 @@ def test_choices_read_no_more_than_they_count(known, monkeypatch):
         choices(connection)
 
     assert over_the_bound(noted) == []
+
+
+def test_groups_of_failures_read_no_more_than_they_count(known, monkeypatch):
+    monkeypatch.setattr(groups, "MOST_GROUPS", 20)
+    with crowd.statements() as noted:
+        found = failures_of(connection)
+
+    assert over_the_bound(noted) == []
+    assert ((found.groups[0].fingerprint, found.groups[0].count), found.more) == ((crowd.GROUP, MANY // 100), True)
 
 
 def test_a_scan_would_be_found(known):

@@ -472,8 +472,15 @@ PLANTS = [
     Plant(
         "mail that is queued under no module of the project's is known to no worker",
         "python/gristmill/tasks/discovery/modules.py",
-        "for name in [*OWN, *task_modules()]:",
+        "for name in [*own_modules(), *task_modules()]:",
         "for name in task_modules():",
+        "python",
+    ),
+    Plant(
+        "a cause that fails again and again is told again and again within an hour",
+        "python/gristmill/inspect/notices/looking.py",
+        'if carry_out(connection, "notice", binds):',
+        'if carry_out(connection, "notice", binds) is not None:',
         "python",
     ),
 ]

@@ -4,6 +4,7 @@
 pub mod attempt;
 pub mod backoff;
 pub mod counts;
+pub mod fingerprint;
 pub mod graph;
 pub mod id;
 pub mod job;
@@ -17,6 +18,7 @@ pub mod state;
 pub use attempt::{Advice, Attempt, Note, Outcome, Progress, Text, Until};
 pub use backoff::Backoff;
 pub use counts::Counts;
+pub use fingerprint::{Fingerprint, fingerprint};
 pub use graph::cycle;
 pub use id::{JobId, Token, WorkerId};
 pub use job::{ClaimCursor, Claimed, Lane, Misfits, UniqueUntil};

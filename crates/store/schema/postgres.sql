@@ -511,6 +511,13 @@ begin
         job_id := null;
     end if;
 end 
+table gristmill_notice
+    fingerprint text not null
+    hour timestamp with time zone not null
+    job_id uuid not null
+    gristmill_notice_pkey PRIMARY KEY (fingerprint, hour)
+    CREATE UNIQUE INDEX gristmill_notice_pkey ON gristmill_notice USING btree (fingerprint, hour)
+    CREATE INDEX gristmill_notice_prune ON gristmill_notice USING btree (hour)
 table gristmill_progress
     job_id uuid not null
     token bigint not null
@@ -573,8 +580,10 @@ table gristmill_result
     state text not null
     reason text
     prune_at timestamp with time zone
+    fingerprint text
     gristmill_result_pkey PRIMARY KEY (id)
     gristmill_result_state_check CHECK (state = ANY (ARRAY['successful'::text, 'failed'::text, 'cancelled'::text, 'poisoned'::text]))
+    CREATE INDEX gristmill_result_group ON gristmill_result USING btree (fingerprint, finished_at, id) WHERE state = ANY (ARRAY['failed'::text, 'poisoned'::text])
     CREATE UNIQUE INDEX gristmill_result_pkey ON gristmill_result USING btree (id)
     CREATE INDEX gristmill_result_prune ON gristmill_result USING btree (finished_at, id)
     CREATE INDEX gristmill_result_prune_at ON gristmill_result USING btree (prune_at) WHERE prune_at IS NOT NULL

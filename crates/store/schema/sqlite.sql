@@ -288,6 +288,16 @@ from (
     where j.id = p.id
 ) as place;
 
+CREATE TABLE gristmill_notice (
+    fingerprint text not null,
+    hour datetime not null,
+    job_id char(32) not null,
+    primary key (fingerprint, hour)
+) without rowid;
+
+CREATE INDEX gristmill_notice_prune
+    on gristmill_notice (hour);
+
 CREATE TABLE gristmill_progress (
     job_id char(32) primary key,
     token integer not null,
@@ -353,8 +363,13 @@ CREATE TABLE gristmill_result (
     finished_at datetime not null,
     state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
     reason text,
-    prune_at datetime
+    prune_at datetime,
+    fingerprint text
 ) without rowid;
+
+CREATE INDEX gristmill_result_group
+    on gristmill_result (fingerprint, finished_at, id)
+    where state in ('failed', 'poisoned');
 
 CREATE INDEX gristmill_result_prune
     on gristmill_result (finished_at, id);

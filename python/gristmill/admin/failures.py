@@ -14,7 +14,7 @@ from gristmill.inspect.failures import failures_of
 
 
 class FailurePage(Page):
-    """The newest failures of one database by their causes."""
+    """The failures of one database by their causes."""
 
     view_permission = "view_job"
 

@@ -1,13 +1,14 @@
 """
-Groups the newest failures by task and error, so that one cause is one line.
+Groups what failed by task and error, so that one cause is one line.
 
   manage.py gristmill failures                          what failed, the most frequent first
   manage.py gristmill failures queue:mail after:2h      among those that a search finds
   manage.py gristmill failures --json
 
 Errors that differ in numbers, ids and what stands in quotes are one group. Each comes with the newest job of it, and
-with the search that lists all of it: give that to `manage.py gristmill jobs`, or to the admin, which retries or cancels
-what it finds. It looks at the newest 1,000 failures, and says so where there are more. Exit status 1: nothing failed.
+with the search that lists all of it: give that to `manage.py gristmill jobs`, or to the admin, which retries what it
+finds. A group is counted to 10,000. With a search, it groups the newest 1,000 failures that match, and says so where
+there are more. Exit status 1: nothing failed.
 """
 
 from __future__ import annotations
@@ -62,13 +63,27 @@ def lines(found: Failures, now: Any, room: int | None) -> list[str]:
     shown = found.groups[:SHOWN]
     head = ["JOBS", "LAST", "FIRST", "TASK", "NEWEST", "ERROR"]
     rows = [
-        [f"{one.count:,}", when(one.last_at, now), when(one.first_at, now), one.task_name, one.sample_id, one.sample]
+        [
+            f"{one.count:,}{'+' * one.more}",
+            when(one.last_at, now),
+            when(one.first_at, now),
+            one.task_name,
+            one.sample_id,
+            one.sample,
+        ]
         for one in shown
     ]
     said = table(head, rows, right=["JOBS"], cut=["ERROR", "TASK"], room=room)
     if len(found.groups) > SHOWN:
         said += ["", *wrapped(f"{len(found.groups) - SHOWN:,} more; --json names them all.", room)]
     if found.more:
-        said += ["", *wrapped(f"Among the newest {found.looked:,} failures; there are older ones.", room)]
+        said += ["", *wrapped(what_is_left(found), room)]
     listing = printable(shlex.join(["manage.py", "gristmill", "jobs", shown[0].search]), 400)
     return [*said, "", *wrapped(f"The first of them: {listing}", room)]
+
+
+def what_is_left(found: Failures) -> str:
+    """Says what was not looked at."""
+    if found.looked is None:
+        return f"These are {len(found.groups):,} of the causes; there are more. Give a search, such as after:1d."
+    return f"Among the newest {found.looked:,} failures; there are older ones."

@@ -9,7 +9,7 @@ from gristmill.database.schema import RunStatements
 
 TABLES = [
     "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge", "gate", "unique_key",
-    "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
+    "notice", "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
 FUNCTIONS = [
@@ -28,6 +28,11 @@ ROUTINES = {
 def kept_back(table: str, **options: Any) -> dict[str, Any]:
     """The options of a model that is not for use."""
     return {**options, "db_table": table, "default_permissions": ()}
+
+
+def key(*names: str) -> tuple[str, models.CompositePrimaryKey]:
+    """A key of several columns."""
+    return "pk", models.CompositePrimaryKey(*names, blank=True, editable=False, primary_key=True, serialize=False)
 
 
 def page(name: str, **options: Any) -> migrations.CreateModel:
@@ -108,12 +113,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Attempt",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "job_id", "token", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
+                        key("job_id", "token"),
                         ("job_id", models.UUIDField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
@@ -196,6 +196,7 @@ class Migration(migrations.Migration):
                         ("state", models.TextField()),
                         ("reason", models.TextField(null=True)),
                         ("prune_at", gristmill.models.MomentField(null=True)),
+                        ("fingerprint", models.TextField(null=True)),
                     ],
                     options={
                         "db_table": "gristmill_result",
@@ -332,19 +333,19 @@ class Migration(migrations.Migration):
                     options=kept_back("gristmill_gate"),
                 ),
                 migrations.CreateModel(
+                    name="NoticeRow",
+                    fields=[
+                        key("fingerprint", "hour"),
+                        ("fingerprint", models.TextField()),
+                        ("hour", gristmill.models.MomentField()),
+                        ("job_id", models.UUIDField()),
+                    ],
+                    options=kept_back("gristmill_notice"),
+                ),
+                migrations.CreateModel(
                     name="EdgeRow",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "precondition_id",
-                                "dependent_id",
-                                blank=True,
-                                editable=False,
-                                primary_key=True,
-                                serialize=False,
-                            ),
-                        ),
+                        key("precondition_id", "dependent_id"),
                         ("precondition_id", models.UUIDField()),
                         ("dependent_id", models.UUIDField()),
                         ("state", models.TextField(default="open")),
@@ -390,12 +391,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Queue",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "backend", "queue_name", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
+                        key("backend", "queue_name"),
                         ("backend", models.TextField()),
                         ("queue_name", models.TextField()),
                         ("paused_at", gristmill.models.MomentField()),
@@ -426,12 +422,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Schedule",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "backend", "name", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
+                        key("backend", "name"),
                         ("backend", models.TextField()),
                         ("name", models.TextField()),
                         ("origin", models.TextField()),
@@ -461,16 +452,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Tick",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                *("backend", "schedule", "nominal"),
-                                blank=True,
-                                editable=False,
-                                primary_key=True,
-                                serialize=False,
-                            ),
-                        ),
+                        key("backend", "schedule", "nominal"),
                         ("backend", models.TextField()),
                         ("schedule", models.TextField()),
                         ("nominal", gristmill.models.MomentField()),

@@ -105,9 +105,24 @@ class ResultRow(Place):
     reason = models.TextField(null=True)
     # Where it has a retention of its own.
     prune_at = MomentField(null=True)
+    # Of a failure: which others are of its cause.
+    fingerprint = models.TextField(null=True)
 
     class Meta(Place.Meta):
         db_table = "gristmill_result"
+
+
+class NoticeRow(Loaded):
+    """Somebody was told in this hour of failures of one cause, of this job's."""
+
+    pk = models.CompositePrimaryKey("fingerprint", "hour")
+    fingerprint = models.TextField()
+    hour = MomentField()
+    job_id = models.UUIDField()
+
+    class Meta:
+        db_table = "gristmill_notice"
+        default_permissions = ()
 
 
 class UniqueKeyRow(Loaded):

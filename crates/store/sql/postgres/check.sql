@@ -138,7 +138,7 @@ given_up as (
     returning waiting.*
 ),
 ending as materialized (
-    select {given_up.place}, 'failed' as state, 'cycle' as reason, job.retention
+    select {given_up.place}, 'failed' as state, 'cycle' as reason, null::text as fingerprint, job.retention
     from given_up
     cross join lateral (
         select retention

@@ -2,8 +2,8 @@
 -- $1 attempts in order of id, so that two finishers lock in one order:
 --    [{id, token, worker_id, outcome or null (it never started: no attempt is written), runner_pid, started_after_us, reason,
 --      return_value, exception_class_path, traceback, output, next: result | ready | scheduled | waiting, state,
---      state_reason, delay_us or due_at, retention in seconds or null, preconditions: [ids], needed or null and
---      on_precondition_failure (of what goes on waiting), counts where they change (empty: none)}]
+--      state_reason, fingerprint (of a failure), delay_us or due_at, retention in seconds or null, preconditions: [ids],
+--      needed or null and on_precondition_failure (of what goes on waiting), counts where they change (empty: none)}]
 -- $2 now, or null for the server's clock
 -- Gives the accepted (id, token, whether dependents are to be notified, whether its job is cancelled). A token that is not
 -- the running row's deletes nothing, so nothing follows. Nor does a worker that is not: where the database was set back to an
@@ -22,7 +22,7 @@ ended as materialized (
     from json_to_recordset($1::json) as ended (
         id uuid, token bigint, worker_id uuid, outcome text, runner_pid integer, started_after_us double precision, reason text,
         return_value text, exception_class_path text, traceback text, output text,
-        next text, state text, state_reason text, delay_us double precision, due_at timestamp,
+        next text, state text, state_reason text, fingerprint text, delay_us double precision, due_at timestamp,
         retention double precision, preconditions json, needed integer, on_precondition_failure text,
         counts text
     )
@@ -34,7 +34,7 @@ accepted as materialized (
         running.worker_id, running.claimed_at,
         ended.outcome, ended.runner_pid, ended.started_after_us, ended.reason,
         ended.return_value, ended.exception_class_path, ended.traceback, ended.output,
-        ended.next, ended.state, ended.state_reason, ended.delay_us, ended.due_at, ended.retention,
+        ended.next, ended.state, ended.state_reason, ended.fingerprint, ended.delay_us, ended.due_at, ended.retention,
         ended.preconditions, ended.needed, ended.on_precondition_failure,
         nullif(coalesce(ended.counts, running.counts), '') as counts
     from ended
@@ -91,6 +91,7 @@ ending as materialized (
         {carried}, run_after, token, generation, counts, coalesce(first_started_at, started_at) as started_at,
         case when cancelled then 'cancelled' else state end as state,
         case when not cancelled then state_reason end as reason,
+        case when not cancelled then fingerprint end as fingerprint,
         retention
     from timed
     where ends

@@ -110,7 +110,7 @@ gone as materialized (
     from left_waiting
 ),
 ending as materialized (
-    select {gone.place}, 'cancelled' as state, null::text as reason, job.retention
+    select {gone.place}, 'cancelled' as state, null::text as reason, null::text as fingerprint, job.retention
     from gone
     cross join lateral (
         select retention

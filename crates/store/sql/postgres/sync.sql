@@ -201,7 +201,7 @@ given_up as (
     returning waiting.*
 ),
 ending as materialized (
-    select {given_up.place}, 'failed' as state, 'precondition failed' as reason, job.retention
+    select {given_up.place}, 'failed' as state, 'precondition failed' as reason, null::text as fingerprint, job.retention
     from given_up
     cross join lateral (
         select retention

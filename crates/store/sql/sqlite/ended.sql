@@ -25,6 +25,7 @@ create temp table if not exists gristmill_ended (
     next text not null,
     state text,
     state_reason text,
+    fingerprint text,
     due_at text,
     retention real,
     preconditions text,

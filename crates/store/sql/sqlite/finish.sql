@@ -3,8 +3,8 @@
 -- ?1 attempts:
 --    [{id, token, worker_id, outcome or null (it never started: no attempt is written), runner_pid, started_after_us, reason,
 --      return_value, exception_class_path, traceback, output, next: result | ready | scheduled | waiting, state,
---      state_reason, delay_us or due_at, retention in seconds or null, preconditions: [ids], needed or null and
---      on_precondition_failure (of what goes on waiting), counts where they change (empty: none)}]
+--      state_reason, fingerprint (of a failure), delay_us or due_at, retention in seconds or null, preconditions: [ids],
+--      needed or null and on_precondition_failure (of what goes on waiting), counts where they change (empty: none)}]
 -- ?2 now
 -- Gives the accepted (id, token, whether dependents are to be notified, whether its job is cancelled), packed into one row. A
 -- token that is not the running row's gets no row in gristmill_ended, and every statement after that reads there alone,
@@ -20,7 +20,7 @@ delete from temp.gristmill_ended;
 insert into temp.gristmill_ended (
     {carried}, run_after, token, generation, counts, first_started_at, worker_id, claimed_at,
     outcome, runner_pid, started_at, reason, return_value, exception_class_path, traceback, output,
-    next, state, state_reason, due_at, retention, preconditions, needed, on_precondition_failure, now
+    next, state, state_reason, fingerprint, due_at, retention, preconditions, needed, on_precondition_failure, now
 )
 select
     {running.carried}, running.run_after, running.token, running.generation,
@@ -43,6 +43,7 @@ select
     iif(request.token is null, json_extract(ended.value, '$.next'), 'result'),
     iif(request.token is null, json_extract(ended.value, '$.state'), 'cancelled'),
     iif(request.token is null, json_extract(ended.value, '$.state_reason'), null),
+    iif(request.token is null, json_extract(ended.value, '$.fingerprint'), null),
     coalesce(
         json_extract(ended.value, '$.due_at'),
         strftime('%Y-%m-%d %H:%M:%f', ?2, printf('+%.6f seconds', json_extract(ended.value, '$.delay_us') / 1000000.0)) || '000'

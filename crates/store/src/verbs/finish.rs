@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gristmill_core::{
     Attempt, ClaimCursor, Claimed, JobId, Lane, Moment, Next, Options, Outcome, Reason, Token, WorkerId, decide,
+    fingerprint,
 };
 use serde::Serialize;
 
@@ -235,6 +236,8 @@ struct Ended<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     state_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     delay_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<Moment>,
@@ -256,6 +259,7 @@ impl<'a> Ended<'a> {
         let claimed = &attempt.claimed;
         let options = claimed.options();
         let (counts, next) = decide(claimed, options, &attempt.outcome);
+        let group = fingerprint(claimed, &attempt.outcome, &next);
         let mut ended = Self {
             id: claimed.id,
             token: claimed.token,
@@ -271,6 +275,7 @@ impl<'a> Ended<'a> {
             next: "ready",
             state: None,
             state_reason: None,
+            fingerprint: group.map(|group| group.to_string()),
             delay_us: None,
             due_at: None,
             preconditions: None,

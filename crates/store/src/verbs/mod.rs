@@ -5,6 +5,7 @@ mod claim;
 pub(crate) mod enqueue;
 pub(crate) mod finish;
 mod note;
+mod notice;
 pub(crate) mod operate;
 mod progress;
 pub(crate) mod promote;

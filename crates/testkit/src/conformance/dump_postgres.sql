@@ -14,6 +14,8 @@ select 'result', row(t.*)::text from gristmill_result t
 union all
 select 'unique_key', row(t.*)::text from gristmill_unique_key t
 union all
+select 'notice', row(t.*)::text from gristmill_notice t
+union all
 select 'gate', row(t.*)::text from gristmill_gate t
 union all
 select 'edge', row(t.*)::text from gristmill_edge t

@@ -10,9 +10,11 @@ select 'running', json_array(id, backend, queue_name, task_name, priority, run_a
 union all
 select 'attempt', json_array(job_id, token, generation, worker_id, runner_pid, claimed_at, started_at, ended_at, outcome, reason, return_value, exception_class_path, traceback, output) from gristmill_attempt
 union all
-select 'result', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, counts, started_at, awaited, finished_at, state, reason, prune_at) from gristmill_result
+select 'result', json_array(id, backend, queue_name, task_name, priority, run_after, deadline, token, generation, counts, started_at, awaited, finished_at, state, reason, prune_at, fingerprint) from gristmill_result
 union all
 select 'unique_key', json_array(key, job_id, until, expires_at) from gristmill_unique_key
+union all
+select 'notice', json_array(fingerprint, hour, job_id) from gristmill_notice
 union all
 select 'gate', json_array(job_id, needed, on_precondition_failure, epoch, armed_at, resolved, open, successful, failed) from gristmill_gate
 union all

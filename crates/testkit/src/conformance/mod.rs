@@ -12,6 +12,7 @@ pub mod cluster;
 mod conflict;
 mod copies;
 mod enqueue;
+mod fingerprint;
 mod finish;
 mod gates;
 mod graph;
@@ -81,6 +82,7 @@ pub fn questions() -> Vec<Question> {
         copies::questions(),
         enqueue::questions(),
         claim::questions(),
+        fingerprint::questions(),
         finish::questions(),
         turn::questions(),
         gates::questions(),

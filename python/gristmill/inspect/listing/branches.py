@@ -47,8 +47,10 @@ MOMENTS = {"run_after": "due", "claimed_at": "started", "finished_at": "ended"}
 BY_ID = Order(None, newest_first=True)
 ENDED = Order("finished_at", newest_first=True, index_name="gristmill_result_prune")
 FAILED = Order("finished_at", newest_first=True, index_name="gristmill_result_unsuccessful")
-# A literal, as the index has it: no database sees that a bind is the same.
+GROUPED = Order("finished_at", newest_first=True, index_name="gristmill_result_group")
+# Literals, as the indexes have them: no database sees that a bind is the same.
 UNSUCCESSFUL = "p.state <> 'successful'"
+A_FAILURE = "p.state in ('failed', 'poisoned')"
 
 #: Every branch by its name. The states of jobs are among them, and "finished" and "unsuccessful" for several at once.
 BRANCHES: dict[str, Branch] = {

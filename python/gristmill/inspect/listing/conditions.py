@@ -14,9 +14,10 @@ from uuid import UUID
 from django.db.models import Q
 
 from gristmill.database.dialects import about
+from gristmill.inspect.listing.branches import A_FAILURE
 from gristmill.inspect.listing.choices import choices
 from gristmill.inspect.listing.cursors import NIL, Key
-from gristmill.inspect.listing.search import LEAST_DIGITS, Search, SearchError
+from gristmill.inspect.listing.search import LEAST_DIGITS, WITHOUT_GROUP, Search, SearchError
 from gristmill.inspect.listing.walking import ALL, Condition, Ends, id_bind
 from gristmill.inspect.tables import printable
 from gristmill.models import JobRow, Tick, UniqueKeyRow, Worker
@@ -162,6 +163,13 @@ def by_error(connection: BaseDatabaseWrapper, text: str) -> Condition:
         f"and {place}(lower({said}), %s) > 0"
     )
     return Condition(f"exists ({fenced(connection, tried)})", (text.lower(),))
+
+
+def of_group(group: str) -> Condition:
+    """Returns the condition that a job is of a group of failures, as the index of groups has it."""
+    if group == WITHOUT_GROUP:
+        return Condition(f"p.fingerprint is null and {A_FAILURE}")
+    return Condition(f"p.fingerprint = %s and {A_FAILURE}", (group,))
 
 
 def fenced(connection: BaseDatabaseWrapper, probe: str) -> str:

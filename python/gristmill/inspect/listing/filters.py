@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from gristmill.inspect.listing import conditions
-from gristmill.inspect.listing.branches import BY_ID, Branch, Order
+from gristmill.inspect.listing.branches import BY_ID, GROUPED, Branch, Order
 from gristmill.inspect.listing.cursors import NIL, Key
 from gristmill.inspect.listing.search import Search, SearchError
 from gristmill.inspect.listing.walking import ALL, Condition, Ends, id_bind, moment_bind
@@ -49,6 +49,11 @@ def filters_of(
             found.conditions += ids.conditions
             found.few += ids.few
             found.empty = found.empty or ids.empty
+    if search.group is not None:
+        found.empty = found.empty or branch.table != "gristmill_result"
+        if found.order == branch.order:
+            found.order = GROUPED
+        found.few.append(conditions.of_group(search.group))
     tasks = conditions.task_names(connection, search)
     if branch.name == "ready" and found.order == branch.order:
         found.lane = lane_of(tasks, search.queues, backends or aliases_on(connection))
@@ -61,8 +66,8 @@ def filters_of(
         found.conditions += [] if worker is None else [worker]
         found.empty = found.empty or worker is None
     found.conditions += [conditions.by_error(connection, text) for text in search.errors]
-    # What is unsuccessful needs no looking for along the index that has nothing else.
-    if branch.filtered and not (branch.name == "unsuccessful" and found.order == branch.order):
+    # What is unsuccessful needs no looking for along the indexes that have nothing else.
+    if branch.filtered and not (branch.name == "unsuccessful" and found.order in (branch.order, GROUPED)):
         found.conditions.append(Condition(branch.filtered))
     return found
 
@@ -93,7 +98,7 @@ def bound_by_moment(connection: BaseDatabaseWrapper, branch: Branch, search: Sea
     keys = {
         name: Key(None, first_id_at(moment)) if column is None else Key(moment, NIL) for name, moment in moments.items()
     }
-    if found.order == branch.order and found.lane is None:
+    if found.order.column == column and found.lane is None:
         found.ends = found.ends.within(Ends(keys.get("after"), keys.get("before")))
         return
     for name, key in keys.items():

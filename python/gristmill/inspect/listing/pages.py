@@ -88,7 +88,8 @@ def page_of(
     SearchError, with a sentence for people, for a search that cannot be carried out.
     """
     size = min(max(size, 1), MOST)
-    chosen = BRANCHES[search.state or branch]
+    # What has a group has failed.
+    chosen = BRANCHES[search.state or ("unsuccessful" if search.group else branch)]
     filters = filters_of(connection, chosen, search, backends)
     if filters.empty:
         return Page(chosen, [], None, None)

@@ -15,10 +15,11 @@ from django.db.models import Case, Q, TextField, Value, When
 from django.db.models.functions import Length
 
 from gristmill.inspect.arguments import HIDDEN, arguments_of
+from gristmill.inspect.listing.cursors import Key
 from gristmill.inspect.listing.walking import Found
 from gristmill.inspect.survey import last_line
 from gristmill.inspect.tables import printable
-from gristmill.models import Attempt, Job, JobRow, Worker
+from gristmill.models import Attempt, Job, JobRow, ResultRow, Worker
 
 #: Longer arguments are not read for a list; a page of them would be megabytes.
 MOST_CHARACTERS = 4_096
@@ -74,6 +75,13 @@ def rows_of(using: str, found: Sequence[Found]) -> list[Row]:
     errors = errors_by_id(using, list(jobs.values()))
     labels = labels_by_id(using, {job.worker_id for job in jobs.values() if job.worker_id is not None})
     return [row_of(each, jobs.get(each.key.id), asked, errors, labels) for each in found]
+
+
+def rows_by_id(using: str, ids: Sequence[UUID]) -> list[Row]:
+    """Returns the lines of jobs that have ended, those of them that are still there."""
+    ended = ResultRow.objects.using(using).filter(pk__in=ids)
+    names = ended.values_list("id", "backend", "queue_name", "task_name")
+    return rows_of(using, [Found(Key(None, job_id), *of_job) for job_id, *of_job in names])
 
 
 def row_of(

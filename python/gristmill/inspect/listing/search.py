@@ -11,6 +11,7 @@ asked for by whoever carries the search out.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
@@ -26,12 +27,15 @@ from gristmill.values.durations import UNITS
 MOST_CHARACTERS, MOST_TERMS = 200, 8
 #: The fewest digits of an id that are looked for.
 LEAST_DIGITS = 8
-NAMES = ("id", "task", "queue", "state", "key", "schedule", "worker", "args.NAME", "error", "before", "after")
+NAMES = ("id", "task", "queue", "state", "key", "schedule", "worker", "args.NAME", "error", "group", "before", "after")
+#: Stands for the fingerprint of failures that have none: restored from elsewhere, or failed without having run.
+WITHOUT_GROUP = "none"
 #: Those of which one will do: two of them could not both be true of a job.
 ANY_OF = {"id": "ids", "task": "tasks", "queue": "queues", "key": "keys", "schedule": "schedules", "worker": "workers"}
 
 _TERM = re.compile(r'(?:([A-Za-z][\w.-]*):)?(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?=\s|$)', re.DOTALL)
 _HEX = re.compile(r"[0-9a-f]+")
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _AGO = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 
 
@@ -57,6 +61,8 @@ class Search:
     workers: tuple[str, ...] = ()
     args: tuple[tuple[str, str], ...] = ()
     errors: tuple[str, ...] = ()
+    # A fingerprint of failures; "none" is those that have none.
+    group: str | None = None
     state: str | None = None
     before: datetime | timedelta | None = None
     after: datetime | timedelta | None = None
@@ -87,10 +93,10 @@ class Search:
             return replace(self, args=(*self.args, (argument_of(name), value)))
         if name == "error":
             return replace(self, errors=(*self.errors, value))
-        if name in ("before", "after", "state"):
+        if name in READ_AS:
             if getattr(self, name) is not None:
                 raise SearchError(f"{name}: stands there twice; leave one of the two out")
-            found: dict[str, Any] = {name: state_of(value) if name == "state" else moment_of(name, value)}
+            found: dict[str, Any] = {name: READ_AS[name](name, value)}
             return replace(self, **found)
         if name in ANY_OF:
             field = ANY_OF[name]
@@ -104,6 +110,10 @@ class Search:
     def since(self, age: timedelta) -> Search:
         """Returns it for what happened within so long."""
         return replace(self, after=age)
+
+    def of_state(self, state: str) -> Search:
+        """Returns it for the jobs of one branch."""
+        return replace(self, state=state)
 
     def __bool__(self) -> bool:
         return self != Search()
@@ -150,7 +160,7 @@ def digits_of(value: str) -> str:
     return digits
 
 
-def state_of(value: str) -> str:
+def state_of(name: str, value: str) -> str:
     """Returns the branch that a word names; raises SearchError."""
     word = value.lower()
     if word in BRANCHES and word != "all":
@@ -159,6 +169,17 @@ def state_of(value: str) -> str:
     near = get_close_matches(word, known, n=1)
     meant = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
     raise SearchError(f"{printable(value)!r} is no state; {meant}")
+
+
+def group_of(name: str, value: str) -> str:
+    """Returns the fingerprint of a group, or "none"; raises SearchError."""
+    word = value.lower()
+    if word == WITHOUT_GROUP or _FINGERPRINT.fullmatch(word):
+        return word
+    raise SearchError(
+        f"{printable(value)!r} is no group; copy one of 16 digits from `manage.py gristmill failures`, or write "
+        f"{name}:{WITHOUT_GROUP} for failures that have none"
+    )
 
 
 def moment_of(name: str, value: str) -> datetime | timedelta:
@@ -180,5 +201,13 @@ def moment_of(name: str, value: str) -> datetime | timedelta:
         )
     return moment
 
+
+#: Terms that stand there once, and what reads them.
+READ_AS: dict[str, Callable[[str, str], Any]] = {
+    "before": moment_of,
+    "after": moment_of,
+    "state": state_of,
+    "group": group_of,
+}
 
 __all__ = ["Search", "SearchError"]

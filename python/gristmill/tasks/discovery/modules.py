@@ -18,12 +18,15 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Any
 
+from gristmill.tasks import notify
 from gristmill.tasks.aliases import gristmill_backends
 
 NAME = "TASK_MODULES"
 DEFAULT = ("tasks",)
 #: What every worker knows besides, whatever is named: the task of queued messages.
 OWN = ("gristmill.mail.tasks",)
+#: And those of notices of failures, where somebody is told.
+OF_NOTICES = "gristmill.inspect.notices.tasks"
 GLOBS = frozenset("*?[")
 
 
@@ -39,8 +42,14 @@ def import_task_modules() -> None:
 
         raise ImproperlyConfigured(sentence)
     # Ours first: what a project does as it is imported is nothing to them.
-    for name in [*OWN, *task_modules()]:
+    for name in [*own_modules(), *task_modules()]:
         import_module(name)
+
+
+def own_modules() -> list[str]:
+    """Returns our own modules that have tasks: those of notices where some alias has somebody told of failures."""
+    tells = any(notify.is_set(backend.options) for backend in gristmill_backends().values())
+    return [*OWN, *[OF_NOTICES] * tells]
 
 
 def import_benchmark() -> None:

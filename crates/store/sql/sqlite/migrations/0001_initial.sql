@@ -1,4 +1,4 @@
--- statements: 36
+-- statements: 39
 -- Gristmill's tables: rows move, they are not updated.
 -- A job is asked for once (gristmill_job) and then has exactly one place row at any moment: in
 -- gristmill_ready, gristmill_scheduled, gristmill_waiting, gristmill_running or gristmill_result. Place rows share their
@@ -143,7 +143,8 @@ create table gristmill_attempt (
 ) without rowid;
 
 -- A job that has ended. token is that of the attempt that ended it, where the return value is. prune_at is set where the job
--- has a retention of its own.
+-- has a retention of its own. fingerprint: which failures are of one cause (crates/core/src/fingerprint.rs); null where it was
+-- successful or cancelled, and where nothing of its own has failed.
 create table gristmill_result (
     id char(32) primary key,
     backend text not null,
@@ -160,7 +161,8 @@ create table gristmill_result (
     finished_at datetime not null,
     state text not null check (state in ('successful', 'failed', 'cancelled', 'poisoned')),
     reason text,
-    prune_at datetime
+    prune_at datetime,
+    fingerprint text
 ) without rowid;
 
 create index gristmill_result_prune
@@ -174,6 +176,22 @@ create index gristmill_result_prune_at
 create index gristmill_result_unsuccessful
     on gristmill_result (finished_at, id)
     where state <> 'successful';
+
+-- Failures of one cause, newest first.
+create index gristmill_result_group
+    on gristmill_result (fingerprint, finished_at, id)
+    where state in ('failed', 'poisoned');
+
+-- One failure of one cause, and the hour in which somebody was told of it: whoever adds the row tells.
+create table gristmill_notice (
+    fingerprint text not null,
+    hour datetime not null,
+    job_id char(32) not null,
+    primary key (fingerprint, hour)
+) without rowid;
+
+create index gristmill_notice_prune
+    on gristmill_notice (hour);
 
 -- At most one job for each key, while it is in the states it declared: until it has started, whenever it waits ("each
 -- start"), until it has finished, or until it is pruned; and no longer than expires_at. The move that leaves those states deletes the row.

@@ -2,9 +2,9 @@
 -- and what waits for it will be told. Of the rows of gristmill_ended whose next is the result, at their moment.
 -- A result is kept for a minute at least, so that who waits for it finds it. An expired key is nobody's.
 -- Index: primary keys and gristmill_unique_key_job, one probe a job. A cross join keeps the jobs outermost.
-insert into gristmill_result ({place}, finished_at, state, reason, prune_at)
+insert into gristmill_result ({place}, finished_at, state, reason, fingerprint, prune_at)
 select
-    {carried}, run_after, token, generation, counts, coalesce(first_started_at, started_at), now, state, state_reason,
+    {carried}, run_after, token, generation, counts, coalesce(first_started_at, started_at), now, state, state_reason, fingerprint,
     case
         when retention is not null
         then strftime('%Y-%m-%d %H:%M:%f', now, printf('+%.6f seconds', max(60, min(3162240000, retention)))) || '000'
