@@ -20,6 +20,7 @@ pub mod options;
 mod promoter;
 mod propagation;
 mod pruner;
+mod pulse;
 mod rescuer;
 mod schedules;
 mod sessions;

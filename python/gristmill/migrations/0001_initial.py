@@ -8,7 +8,7 @@ import gristmill.models
 from gristmill.database.schema import RunStatements
 
 TABLES = [
-    "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge", "gate", "unique_key",
+    "depth", "pulse", "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge", "gate", "unique_key",
     "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
@@ -383,6 +383,51 @@ class Migration(migrations.Migration):
                         ("updated_at", gristmill.models.MomentField()),
                     ],
                     options=kept_back("gristmill_progress"),
+                ),
+                migrations.CreateModel(
+                    name="PulseRow",
+                    fields=[
+                        ("id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("level", models.SmallIntegerField()),
+                        ("at", gristmill.models.MomentField()),
+                        ("backend", models.TextField()),
+                        ("queue_name", models.TextField()),
+                        ("task_name", models.TextField()),
+                        ("outcome", models.TextField()),
+                        ("version", models.TextField()),
+                        ("attempts", models.BigIntegerField()),
+                        ("wait_seconds", models.FloatField()),
+                        ("run_seconds", models.FloatField()),
+                        ("waits", models.TextField(null=True)),
+                        ("runs", models.TextField(null=True)),
+                    ],
+                    options=kept_back("gristmill_pulse"),
+                ),
+                migrations.CreateModel(
+                    name="DepthRow",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "level",
+                                "at",
+                                "backend",
+                                "queue_name",
+                                blank=True,
+                                editable=False,
+                                primary_key=True,
+                                serialize=False,
+                            ),
+                        ),
+                        ("level", models.SmallIntegerField()),
+                        ("at", gristmill.models.MomentField()),
+                        ("backend", models.TextField()),
+                        ("queue_name", models.TextField()),
+                        ("ready", models.IntegerField()),
+                        ("scheduled", models.IntegerField()),
+                        ("oldest_seconds", models.FloatField()),
+                    ],
+                    options=kept_back("gristmill_depth"),
                 ),
                 migrations.CreateModel(
                     name="Queue",
