@@ -144,7 +144,9 @@ def test_two_queries_are_asked_and_no_more_rows_read_than_are_bounded(monkeypatc
     monkeypatch.setattr(pulse, "ROWS", 3)
     for minute in range(5):
         count(minute)
-    with CaptureQueriesContext(connection, ) as asked:
+    with CaptureQueriesContext(
+        connection,
+    ) as asked:
         found = hour()
     assert len(asked) == 2
     assert found.is_cut

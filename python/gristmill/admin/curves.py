@@ -49,7 +49,9 @@ def overview_curves(series: Series) -> list[Curve]:
     return [
         curve("Started", f"{sum(point.started for point in points):,}", series, lambda point: point.started),
         curve("Failed", f"{failed:,}", series, lambda point: point.failed, kind="gm-bad" if failed else ""),
-        curve("Wait, 95 of 100 below", seconds(waits), series, lambda point: point.waits.percentile(MOST), said=seconds),
+        curve(
+            "Wait, 95 of 100 below", seconds(waits), series, lambda point: point.waits.percentile(MOST), said=seconds
+        ),
         curve("Ready", "unknown" if now is None else f"{now:,}", series, lambda point: point.ready),
     ]
 
@@ -82,7 +84,7 @@ def picture(
     kind: str = "",
 ) -> SafeString:
     """Returns the picture, every text in it escaped."""
-    return mark_safe(sparkline(values, labels, title, marks=marks, kind=kind))  # noqa: S308
+    return mark_safe(sparkline(values, labels, title, marks=marks, kind=kind))
 
 
 def clock(point: Point, series: Series) -> str:

@@ -57,9 +57,7 @@ class QueuePage(Page):
             "queues.html",
             "Queues",
             counted=counted,
-            rows=[
-                (queue, cells(queue, counted), ready.get((queue.backend, queue.queue_name), "")) for queue in queues
-            ],
+            rows=[(queue, cells(queue, counted), ready.get((queue.backend, queue.queue_name), "")) for queue in queues],
             has_curves=bool(ready),
             several=len(gristmill_backends()) > 1,
             may_pause=self.may(request, "pause_queue"),

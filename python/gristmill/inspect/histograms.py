@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-#: Upper bounds of the buckets, in seconds; what is longer than the last is in one more. crates/core/src/pulse.rs counts by
-#: the same.
+#: Upper bounds of the buckets, in seconds; what is longer than the last is in one more. crates/core/src/pulse.rs counts
+#: by the same.
 BOUNDS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0),
     *(60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0, 14400.0, 28800.0, 43200.0, 86400.0),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -98,9 +99,7 @@ class Series:
         return all_of_it
 
 
-def series(
-    alias: str, since: datetime, until: datetime, queue: str | None = None, task: str | None = None
-) -> Series:
+def series(alias: str, since: datetime, until: datetime, queue: str | None = None, task: str | None = None) -> Series:
     """Returns what was counted of a TASKS alias from `since` to before `until`, of one queue or task, or of all."""
     connection = connections[gristmill_backends()[alias].database]
     return series_of(connection, [alias], since.timestamp(), until.timestamp(), queue=queue, task=task)
@@ -136,10 +135,8 @@ def series_of(
     found = Series(timedelta(seconds=step), points)
     known: set[str] = set()
     rows = counted(connection, backends, first, until, queue, task)
-    for index, outcome, attempts, waits, runs, version in sorted(
-        ((int(at) - first) // step, *rest) for at, *rest in rows
-    ):
-        point = points[index]
+    for at, outcome, attempts, waits, runs, version in sorted(rows):
+        point = points[(int(at) - first) // step]
         point.outcomes[outcome] = point.outcomes.get(outcome, 0) + int(attempts)
         point.waits.add(waits or None)
         point.runs.add(runs or None)
@@ -207,9 +204,9 @@ def asked(
     since: float,
     until: float,
     values: list[str],
-) -> list[tuple]:  # type: ignore[type-arg]
+) -> list[tuple[Any, ...]]:
     """Asks for all levels in one query, the newest rows of each."""
-    binds: list[object] = []
+    binds: list[str | float] = []
     parts = []
     for number in levels:
         parts.append(level.replace("level_%s", f"level_{number}"))

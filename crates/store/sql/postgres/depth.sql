@@ -4,8 +4,9 @@
 -- $2 most claim cursors that are looked at
 -- $3 a count stops here
 -- Gives at least one row, with the minute and how many seconds of it are left; without a queue where there is none to tell.
--- Index: gristmill_ready_claim, one probe a cursor and as many entries of a queue as are counted; gristmill_scheduled_promote,
--- as many as are counted; gristmill_depth's primary key.
+-- Reads all of gristmill_ready: as many entries of each queue as are counted, once a minute for all workers.
+-- Reads all of gristmill_scheduled: as many as are counted, whichever they are.
+-- Index: gristmill_ready_claim, one probe a cursor and as many entries of a queue as are counted; gristmill_depth's primary key.
 with recursive clock as materialized (
     select coalesce($1::timestamp at time zone 'utc', clock_timestamp()) as now
 ),
@@ -85,7 +86,6 @@ found as (
     cross join lateral (
         select backend, queue_name
         from gristmill_scheduled
-        order by run_after, id
         limit $3::bigint
     ) as due_later
     group by due_later.backend, due_later.queue_name

@@ -44,9 +44,9 @@ def sparkline(
         area = f"{points[0][0]:.1f},{HEIGHT:.0f} {line} {points[-1][0]:.1f},{HEIGHT:.0f}"
         body.append(f'<polygon class="gm-area" points="{area}"/>')
         body.append(f'<polyline class="gm-curve" fill="none" vector-effect="non-scaling-stroke" points="{line}"/>')
+    slots = f'y="0" width="{slot:.2f}" height="{HEIGHT:.0f}" fill="none" pointer-events="all"'
     body += [
-        f'<rect class="gm-slot" fill="none" pointer-events="all" x="{slot * index:.1f}" y="0" width="{slot:.2f}" height="{HEIGHT:.0f}">'
-        f"<title>{escape(words)}</title></rect>"
+        f'<rect class="gm-slot" x="{slot * index:.1f}" {slots}><title>{escape(words)}</title></rect>'
         for index, words in enumerate(labels)
     ]
     return "".join([*body, "</svg>"])
