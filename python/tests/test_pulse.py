@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from gristmill.inspect import pulse
+from gristmill.inspect import counted, pulse
 from gristmill.inspect.drawing.sparkline import sparkline
 from gristmill.inspect.histograms import BOUNDS, Histogram, percentile
 from gristmill.models import DepthRow, PulseRow
@@ -141,6 +141,7 @@ def test_a_week_is_read_by_hours_and_a_day_by_quarters():
 
 
 def test_two_queries_are_asked_and_no_more_rows_read_than_are_bounded(monkeypatch):
+    monkeypatch.setattr(counted, "ROWS", 3)
     monkeypatch.setattr(pulse, "ROWS", 3)
     for minute in range(5):
         count(minute)

@@ -10,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from gristmill.inspect.counted import ROWS, counted, depths, now_of
 from gristmill.inspect.histograms import Histogram
 from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.moments import as_django
 
-#: Rows of one level that are read, the newest.
-ROWS = 20_000
-#: A minute as one worker appended it, a minute of all, an hour, a day; depths have no first one.
-LEVELS = (0, 1, 2, 3)
 #: How long a point is, by how long the series is: the longest that has one, in seconds.
 STEPS = ((3 * 3_600, 60), (2 * 86_400, 900), (15 * 86_400, 3_600))
 LONGEST_STEP = 86_400
@@ -32,16 +28,6 @@ NEVER_STARTED = {"expired", "incompatible"}
 BAD = {"failed", "crashed", "lost", "expired"}
 #: Outcomes after which the job goes on.
 GOES_ON = {"retried", "postponed", "interrupted", "conflict", "crashed", "lost", "incompatible"}
-
-#: A moment as whole seconds since 1970, a moment that is given so, and the present.
-CLOCKS = {
-    "postgresql": ("extract(epoch from at)::bigint", "to_timestamp(%s)", "extract(epoch from clock_timestamp())"),
-    "sqlite": (
-        "cast(strftime('%%s', at) as integer)",
-        "(datetime(%s, 'unixepoch') || '.000000')",
-        "(julianday('now') - 2440587.5) * 86400.0",
-    ),
-}
 
 
 @dataclass
@@ -150,72 +136,6 @@ def series_of(
     return found
 
 
-def counted(
-    connection: BaseDatabaseWrapper,
-    backends: Collection[str],
-    since: float,
-    until: float,
-    queue: str | None,
-    task: str | None,
-) -> list[tuple[int, str, int, str, str, str]]:
-    """Returns the rows of the pulse: when, the outcome, how many, the buckets, and the version."""
-    seconds, given, _ = CLOCKS[connection.vendor]
-    also, values = narrowed(backends, queue, task)
-    level = (
-        f"select * from (select {seconds} as second, outcome, attempts, coalesce(waits, '') as waits, "
-        f"coalesce(runs, '') as runs, version from gristmill_pulse where level = %s and at >= {given} and at < {given} "
-        f"and {also} order by at desc limit %s) as level_%s"
-    )
-    return asked(connection, level, LEVELS, since, until, values)
-
-
-def depths(
-    connection: BaseDatabaseWrapper,
-    backends: Collection[str],
-    since: float,
-    until: float,
-    queue: str | None = None,
-) -> list[tuple[int, str, str, int, int, float]]:
-    """Returns how deep queues were: when, which queue, ready, scheduled, and for how long the oldest had been due."""
-    seconds, given, _ = CLOCKS[connection.vendor]
-    also, values = narrowed(backends, queue, None)
-    level = (
-        f"select * from (select {seconds} as second, backend, queue_name, ready, scheduled, oldest_seconds "
-        f"from gristmill_depth where level = %s and at >= {given} and at < {given} "
-        f"and {also} order by at desc limit %s) as level_%s"
-    )
-    return asked(connection, level, LEVELS[1:], since, until, values)
-
-
-def narrowed(backends: Collection[str], queue: str | None, task: str | None) -> tuple[str, list[str]]:
-    """Returns the conditions on what was counted, and their values."""
-    terms, values = [f"backend in ({', '.join(['%s'] * len(backends)) or 'null'})"], [*backends]
-    for column, value in (("queue_name", queue), ("task_name", task)):
-        if value is not None:
-            terms.append(f"{column} = %s")
-            values.append(value)
-    return " and ".join(terms), values
-
-
-def asked(
-    connection: BaseDatabaseWrapper,
-    level: str,
-    levels: Iterable[int],
-    since: float,
-    until: float,
-    values: list[str],
-) -> list[tuple[Any, ...]]:
-    """Asks for all levels in one query, the newest rows of each."""
-    binds: list[str | float] = []
-    parts = []
-    for number in levels:
-        parts.append(level.replace("level_%s", f"level_{number}"))
-        binds += [number, since, until, *values, ROWS]
-    with connection.cursor() as cursor:
-        cursor.execute(" union all ".join(parts), binds)
-        return list(cursor.fetchall())
-
-
 def deep(points: list[Point], rows: Iterable[tuple[int, str, str, int, int, float]], first: int, step: int) -> None:
     """Fills in how deep queues were: the most of each within a point, of all queues together."""
     most: dict[int, dict[tuple[str, str], tuple[int, int, float]]] = {}
@@ -269,14 +189,6 @@ def together(found: Sequence[Series]) -> Series:
                 mine.oldest_seconds = max(mine.oldest_seconds or 0.0, theirs.oldest_seconds or 0.0)
         one.is_cut = one.is_cut or other.is_cut
     return one
-
-
-def now_of(connection: BaseDatabaseWrapper) -> float:
-    """Returns the database's present, in seconds since 1970."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"select {CLOCKS[connection.vendor][2]}")
-        ((now,),) = cursor.fetchall()
-    return float(now)
 
 
 def moment(seconds: int) -> datetime:

@@ -30,6 +30,17 @@ def kept_back(table: str, **options: Any) -> dict[str, Any]:
     return {**options, "db_table": table, "default_permissions": ()}
 
 
+def composite(*names: str) -> tuple[str, models.CompositePrimaryKey]:
+    """A primary key of several columns."""
+    key = models.CompositePrimaryKey(*names, blank=True, editable=False, primary_key=True, serialize=False)
+    return "pk", key
+
+
+def texts(*names: str) -> list[tuple[str, Any]]:
+    """Columns of text."""
+    return [(name, models.TextField()) for name in names]
+
+
 def page(name: str, **options: Any) -> migrations.CreateModel:
     """A page of the admin."""
     more = {"proxy": True, "indexes": [], "constraints": []}
@@ -48,9 +59,7 @@ class Migration(migrations.Migration):
                     name="Job",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         (
                             "state",
@@ -108,12 +117,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Attempt",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "job_id", "token", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
+                        composite("job_id", "token"),
                         ("job_id", models.UUIDField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
@@ -138,14 +142,11 @@ class Migration(migrations.Migration):
                     name="JobRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("enqueued_at", gristmill.models.MomentField()),
-                        ("args", models.TextField()),
-                        ("kwargs", models.TextField()),
+                        *texts("args", "kwargs"),
                         ("options", models.TextField(null=True)),
                         ("deadline", gristmill.models.MomentField(null=True)),
                         ("unique_key", models.TextField(null=True)),
@@ -159,9 +160,7 @@ class Migration(migrations.Migration):
                     name="ReadyRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("deadline", gristmill.models.MomentField()),
@@ -181,9 +180,7 @@ class Migration(migrations.Migration):
                     name="ResultRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("deadline", gristmill.models.MomentField()),
@@ -207,9 +204,7 @@ class Migration(migrations.Migration):
                     name="RunningRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("deadline", gristmill.models.MomentField()),
@@ -231,9 +226,7 @@ class Migration(migrations.Migration):
                     name="ScheduledRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("deadline", gristmill.models.MomentField()),
                         ("token", models.BigIntegerField()),
@@ -253,11 +246,9 @@ class Migration(migrations.Migration):
                     name="Worker",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("label", models.TextField()),
-                        ("host", models.TextField()),
+                        *texts("label", "host"),
                         ("pid", models.IntegerField()),
-                        ("version", models.TextField()),
-                        ("backend", models.TextField()),
+                        *texts("version", "backend"),
                         ("queues", gristmill.models.JSONTextField()),
                         ("tasks", gristmill.models.JSONTextField()),
                         ("processes", models.IntegerField()),
@@ -282,9 +273,7 @@ class Migration(migrations.Migration):
                     name="WaitingRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("deadline", gristmill.models.MomentField()),
@@ -331,17 +320,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="EdgeRow",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "precondition_id",
-                                "dependent_id",
-                                blank=True,
-                                editable=False,
-                                primary_key=True,
-                                serialize=False,
-                            ),
-                        ),
+                        composite("precondition_id", "dependent_id"),
                         ("precondition_id", models.UUIDField()),
                         ("dependent_id", models.UUIDField()),
                         ("state", models.TextField(default="open")),
@@ -390,11 +369,7 @@ class Migration(migrations.Migration):
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
                         ("level", models.SmallIntegerField()),
                         ("at", gristmill.models.MomentField()),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
-                        ("outcome", models.TextField()),
-                        ("version", models.TextField()),
+                        *texts("backend", "queue_name", "task_name", "outcome", "version"),
                         ("attempts", models.BigIntegerField()),
                         ("wait_seconds", models.FloatField()),
                         ("run_seconds", models.FloatField()),
@@ -406,23 +381,10 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="DepthRow",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "level",
-                                "at",
-                                "backend",
-                                "queue_name",
-                                blank=True,
-                                editable=False,
-                                primary_key=True,
-                                serialize=False,
-                            ),
-                        ),
+                        composite("level", "at", "backend", "queue_name"),
                         ("level", models.SmallIntegerField()),
                         ("at", gristmill.models.MomentField()),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
+                        *texts("backend", "queue_name"),
                         ("ready", models.IntegerField()),
                         ("scheduled", models.IntegerField()),
                         ("oldest_seconds", models.FloatField()),
@@ -432,14 +394,8 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Queue",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "backend", "queue_name", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
+                        composite("backend", "queue_name"),
+                        *texts("backend", "queue_name"),
                         ("paused_at", gristmill.models.MomentField()),
                         ("reason", models.TextField()),
                     ],
@@ -467,19 +423,8 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Schedule",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                "backend", "name", blank=True, editable=False, primary_key=True, serialize=False
-                            ),
-                        ),
-                        ("backend", models.TextField()),
-                        ("name", models.TextField()),
-                        ("origin", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
-                        ("definition", models.TextField()),
-                        ("job", models.TextField()),
+                        composite("backend", "name"),
+                        *texts("backend", "name", "origin", "queue_name", "task_name", "definition", "job"),
                         ("created_at", gristmill.models.MomentField()),
                         ("defined_at", gristmill.models.MomentField()),
                         ("removed_at", gristmill.models.MomentField(null=True)),
@@ -502,18 +447,8 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Tick",
                     fields=[
-                        (
-                            "pk",
-                            models.CompositePrimaryKey(
-                                *("backend", "schedule", "nominal"),
-                                blank=True,
-                                editable=False,
-                                primary_key=True,
-                                serialize=False,
-                            ),
-                        ),
-                        ("backend", models.TextField()),
-                        ("schedule", models.TextField()),
+                        composite("backend", "schedule", "nominal"),
+                        *texts("backend", "schedule"),
                         ("nominal", gristmill.models.MomentField()),
                         ("by_hand", models.BooleanField(default=False)),
                         ("found_at", gristmill.models.MomentField()),
