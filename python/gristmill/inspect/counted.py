@@ -11,6 +11,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 ROWS = 20_000
 #: A minute as one worker appended it, a minute of all, an hour, a day; depths have no first one.
 LEVELS = (0, 1, 2, 3)
+#: Outcomes after which the job goes on.
+GOES_ON = {"retried", "postponed", "interrupted", "conflict", "crashed", "lost", "incompatible"}
 #: A moment as whole seconds since 1970, a moment that is given so, and the present.
 CLOCKS = {
     "postgresql": ("extract(epoch from at)::bigint", "to_timestamp(%s)", "extract(epoch from clock_timestamp())"),
@@ -47,6 +49,26 @@ def counted(
         f"and {also} order by at desc limit %s) as level_%s"
     )
     return asked(connection, level, LEVELS, since, until, values)
+
+
+def counted_by_queue(
+    connection: BaseDatabaseWrapper, backends: Collection[str], since: float, until: float
+) -> list[tuple[str, str, int, int]]:
+    """Returns in how many minutes jobs of each (backend, queue) ended, and how many did; of the newest rows alone."""
+    _, given, _ = CLOCKS[connection.vendor]
+    also, values = narrowed(backends, None, None)
+    level = (
+        f"select * from (select backend, queue_name, at, attempts from gristmill_pulse "
+        f"where level = %s and at >= {given} and at < {given} and {also} "
+        f"and outcome not in ({', '.join(['%s'] * len(GOES_ON))}) order by at desc limit %s) as level_%s"
+    )
+    rows = asked(connection, level, (0, 1), since, until, [*values, *sorted(GOES_ON)])
+    minutes: dict[tuple[str, str], set[Any]] = {}
+    ended: dict[tuple[str, str], int] = {}
+    for backend, queue_name, at, attempts in rows:
+        minutes.setdefault((backend, queue_name), set()).add(at)
+        ended[backend, queue_name] = ended.get((backend, queue_name), 0) + int(attempts)
+    return [(*key, len(minutes[key]), ended[key]) for key in sorted(ended)]
 
 
 def depths(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from gristmill.inspect.counted import ROWS, counted, depths, now_of
+from gristmill.inspect.counted import GOES_ON, ROWS, counted, depths, now_of
 from gristmill.inspect.histograms import Histogram
 from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.moments import as_django
@@ -26,8 +26,6 @@ LONGEST_STEP = 86_400
 NEVER_STARTED = {"expired", "incompatible"}
 #: Outcomes that somebody should know of. A crash or a loss may be tried again.
 BAD = {"failed", "crashed", "lost", "expired"}
-#: Outcomes after which the job goes on.
-GOES_ON = {"retried", "postponed", "interrupted", "conflict", "crashed", "lost", "incompatible"}
 
 
 @dataclass
