@@ -439,7 +439,7 @@ def test_a_schedule_that_is_not_there_is_not_found(client):
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("overview", 44), ("job", 19), ("failures", 12), ("queues", 20), ("schedules", 12), ("worker", 12)],
+    [("overview", 50), ("job", 19), ("failures", 12), ("queues", 24), ("schedules", 12), ("worker", 12)],
 )
 def test_a_page_asks_as_much_however_many_jobs_there_are(client, admin_user, name, most):
     def asked():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from everything import address_of, schedule
+from everything import a_day, address_of, address_of_task, schedule
 from PIL import Image
 from serving import Worker
 from tab import PHONE, WIDE, Tab
@@ -31,6 +31,7 @@ def test_pages_are_photographed(tab: Tab, worker: Worker, pictures: Callable[[st
     answer.enqueue_many([(f"good morning {number}",) for number in range(20)])
     say.enqueue("line after line\n" * 5)
     nightly = schedule()
+    a_day()
     wait_for("a stranded job", lambda: Job.objects.filter(state="stranded").exists(), 10)
     wait_for("the rest", lambda: not Job.objects.filter(state="ready", queue_name="default").exists(), 10)
 
@@ -42,6 +43,7 @@ def test_pages_are_photographed(tab: Tab, worker: Worker, pictures: Callable[[st
         "job": address_of(failed[0]),
         "stranded": address_of(after.id),
         "schedule": nightly,
+        "task": address_of_task("letters.tasks.read_letter"),
     }
     for name, address in pages.items():
         tab.open(address)

@@ -16,6 +16,7 @@ PAGES = (
     "docs/operating/doctor.md",
     "docs/operating/looking.md",
     "docs/operating/health.md",
+    "docs/operating/pulse.md",
     "docs/operating/logging.md",
 )
 

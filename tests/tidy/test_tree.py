@@ -40,6 +40,7 @@ PYTHON_WITH_SQL = {
     "inspect/lanes.py": "goes from lane to lane for `status`; changes nothing",
     "inspect/health.py": "counts to just beyond a limit for `health`; changes nothing",
     "inspect/listing/": "looks at a page of jobs, or at bounded strides of a table; changes nothing",
+    "inspect/counted.py": "reads a bounded number of counts for curves; changes nothing",
     "inspect/survey.py": "looks at bounded numbers of rows for `status`; changes nothing",
     "database/wake.py": "asks whether a worker is idle, on PostgreSQL's own channel of notifications",
     "migrations/": "drops the tables, where a migration is undone",

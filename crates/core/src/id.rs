@@ -69,6 +69,11 @@ uuid_id! {
     WorkerId
 }
 
+uuid_id! {
+    /// Names a row of the pulse, so that it is appended once.
+    PulseId
+}
+
 /// A job's claim count. It grows by one at every claim and never goes back, so a write that carries an
 /// older token than the job's own belongs to an attempt that was superseded and changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

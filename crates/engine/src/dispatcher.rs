@@ -51,8 +51,9 @@ use self::turn::{Done, carry_out};
 use crate::events::Events;
 use crate::link::Link;
 use crate::propagation::Propagations;
+use crate::pulse::Counter;
 use crate::schedules::{FirstLook, Schedules};
-use crate::watchdog::{LONGEST_SLEEP, Pulse};
+use crate::watchdog::{LONGEST_SLEEP, Liveness};
 use crate::{Executor, Options, Sessions, Shutdown, Standing, clock};
 
 type Key = (JobId, Token);
@@ -79,7 +80,7 @@ pub(crate) struct Dispatcher<E, S> {
     shutdown: Shutdown,
     hints: Arc<Notify>,
     events: Arc<Events>,
-    pulse: Pulse,
+    liveness: Liveness,
     /// Told of what the executor announces.
     schedules: Option<Arc<Schedules>>,
     /// Told of the tasks that the executor has after its code was loaded anew.
@@ -105,7 +106,8 @@ pub(crate) struct Parts<E, S> {
     pub(crate) shutdown: Shutdown,
     pub(crate) hints: Arc<Notify>,
     pub(crate) events: Arc<Events>,
-    pub(crate) pulse: Pulse,
+    pub(crate) liveness: Liveness,
+    pub(crate) counter: Arc<Counter>,
     pub(crate) schedules: Option<Arc<Schedules>>,
     pub(crate) knowledge: watch::Sender<Vec<String>>,
     /// See [`FirstLook`]; `None` where nobody else looks.
@@ -124,7 +126,7 @@ impl<E: Executor, S: Sessions> Dispatcher<E, S> {
             claiming: Claiming::new(&options, executor.tasks(), first_look),
             in_flight: InFlight::new(&options.queue_limits),
             side_work: SideWorkClock::default(),
-            completing: Completing::new(),
+            completing: Completing::new(parts.counter),
             propagations: Propagations::default(),
             ownership: Ownership::default(),
             drain: Drain::new(options.grace),
@@ -134,7 +136,7 @@ impl<E: Executor, S: Sessions> Dispatcher<E, S> {
             shutdown,
             hints: parts.hints,
             events: parts.events,
-            pulse: parts.pulse,
+            liveness: parts.liveness,
             schedules: parts.schedules,
             knowledge: parts.knowledge,
         }
@@ -145,7 +147,7 @@ impl<E: Executor, S: Sessions> Dispatcher<E, S> {
         let mut under_way: Option<UnderWay<S>> = None;
         let mut happened = Vec::new();
         loop {
-            self.pulse.beat();
+            self.liveness.renew();
             let now = clock::now();
             self.heed(now);
             if self.is_over(now, under_way.is_some()) {

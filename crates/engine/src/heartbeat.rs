@@ -1,5 +1,6 @@
 //! Keeps the worker's row alive, and says until when the worker may run anything.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gristmill_core::WorkerId;
@@ -8,7 +9,8 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::link::{Link, is_fatal, within};
-use crate::watchdog::{LONGEST_SLEEP, Pulse};
+use crate::pulse::{self, Counter};
+use crate::watchdog::{LONGEST_SLEEP, Liveness};
 use crate::{Sessions, Shutdown, clock};
 
 /// A heartbeat that somebody's lock kept back is tried again after this.
@@ -98,7 +100,9 @@ pub(crate) struct Heartbeat<S> {
     pub(crate) asked: Asked,
     /// The tasks that this worker's code has, for people: others once it was loaded anew.
     pub(crate) known: watch::Receiver<Vec<String>>,
-    pub(crate) pulse: Pulse,
+    pub(crate) liveness: Liveness,
+    /// What the worker has counted: the last of it is appended once the row is closed.
+    pub(crate) counter: Arc<Counter>,
 }
 
 impl<S: Sessions> Heartbeat<S> {
@@ -134,7 +138,7 @@ impl<S: Sessions> Heartbeat<S> {
     // left behind owns nothing and its lease runs out.
     async fn register(&mut self) -> Result<WorkerId> {
         loop {
-            self.pulse.beat();
+            self.liveness.renew();
             self.link.rest().await;
             self.worker.id = WorkerId::new();
             let life = self.sessions.hold_life(self.worker.id)?;
@@ -167,7 +171,7 @@ impl<S: Sessions> Heartbeat<S> {
         let interval = self.worker.lease.heartbeat;
         let mut next = Instant::now() + interval;
         loop {
-            self.pulse.beat();
+            self.liveness.renew();
             self.tell_known().await?;
             let now = Instant::now();
             if now < next {
@@ -271,6 +275,7 @@ impl<S: Sessions> Heartbeat<S> {
                 if let Some(life) = self.life.take() {
                     life.remove();
                 }
+                let _ = pulse::append(&mut self.link, &self.counter).await;
                 return;
             }
         }

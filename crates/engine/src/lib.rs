@@ -3,7 +3,7 @@
 //! [`Worker::run`] starts five loops, each the owner of its own session: the *dispatcher* claims, starts and
 //! finishes jobs; the *heartbeat* keeps the worker's row alive and the lease that all else depends on;
 //! *maintenance* promotes due jobs, carries ends to the jobs that wait for them, rescues those of vanished workers, sweeps up
-//! cancels and prunes; the *ticker* has the jobs of schedules made when they are due; the *notifier* passes on wake-ups.
+//! cancels, prunes, and appends what was counted; the *ticker* has the jobs of schedules made when they are due; the *notifier* passes on wake-ups.
 
 mod cancel_sweeper;
 mod clock;
@@ -20,6 +20,7 @@ pub mod options;
 mod promoter;
 mod propagation;
 mod pruner;
+mod pulse;
 mod rescuer;
 mod schedules;
 mod sessions;

@@ -9,10 +9,11 @@ use tokio::sync::{Notify, watch};
 use tracing::{debug, warn};
 
 use crate::link::{Link, is_fatal};
+use crate::pulse::Counter;
 use crate::schedules::{self, Schedules};
 use crate::ticker::Pace;
-use crate::watchdog::{LONGEST_SLEEP, Pulse};
-use crate::{Options, Sessions, Standing, cancel_sweeper, clock, promoter, propagation, pruner, rescuer};
+use crate::watchdog::{LONGEST_SLEEP, Liveness};
+use crate::{Options, Sessions, Standing, cancel_sweeper, clock, promoter, propagation, pruner, pulse, rescuer};
 
 /// A round is never followed by the next one sooner, but to promote and to carry out propagations.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
@@ -45,11 +46,23 @@ pub(crate) enum Chore {
     SweepCancels,
     /// Forget what has ended long ago.
     Prune,
+    /// Append what was counted, and how deep the queues are.
+    Append,
+    /// Put old counts together.
+    Fold,
 }
 
 impl Chore {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Rescue, Self::Promote, Self::Propagate, Self::Look, Self::SweepCancels, Self::Prune];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Rescue,
+        Self::Promote,
+        Self::Propagate,
+        Self::Look,
+        Self::SweepCancels,
+        Self::Prune,
+        Self::Append,
+        Self::Fold,
+    ];
 }
 
 /// How a chore went.
@@ -77,13 +90,14 @@ pub(crate) struct Maintenance<S> {
     standing: watch::Receiver<Standing>,
     /// Tells the dispatcher to look.
     hint: Arc<Notify>,
-    pulse: Pulse,
+    liveness: Liveness,
     /// Where there are none it looks whether that is still so.
     schedules: Option<Arc<Schedules>>,
     pace: Pace,
     /// Whether it has looked once for what vanished workers have left.
     has_rescued: watch::Sender<bool>,
-    clocks: [Clock; 6],
+    clocks: [Clock; Chore::ALL.len()],
+    counter: Arc<Counter>,
     /// As if a lock were an outage; a simulation plants it as a defect.
     #[cfg(test)]
     pub(crate) is_stopped_by_locks: bool,
@@ -98,13 +112,14 @@ impl<S: Sessions> Maintenance<S> {
         options: Options,
         standing: watch::Receiver<Standing>,
         hint: Arc<Notify>,
-        pulse: Pulse,
+        liveness: Liveness,
         schedules: Option<Arc<Schedules>>,
+        counter: Arc<Counter>,
     ) -> Self {
         let now = clock::now();
         let clocks = Chore::ALL.map(|chore| {
             let pause = match chore {
-                Chore::Prune => FIRST_PRUNE.mul_f64(fastrand::f64()),
+                Chore::Prune | Chore::Fold => FIRST_PRUNE.mul_f64(fastrand::f64()),
                 Chore::SweepCancels => cancel_sweeper::pause(0, options.lease),
                 _ => Duration::ZERO,
             };
@@ -115,11 +130,12 @@ impl<S: Sessions> Maintenance<S> {
             options,
             standing,
             hint,
-            pulse,
+            liveness,
             schedules,
             pace: Pace::default(),
             has_rescued: watch::Sender::new(false),
             clocks,
+            counter,
             #[cfg(test)]
             is_stopped_by_locks: false,
             #[cfg(test)]
@@ -135,7 +151,7 @@ impl<S: Sessions> Maintenance<S> {
     /// Goes on for ever. An error is one that trying again cannot help.
     pub(crate) async fn run(mut self) -> Result<()> {
         loop {
-            self.pulse.beat();
+            self.liveness.renew();
             self.link.rest().await;
             self.round(ROUND, CHORE).await?;
             let pause = self.next_at().saturating_duration_since(clock::now()).min(LONGEST_SLEEP);
@@ -217,7 +233,7 @@ impl<S: Sessions> Maintenance<S> {
         match chore {
             Chore::Rescue => {
                 let asking = self.standing.borrow().worker;
-                let rescued = rescuer::rescue(&mut self.link, asking).await?;
+                let rescued = rescuer::rescue(&mut self.link, asking, &self.counter).await?;
                 if rescued > 0 {
                     self.clock(Chore::Propagate).at = clock::now();
                     self.hint.notify_one();
@@ -262,6 +278,15 @@ impl<S: Sessions> Maintenance<S> {
                 let pruned = pruner::prune(&mut self.link, self.options.retention).await?;
                 Ok((pruner::pause(pruned, began.elapsed()), pruned))
             }
+            Chore::Append => {
+                let appended = pulse::append(&mut self.link, &self.counter).await?;
+                Ok((pulse::sample(&mut self.link).await?, appended))
+            }
+            Chore::Fold => {
+                let began = Instant::now();
+                let folded = pulse::fold(&mut self.link).await?;
+                Ok((pulse::pause(folded, began.elapsed()), folded))
+            }
         }
     }
 }
@@ -272,7 +297,9 @@ impl<S> Maintenance<S> {
         match chore {
             Chore::Promote | Chore::Propagate => true,
             Chore::Look => self.its_schedules().is_some(),
-            Chore::Rescue | Chore::SweepCancels | Chore::Prune => self.standing.borrow().until.is_some(),
+            Chore::Rescue | Chore::SweepCancels | Chore::Prune | Chore::Append | Chore::Fold => {
+                self.standing.borrow().until.is_some()
+            }
         }
     }
 
@@ -290,7 +317,9 @@ impl<S> Maintenance<S> {
             Chore::Promote | Chore::Propagate => Some(clock.at),
             Chore::Look => self.its_schedules().map(|_| clock.at.max(soonest)),
             // Who has yet to register looks no oftener whether that is so.
-            Chore::Rescue | Chore::SweepCancels | Chore::Prune => Some(clock.at.max(soonest)),
+            Chore::Rescue | Chore::SweepCancels | Chore::Prune | Chore::Append | Chore::Fold => {
+                Some(clock.at.max(soonest))
+            }
         };
         self.clocks.iter().filter_map(at).min().unwrap_or(soonest)
     }
@@ -332,9 +361,10 @@ mod tests {
     async fn chores_that_come_to_nothing_are_cut_off_each_by_itself_and_a_round_of_them_is_bounded() {
         let standing = Standing::of(WorkerId::new(), Sent::now(), Duration::from_secs(55));
         let (_standing, standing) = watch::channel(standing);
-        let (hint, pulse) = (Arc::new(Notify::new()), Pulse::new("maintenance"));
+        let (hint, liveness) = (Arc::new(Notify::new()), Liveness::new("maintenance"));
         let link = Link::new(Silence, "maintenance");
-        let mut maintenance = Maintenance::new(link, Options::default(), standing, hint, pulse, None);
+        let mut maintenance =
+            Maintenance::new(link, Options::default(), standing, hint, liveness, None, Arc::new(Counter::new()));
         for clock in &mut maintenance.clocks {
             clock.at = clock::now();
         }

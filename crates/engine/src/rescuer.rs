@@ -6,6 +6,7 @@ use gristmill_core::{Attempt, Lease, WorkerId};
 use gristmill_store::{Error, Result};
 
 use crate::link::{Link, within};
+use crate::pulse::Counter;
 use crate::{Sessions, events};
 
 /// Orphans read at once.
@@ -14,7 +15,7 @@ const BATCH: u32 = 1_000;
 const TURN: usize = 100;
 
 /// One round; says how many jobs it took over, at most [`BATCH`].
-pub(crate) async fn rescue<S: Sessions>(link: &mut Link<S>, asking: WorkerId) -> Result<u64> {
+pub(crate) async fn rescue<S: Sessions>(link: &mut Link<S>, asking: WorkerId, counter: &Counter) -> Result<u64> {
     let deadline = link.deadline();
     let answer = match link.session().await {
         Ok(session) => within(deadline, session.suspect(asking)).await,
@@ -33,7 +34,7 @@ pub(crate) async fn rescue<S: Sessions>(link: &mut Link<S>, asking: WorkerId) ->
     };
     let mut rescued = 0;
     for turn in link.judge(answer)?.chunks(TURN) {
-        rescued += end(link, turn).await?;
+        rescued += end(link, turn, counter).await?;
     }
     Ok(rescued)
 }
@@ -48,12 +49,12 @@ pub(crate) fn pause(rescued: u64, lease: Lease) -> Duration {
 }
 
 // One refused attempt must not keep the others from being rescued, so a refused turn is tried one by one.
-async fn end<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt]) -> Result<u64> {
-    match finish(link, attempts).await {
+async fn end<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt], counter: &Counter) -> Result<u64> {
+    match finish(link, attempts, counter).await {
         Err(Error::Refused(_)) if attempts.len() > 1 => {
             let mut accepted = 0;
             for attempt in attempts {
-                match finish(link, std::slice::from_ref(attempt)).await {
+                match finish(link, std::slice::from_ref(attempt), counter).await {
                     Ok(count) => accepted += count,
                     Err(Error::Refused(_)) => {}
                     Err(error) => return Err(error),
@@ -66,7 +67,7 @@ async fn end<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt]) -> Result<u6
     }
 }
 
-async fn finish<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt]) -> Result<u64> {
+async fn finish<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt], counter: &Counter) -> Result<u64> {
     let deadline = link.deadline();
     let answer = match link.session().await {
         Ok(session) => within(deadline, session.finish(attempts)).await,
@@ -76,6 +77,7 @@ async fn finish<S: Sessions>(link: &mut Link<S>, attempts: &[Attempt]) -> Result
     for attempt in attempts {
         if accepted.contains(&(attempt.claimed.id, attempt.claimed.token)) {
             events::rescued(attempt);
+            counter.count(attempt, None, false);
         }
     }
     Ok(accepted.len() as u64)

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::link::{Link, is_fatal};
 use crate::schedules::{Schedules, look};
-use crate::watchdog::{LONGEST_SLEEP, Pulse};
+use crate::watchdog::{LONGEST_SLEEP, Liveness};
 use crate::{Sessions, Shutdown};
 
 /// With nothing due it looks so often whether someone has made, changed or resumed a schedule.
@@ -30,7 +30,7 @@ pub(crate) struct Ticker<S> {
     pub(crate) shutdown: Shutdown,
     /// Tells the dispatcher to look.
     pub(crate) hint: Arc<Notify>,
-    pub(crate) pulse: Pulse,
+    pub(crate) liveness: Liveness,
 }
 
 impl<S: Sessions> Ticker<S> {
@@ -42,7 +42,7 @@ impl<S: Sessions> Ticker<S> {
         // After a look that failed, not before this.
         let mut rests_until = look_at;
         loop {
-            self.pulse.beat();
+            self.liveness.renew();
             // From here on every change ends the sleep below.
             drop(news.borrow_and_update());
             let mut until = Instant::now() + LONGEST_SLEEP;

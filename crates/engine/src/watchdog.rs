@@ -9,20 +9,21 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// No loop sleeps longer at a stretch.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
 /// Told by a loop each time it goes round.
 #[derive(Clone)]
-pub(crate) struct Pulse {
+pub(crate) struct Liveness {
     name: &'static str,
     born: Instant,
     seen_millis: Arc<AtomicU64>,
 }
 
-impl Pulse {
+impl Liveness {
     pub(crate) fn new(name: &'static str) -> Self {
         Self { name, born: Instant::now(), seen_millis: Arc::default() }
     }
 
-    pub(crate) fn beat(&self) {
+    pub(crate) fn renew(&self) {
         let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.seen_millis.store(millis, Ordering::Relaxed);
     }
@@ -33,7 +34,7 @@ impl Pulse {
 }
 
 /// Waits until one of the loops has been silent for longer than `patience` and names it.
-pub(crate) async fn bark(pulses: &[Pulse], patience: Duration) -> &'static str {
+pub(crate) async fn bark(loops: &[Liveness], patience: Duration) -> &'static str {
     let look = patience / 24;
     loop {
         let before = Instant::now();
@@ -42,8 +43,8 @@ pub(crate) async fn bark(pulses: &[Pulse], patience: Duration) -> &'static str {
         if before.elapsed() > patience / 2 {
             continue;
         }
-        if let Some(pulse) = pulses.iter().find(|pulse| pulse.silence() > patience) {
-            return pulse.name;
+        if let Some(liveness) = loops.iter().find(|liveness| liveness.silence() > patience) {
+            return liveness.name;
         }
     }
 }
@@ -54,18 +55,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_loop_that_stops_going_round_is_named() {
-        let (round, still) = (Pulse::new("round"), Pulse::new("still"));
-        let pulses = [round.clone(), still];
+        let (round, still) = (Liveness::new("round"), Liveness::new("still"));
+        let loops = [round.clone(), still];
         let goes_round = async {
             loop {
-                round.beat();
+                round.renew();
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         let patience = Duration::from_millis(500);
         tokio::select! {
             () = goes_round => unreachable!(),
-            name = bark(&pulses, patience) => assert_eq!(name, "still"),
+            name = bark(&loops, patience) => assert_eq!(name, "still"),
         }
     }
 }

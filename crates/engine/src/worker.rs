@@ -18,9 +18,10 @@ use crate::events::Events;
 use crate::heartbeat::{Heartbeat, SignOff};
 use crate::link::{DEADLINE, Link};
 use crate::maintenance::Maintenance;
+use crate::pulse::Counter;
 use crate::schedules::Schedules;
 use crate::ticker::Ticker;
-use crate::watchdog::{self, Pulse};
+use crate::watchdog::{self, Liveness};
 use crate::{Executor, Figures, Options, Sessions, Shutdown, Stage, Standing, notifier};
 
 /// How long an executor may take to end its processes.
@@ -114,8 +115,8 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
     /// as well as on any other. An error means that trying again cannot help.
     pub async fn run(self, shutdown: Shutdown) -> Result<Ending, Error> {
         let Self { sessions, mut executor, options, events, standing, deadline } = self;
-        let hint = Arc::new(Notify::new());
-        let mut pulses = vec![Pulse::new("dispatcher"), Pulse::new("maintenance"), Pulse::new("heartbeat")];
+        let (hint, counter) = (Arc::new(Notify::new()), Arc::new(Counter::new()));
+        let mut loops = vec![Liveness::new("dispatcher"), Liveness::new("maintenance"), Liveness::new("heartbeat")];
         let schedules =
             options.schedules.then(|| Arc::new(Schedules::new(&options, executor.announcement(), shutdown.clone())));
         let (say_goodbye, sign_off) = watch::channel(None);
@@ -131,25 +132,27 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             shutdown: shutdown.clone(),
             asked: Asked::default(),
             known,
-            pulse: pulses[2].clone(),
+            liveness: loops[2].clone(),
+            counter: Arc::clone(&counter),
         };
         let maintenance = Maintenance::new(
             Link::new(sessions.clone(), "maintenance").with_deadline(deadline),
             options.clone(),
             standing.subscribe(),
             Arc::clone(&hint),
-            pulses[1].clone(),
+            loops[1].clone(),
             schedules.clone(),
+            Arc::clone(&counter),
         );
         let ticker = schedules.as_ref().map(|schedules| {
-            let pulse = Pulse::new("ticker");
-            pulses.push(pulse.clone());
+            let liveness = Liveness::new("ticker");
+            loops.push(liveness.clone());
             Ticker {
                 link: Link::new(sessions.clone(), "ticker").with_deadline(deadline),
                 schedules: Arc::clone(schedules),
                 shutdown: shutdown.clone(),
                 hint: Arc::clone(&hint),
-                pulse,
+                liveness,
             }
         });
         let dispatcher = Dispatcher::new(Parts {
@@ -160,7 +163,8 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             shutdown: shutdown.clone(),
             hints: Arc::clone(&hint),
             events,
-            pulse: pulses[0].clone(),
+            liveness: loops[0].clone(),
+            counter,
             schedules,
             knowledge,
             has_rescued: Some(maintenance.has_rescued()),
@@ -193,14 +197,10 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             done = &mut maintenance => out_of_turn("maintenance", done),
             done = &mut ticker => out_of_turn("ticker", done),
             done = &mut notifier => out_of_turn("notifier", done.map(Ok)),
-            name = watchdog::bark(&pulses, watchdog::PATIENCE) => Ok(Ending::Crashed(format!("the {name} loop hangs"))),
+            name = watchdog::bark(&loops, watchdog::PATIENCE) => Ok(Ending::Crashed(format!("the {name} loop hangs"))),
         };
 
-        let (exit_status, last_error) = match &ending {
-            Ok(ending @ Ending::Crashed(why)) => (ending.exit_status(), Some(why.clone())),
-            Ok(ending) => (ending.exit_status(), None),
-            Err(error) => (REFUSED, Some(error.to_string())),
-        };
+        let (exit_status, last_error) = last_words(&ending);
         drop(dispatcher);
         if crashed(&ending) && !closed {
             tokio::time::sleep(RUNNERS_END).await;
@@ -256,6 +256,14 @@ async fn close<E: Executor>(mut executor: E, shutdown: &Shutdown) -> bool {
         error!(target: "gristmill::worker", "the executor did not close in time");
     }
     closed
+}
+
+fn last_words(ending: &Result<Ending, Error>) -> (u8, Option<String>) {
+    match ending {
+        Ok(ending @ Ending::Crashed(why)) => (ending.exit_status(), Some(why.clone())),
+        Ok(ending) => (ending.exit_status(), None),
+        Err(error) => (REFUSED, Some(error.to_string())),
+    }
 }
 
 fn crashed(ending: &Result<Ending, Error>) -> bool {

@@ -85,6 +85,17 @@ begin
         using job_id, priority, run_after, deadline;
     end if;
 end 
+table gristmill_depth
+    level smallint not null
+    at timestamp with time zone not null
+    backend text not null
+    queue_name text not null
+    ready integer not null
+    scheduled integer not null
+    oldest_seconds double precision not null
+    gristmill_depth_level_check CHECK (level >= 1 AND level <= 3)
+    gristmill_depth_pkey PRIMARY KEY (level, at, backend, queue_name)
+    CREATE UNIQUE INDEX gristmill_depth_pkey ON gristmill_depth USING btree (level, at, backend, queue_name)
 table gristmill_edge
     precondition_id uuid not null
     dependent_id uuid not null
@@ -540,6 +551,25 @@ table gristmill_propagation with (autovacuum_vacuum_scale_factor=0, autovacuum_v
     gristmill_propagation_pkey PRIMARY KEY (id)
     CREATE INDEX gristmill_propagation_due ON gristmill_propagation USING btree (kind, due_at, id)
     CREATE UNIQUE INDEX gristmill_propagation_pkey ON gristmill_propagation USING btree (id)
+table gristmill_pulse
+    id uuid not null
+    level smallint not null
+    at timestamp with time zone not null
+    backend text not null
+    queue_name text not null
+    task_name text not null
+    outcome text not null
+    version text not null
+    attempts bigint not null
+    wait_seconds double precision not null
+    run_seconds double precision not null
+    waits text
+    runs text
+    gristmill_pulse_level_check CHECK (level >= 0 AND level <= 3)
+    gristmill_pulse_pkey PRIMARY KEY (id)
+    CREATE INDEX gristmill_pulse_at ON gristmill_pulse USING btree (level, at)
+    CREATE UNIQUE INDEX gristmill_pulse_pkey ON gristmill_pulse USING btree (id)
+    CREATE INDEX gristmill_pulse_task ON gristmill_pulse USING btree (task_name, level, at)
 table gristmill_queue
     backend text not null
     queue_name text not null

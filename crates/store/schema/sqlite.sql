@@ -35,6 +35,17 @@ CREATE TABLE gristmill_cancel_request (
     asked_at datetime not null
 ) without rowid;
 
+CREATE TABLE gristmill_depth (
+    level smallint not null check (level between 1 and 3),
+    at datetime not null,
+    backend text not null,
+    queue_name text not null,
+    ready integer not null,
+    scheduled integer not null,
+    oldest_seconds real not null,
+    primary key (level, at, backend, queue_name)
+) without rowid;
+
 CREATE TABLE gristmill_edge (
     precondition_id char(32) not null,
     dependent_id char(32) not null,
@@ -320,6 +331,28 @@ CREATE TABLE gristmill_propagation (
 
 CREATE INDEX gristmill_propagation_due
     on gristmill_propagation (kind, due_at);
+
+CREATE TABLE gristmill_pulse (
+    id char(32) primary key,
+    level smallint not null check (level between 0 and 3),
+    at datetime not null,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    outcome text not null,
+    version text not null,
+    attempts integer not null,
+    wait_seconds real not null,
+    run_seconds real not null,
+    waits text,
+    runs text
+) without rowid;
+
+CREATE INDEX gristmill_pulse_at
+    on gristmill_pulse (level, at);
+
+CREATE INDEX gristmill_pulse_task
+    on gristmill_pulse (task_name, level, at);
 
 CREATE TABLE gristmill_queue (
     backend text not null,

@@ -41,6 +41,7 @@ pub use verbs::finish::{Finished, Turned, Wanted};
 pub use verbs::operate::{Acted, Change};
 pub use verbs::promote::Promoted;
 pub use verbs::propagation::{Moved, Propagated};
+pub use verbs::pulse::{PulseRow, Sampled};
 pub use verbs::register::{Asked, NewWorker};
 pub use verbs::schedules::{Defined, Registered, Served, Ticked};
 pub use verbs::survey::Survey;

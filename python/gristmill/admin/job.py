@@ -16,7 +16,7 @@ from gristmill.admin import links
 from gristmill.admin.actions import ACTIONS, Action, Chosen, actions_of, carry_out, queues_of
 from gristmill.admin.again import may_run_again, run_again
 from gristmill.admin.log import write_down
-from gristmill.admin.page import Page
+from gristmill.admin.task import TaskPage
 from gristmill.compat import TaskResultDoesNotExist
 from gristmill.inspect.details.read import MOST_ATTEMPTS, Details, details_of
 from gristmill.inspect.drawing import svg
@@ -40,7 +40,7 @@ DEPTH, DRAWN = 3, 40
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-class OneJobPage(Page):
+class OneJobPage(TaskPage):
     """A job's page, and the picture of what it waits for and what waits for it."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -75,6 +75,7 @@ class OneJobPage(Page):
             "job.html",
             found.row.task_name,
             job=found,
+            task_url=links.of_task(found.row.task_name),
             state=found.explanation.state,
             more=list(dict.fromkeys(reason.sentence for reason in found.explanation.reasons[1:])),
             arguments=named(found.arguments) if found.arguments is not None else [],

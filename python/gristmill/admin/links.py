@@ -26,6 +26,11 @@ def of_job(job_id: str) -> str:
     return url("job_change", job_id)
 
 
+def of_task(name: str) -> str:
+    """Returns a task's page; "" where its name cannot stand in an address."""
+    return url("job_task", name) if name and len(name) <= MOST_CHARACTERS else ""
+
+
 def of_jobs(**terms: str) -> str:
     """Returns the list of jobs that a search finds, by its terms; "" where it would be longer than a search may be."""
     search = " ".join(f"{name}:{quoted(value)}" for name, value in terms.items())

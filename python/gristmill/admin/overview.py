@@ -8,6 +8,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 
 from gristmill.admin import links
+from gristmill.admin.curves import last_hour, overview_curves
 from gristmill.admin.page import Page
 from gristmill.inspect.problems.problem import LEVELS
 from gristmill.inspect.survey import together
@@ -31,12 +32,14 @@ class OverviewPage(Page):
         found = [problem for _, problems in looks for problem in problems]
         found.sort(key=lambda problem: LEVELS.index(problem.level))
         seen = together([survey for survey, _ in looks])
+        hour = last_hour()
         return self.show(
             request,
             "overview.html",
             "Gristmill",
             problems=[(problem, links.of(problem.about)) for problem in found],
             survey=seen,
+            curves=overview_curves(hour) if hour else [],
             several=len(gristmill_backends()) > 1,
             queues=[(queue, links.of_jobs(queue=queue.queue_name)) for queue in seen.queues],
             failures=[(failure, links.of_job(failure.id)) for failure in seen.failures],

@@ -6,13 +6,16 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.safestring import SafeString
 
 from gristmill import operations
 from gristmill.admin import links
+from gristmill.admin.curves import HOUR, picture
 from gristmill.admin.log import write_down
 from gristmill.admin.page import Page
+from gristmill.inspect.pulse import backlogs
 from gristmill.inspect.survey import QueueSeen
-from gristmill.inspect.surveys import seen_queues
+from gristmill.inspect.surveys import each_database, seen_queues
 from gristmill.models import Queue
 from gristmill.tasks.aliases import gristmill_backends
 
@@ -48,12 +51,14 @@ class QueuePage(Page):
             return HttpResponseRedirect(request.get_full_path())
         queues = sorted(seen_queues(), key=lambda queue: (queue.backend, queue.queue_name))
         counted = [state for state in COUNTED if state in ALWAYS or any(getattr(queue, state) for queue in queues)]
+        ready = ready_in_the_last_hour()
         return self.show(
             request,
             "queues.html",
             "Queues",
             counted=counted,
-            rows=[(queue, cells(queue, counted)) for queue in queues],
+            rows=[(queue, cells(queue, counted), ready.get((queue.backend, queue.queue_name), "")) for queue in queues],
+            has_curves=bool(ready),
             several=len(gristmill_backends()) > 1,
             may_pause=self.may(request, "pause_queue"),
         )
@@ -75,6 +80,24 @@ class QueuePage(Page):
             return
         write_down(request, Queue, f"{backend}/{queue_name}", done)
         messages.success(request, f"{done}.")
+
+
+def ready_in_the_last_hour() -> dict[tuple[str, str], SafeString]:
+    """Returns a curve for each (backend, queue) that had jobs ready within the last hour; one query a database."""
+    found = {}
+    for connection, aliases in each_database():
+        for key, values in backlogs(connection, aliases, HOUR).items():
+            labels = [
+                f"{said_ago(len(values) - 1 - index)}: {'unknown' if value is None else f'{value:,}'}"
+                for index, value in enumerate(values)
+            ]
+            found[key] = picture(values, labels, f"Ready in {key[1]}, last hour")
+    return found
+
+
+def said_ago(minutes: int) -> str:
+    """Says which minute it was."""
+    return f"{minutes} min ago" if minutes else "now"
 
 
 def cells(queue: QueueSeen, counted: list[str]) -> list[tuple[str, int, bool, str]]:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from gristmill.backend import GristmillBackend
 from gristmill.commands.aliases import chosen_backend, migrated_connection
+from gristmill.inspect.forecast import Forecast, forecasts_of
 from gristmill.inspect.survey import QueueSeen, Survey, Unroutable, WorkerSeen, survey, together
+from gristmill.inspect.surveys import each_database
 from gristmill.inspect.tables import age, printable, room_of, table, wrapped
 from gristmill.tasks.aliases import gristmill_backends, worker_command
 
@@ -41,9 +45,18 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     """Prints what is going on."""
     seen = together(surveys_of(options["backend"]))
     if options["json"]:
-        command.stdout.write(json.dumps(seen.as_json()))
+        command.stdout.write(json.dumps({**seen.as_json(), "forecasts": [asdict(one) for one in forecasts(seen)]}))
     else:
-        command.stdout.write("\n".join(lines(seen, room_of(command.stdout))))
+        command.stdout.write("\n".join(lines(seen, room_of(command.stdout), forecasts(seen))))
+
+
+def forecasts(seen: Survey) -> list[Forecast]:
+    """Returns when queues that were looked at will be done, of those of which that can be said."""
+    return [
+        forecast
+        for connection, aliases in each_database()
+        for forecast in forecasts_of(connection, [queue for queue in seen.queues if queue.backend in aliases])
+    ]
 
 
 def surveys_of(alias: str | None) -> list[Survey]:
@@ -60,11 +73,13 @@ def surveys_of(alias: str | None) -> list[Survey]:
     ]
 
 
-def lines(seen: Survey, room: int | None = None) -> list[str]:
+def lines(seen: Survey, room: int | None = None, forecasts: Sequence[Forecast] = ()) -> list[str]:
     """Returns what a person reads, on a terminal of so many columns."""
     said = ["Workers", *worker_lines(seen, room), "", "Queues", *queue_lines(seen.queues, room)]
     if seen.oldest_ready_seconds is not None:
         said += ["", *wrapped(f"The oldest ready job has been due for {age(seen.oldest_ready_seconds)}.", room)]
+    for forecast in forecasts:
+        said += wrapped(f"Queue {printable(forecast.queue_name)}: {forecast}.", room)
     if any(queue.paused is not None for queue in seen.queues):
         said += ["", "Paused queues", *paused_lines(seen.queues, room)]
     said += unserved_lines(seen.unroutable, room)

@@ -8,7 +8,7 @@ import gristmill.models
 from gristmill.database.schema import RunStatements
 
 TABLES = [
-    "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge", "gate", "unique_key",
+    "depth", "pulse", "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge", "gate", "unique_key",
     "notice", "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
@@ -30,9 +30,15 @@ def kept_back(table: str, **options: Any) -> dict[str, Any]:
     return {**options, "db_table": table, "default_permissions": ()}
 
 
-def key(*names: str) -> tuple[str, models.CompositePrimaryKey]:
-    """A key of several columns."""
-    return "pk", models.CompositePrimaryKey(*names, blank=True, editable=False, primary_key=True, serialize=False)
+def composite(*names: str) -> tuple[str, models.CompositePrimaryKey]:
+    """A primary key of several columns."""
+    key = models.CompositePrimaryKey(*names, blank=True, editable=False, primary_key=True, serialize=False)
+    return "pk", key
+
+
+def texts(*names: str) -> list[tuple[str, Any]]:
+    """Columns of text."""
+    return [(name, models.TextField()) for name in names]
 
 
 def page(name: str, **options: Any) -> migrations.CreateModel:
@@ -53,9 +59,7 @@ class Migration(migrations.Migration):
                     name="Job",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         (
                             "state",
@@ -113,7 +117,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Attempt",
                     fields=[
-                        key("job_id", "token"),
+                        composite("job_id", "token"),
                         ("job_id", models.UUIDField()),
                         ("token", models.BigIntegerField()),
                         ("generation", models.IntegerField()),
@@ -138,14 +142,11 @@ class Migration(migrations.Migration):
                     name="JobRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("enqueued_at", gristmill.models.MomentField()),
-                        ("args", models.TextField()),
-                        ("kwargs", models.TextField()),
+                        *texts("args", "kwargs"),
                         ("options", models.TextField(null=True)),
                         ("deadline", gristmill.models.MomentField(null=True)),
                         ("unique_key", models.TextField(null=True)),
@@ -159,9 +160,7 @@ class Migration(migrations.Migration):
                     name="ReadyRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("deadline", gristmill.models.MomentField()),
@@ -181,9 +180,7 @@ class Migration(migrations.Migration):
                     name="ResultRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("deadline", gristmill.models.MomentField()),
@@ -208,9 +205,7 @@ class Migration(migrations.Migration):
                     name="RunningRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("deadline", gristmill.models.MomentField()),
@@ -232,9 +227,7 @@ class Migration(migrations.Migration):
                     name="ScheduledRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("deadline", gristmill.models.MomentField()),
                         ("token", models.BigIntegerField()),
@@ -254,11 +247,9 @@ class Migration(migrations.Migration):
                     name="Worker",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("label", models.TextField()),
-                        ("host", models.TextField()),
+                        *texts("label", "host"),
                         ("pid", models.IntegerField()),
-                        ("version", models.TextField()),
-                        ("backend", models.TextField()),
+                        *texts("version", "backend"),
                         ("queues", gristmill.models.JSONTextField()),
                         ("tasks", gristmill.models.JSONTextField()),
                         ("processes", models.IntegerField()),
@@ -286,9 +277,7 @@ class Migration(migrations.Migration):
                     name="WaitingRow",
                     fields=[
                         ("id", models.UUIDField(primary_key=True, serialize=False)),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
+                        *texts("backend", "queue_name", "task_name"),
                         ("priority", models.SmallIntegerField()),
                         ("run_after", gristmill.models.MomentField(null=True)),
                         ("deadline", gristmill.models.MomentField()),
@@ -335,7 +324,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="NoticeRow",
                     fields=[
-                        key("fingerprint", "hour"),
+                        composite("fingerprint", "hour"),
                         ("fingerprint", models.TextField()),
                         ("hour", gristmill.models.MomentField()),
                         ("job_id", models.UUIDField()),
@@ -345,7 +334,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="EdgeRow",
                     fields=[
-                        key("precondition_id", "dependent_id"),
+                        composite("precondition_id", "dependent_id"),
                         ("precondition_id", models.UUIDField()),
                         ("dependent_id", models.UUIDField()),
                         ("state", models.TextField(default="open")),
@@ -389,11 +378,38 @@ class Migration(migrations.Migration):
                     options=kept_back("gristmill_progress"),
                 ),
                 migrations.CreateModel(
+                    name="PulseRow",
+                    fields=[
+                        ("id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("level", models.SmallIntegerField()),
+                        ("at", gristmill.models.MomentField()),
+                        *texts("backend", "queue_name", "task_name", "outcome", "version"),
+                        ("attempts", models.BigIntegerField()),
+                        ("wait_seconds", models.FloatField()),
+                        ("run_seconds", models.FloatField()),
+                        ("waits", models.TextField(null=True)),
+                        ("runs", models.TextField(null=True)),
+                    ],
+                    options=kept_back("gristmill_pulse"),
+                ),
+                migrations.CreateModel(
+                    name="DepthRow",
+                    fields=[
+                        composite("level", "at", "backend", "queue_name"),
+                        ("level", models.SmallIntegerField()),
+                        ("at", gristmill.models.MomentField()),
+                        *texts("backend", "queue_name"),
+                        ("ready", models.IntegerField()),
+                        ("scheduled", models.IntegerField()),
+                        ("oldest_seconds", models.FloatField()),
+                    ],
+                    options=kept_back("gristmill_depth"),
+                ),
+                migrations.CreateModel(
                     name="Queue",
                     fields=[
-                        key("backend", "queue_name"),
-                        ("backend", models.TextField()),
-                        ("queue_name", models.TextField()),
+                        composite("backend", "queue_name"),
+                        *texts("backend", "queue_name"),
                         ("paused_at", gristmill.models.MomentField()),
                         ("reason", models.TextField()),
                     ],
@@ -422,14 +438,8 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Schedule",
                     fields=[
-                        key("backend", "name"),
-                        ("backend", models.TextField()),
-                        ("name", models.TextField()),
-                        ("origin", models.TextField()),
-                        ("queue_name", models.TextField()),
-                        ("task_name", models.TextField()),
-                        ("definition", models.TextField()),
-                        ("job", models.TextField()),
+                        composite("backend", "name"),
+                        *texts("backend", "name", "origin", "queue_name", "task_name", "definition", "job"),
                         ("created_at", gristmill.models.MomentField()),
                         ("defined_at", gristmill.models.MomentField()),
                         ("removed_at", gristmill.models.MomentField(null=True)),
@@ -452,9 +462,8 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Tick",
                     fields=[
-                        key("backend", "schedule", "nominal"),
-                        ("backend", models.TextField()),
-                        ("schedule", models.TextField()),
+                        composite("backend", "schedule", "nominal"),
+                        *texts("backend", "schedule"),
                         ("nominal", gristmill.models.MomentField()),
                         ("by_hand", models.BooleanField(default=False)),
                         ("found_at", gristmill.models.MomentField()),

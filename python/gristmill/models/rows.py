@@ -218,3 +218,47 @@ class ProgressRow(Loaded):
     class Meta:
         db_table = "gristmill_progress"
         default_permissions = ()
+
+
+class PulseRow(Loaded):
+    """What became of attempts of one lane in one minute, hour or day: how many, and how long they were due and ran."""
+
+    id = models.UUIDField(primary_key=True)
+    # 0: a minute as one worker appended it; 1: a minute of all workers; 2: an hour; 3: a day.
+    level = models.SmallIntegerField()
+    # Where that begins.
+    at = MomentField()
+    backend = models.TextField()
+    queue_name = models.TextField()
+    task_name = models.TextField()
+    outcome = models.TextField()
+    # Of the worker's code.
+    version = models.TextField()
+    attempts = models.BigIntegerField()
+    wait_seconds = models.FloatField()
+    run_seconds = models.FloatField()
+    # How many fell into which bucket: JSON lists.
+    waits = models.TextField(null=True)
+    runs = models.TextField(null=True)
+
+    class Meta:
+        db_table = "gristmill_pulse"
+        default_permissions = ()
+
+
+class DepthRow(Loaded):
+    """How many jobs of a queue were ready and scheduled at a minute's beginning, or at most in an hour or a day."""
+
+    pk = models.CompositePrimaryKey("level", "at", "backend", "queue_name")
+    level = models.SmallIntegerField()
+    at = MomentField()
+    backend = models.TextField()
+    queue_name = models.TextField()
+    ready = models.IntegerField()
+    scheduled = models.IntegerField()
+    # For how long the oldest one had been due.
+    oldest_seconds = models.FloatField()
+
+    class Meta:
+        db_table = "gristmill_depth"
+        default_permissions = ()

@@ -1,5 +1,6 @@
 //! What becomes of attempts that have ended: their ends and notes are written, and who asked is told what was accepted.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gristmill_core::{Attempt, Claimed, JobId, Note, Outcome, Progress, State, Token};
@@ -11,6 +12,7 @@ use super::answers::Failure;
 use super::completions::Completions;
 use super::verdicts::Verdicts;
 use crate::events::Events;
+use crate::pulse::Counter;
 
 /// Most notes on attempts that wait to be written, while the database is away.
 const NOTES: usize = 1_000;
@@ -21,11 +23,13 @@ pub(super) struct Completing {
     verdicts: Verdicts,
     /// What is to be added to attempts that have ended.
     notes: Vec<Note>,
+    /// Told of each end that was accepted.
+    counter: Arc<Counter>,
 }
 
 impl Completing {
-    pub(super) fn new() -> Self {
-        Self { completions: Completions::new(), verdicts: Verdicts::default(), notes: Vec::new() }
+    pub(super) fn new(counter: Arc<Counter>) -> Self {
+        Self { completions: Completions::new(), verdicts: Verdicts::default(), notes: Vec::new(), counter }
     }
 
     // --- what has ended ----------------------------------------------------------------------------------
@@ -46,7 +50,8 @@ impl Completing {
     }
 
     /// An end was written with its handler's own transaction.
-    pub(super) fn written_elsewhere(&mut self, attempt: &Attempt) {
+    pub(super) fn written_elsewhere(&mut self, attempt: &Attempt, took: Option<Duration>) {
+        self.counter.count(attempt, took, false);
         self.verdicts.written(attempt);
     }
 
@@ -115,9 +120,14 @@ impl Completing {
             } else {
                 events.superseded(attempt, completion.sent_before);
             }
-            if finished.cancelled.contains(&key) {
+            let is_cancelled = finished.cancelled.contains(&key);
+            let was_accepted = completion.sent_before && holds && attempt.outcome.is_successful();
+            if is_accepted || is_cancelled || was_accepted {
+                self.counter.count(attempt, completion.took, is_cancelled);
+            }
+            if is_cancelled {
                 self.verdicts.cancelled(key);
-            } else if is_accepted || (completion.sent_before && holds && attempt.outcome.is_successful()) {
+            } else if is_accepted || was_accepted {
                 // While its lease lasts nobody else ends its attempts, so what was sent before was accepted then: as it was,
                 // if it was a success. Any other end may have lost to a cancel request; what is not known is not told.
                 self.verdicts.written(attempt);

@@ -64,7 +64,7 @@ impl<E: Executor, S: Sessions> Dispatcher<E, S> {
         if written {
             self.propagations.ended_elsewhere(now);
             self.events.finished(&attempt, took);
-            self.completing.written_elsewhere(&attempt);
+            self.completing.written_elsewhere(&attempt, took);
         } else {
             self.completing.ended(attempt, took, said);
         }

@@ -270,7 +270,7 @@ fn plant(defect: Defect, sql: &'static str) -> &'static str {
         Defect::ExpiredStarts if sql.contains("into gristmill_running") => {
             sql.replace("    running.claimed_at,", "    '2001-01-01 00:00:00.000000',")
         }
-        Defect::PruneTooEarly if sql.contains("'-60 seconds'") => {
+        Defect::PruneTooEarly if sql.contains("'-60 seconds'") && sql.contains("gristmill_pruned") => {
             sql.replace("max(60, min(3162240000, ?2))", "min(10, ?2)")
         }
         Defect::PauseIsIgnored if sql.contains("into gristmill_running") => {

@@ -18,8 +18,9 @@ use crate::events::Events;
 use crate::heartbeat::Sent;
 use crate::link::Link;
 use crate::maintenance::Maintenance;
+use crate::pulse::Counter;
 use crate::schedules::Schedules;
-use crate::watchdog::Pulse;
+use crate::watchdog::Liveness;
 use crate::{Options, Stage, Standing, Stopper, shutdown};
 
 pub(super) struct Supervisor {
@@ -57,10 +58,18 @@ impl Supervisor {
         let options = Options { until_done, grace, queue_limits, retention, ..Options::default() };
         let lease = options.lease;
         let schedules = Schedules::new(&options, Some(code.clone()), shutdown.clone());
-        let (hints, pulse) = (Arc::new(Notify::new()), Pulse::new("maintenance"));
+        let (hints, liveness) = (Arc::new(Notify::new()), Liveness::new("maintenance"));
+        let counter = Arc::new(Counter::new());
         let link = Link::new(sessions.clone(), "maintenance");
-        let maintenance =
-            Maintenance::new(link, options.clone(), standing.subscribe(), Arc::clone(&hints), pulse, None);
+        let maintenance = Maintenance::new(
+            link,
+            options.clone(),
+            standing.subscribe(),
+            Arc::clone(&hints),
+            liveness,
+            None,
+            Arc::clone(&counter),
+        );
         let dispatcher = Dispatcher::new(Parts {
             executor,
             options,
@@ -69,7 +78,8 @@ impl Supervisor {
             shutdown,
             hints,
             events: Arc::new(Events::new()),
-            pulse: Pulse::new("dispatcher"),
+            liveness: Liveness::new("dispatcher"),
+            counter,
             schedules: None,
             knowledge: watch::Sender::new(Vec::new()),
             has_rescued: None,

@@ -11,6 +11,7 @@ mod progress;
 pub(crate) mod promote;
 pub(crate) mod propagation;
 pub(crate) mod prune;
+pub(crate) mod pulse;
 pub(crate) mod register;
 mod rescue;
 pub(crate) mod schedules;

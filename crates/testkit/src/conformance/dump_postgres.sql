@@ -35,4 +35,8 @@ union all
 select 'tick', row(t.*)::text from gristmill_tick t
 union all
 select 'worker', row(t.*)::text from gristmill_worker t
+union all
+select 'pulse', row(t.*)::text from gristmill_pulse t
+union all
+select 'depth', row(t.*)::text from gristmill_depth t
 order by 1, 2

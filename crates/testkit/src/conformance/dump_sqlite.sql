@@ -35,4 +35,8 @@ union all
 select 'tick', json_array(backend, schedule, nominal, by_hand, found_at, job_id, skipped) from gristmill_tick
 union all
 select 'worker', json_array(id, label, pid, heartbeat_at, idle, suspect_at, lost_at, stopped_at, exit_status, last_error, asked, asked_by, asked_at) from gristmill_worker
+union all
+select 'pulse', json_array(level, at, backend, queue_name, task_name, outcome, version, attempts, wait_seconds, run_seconds, waits, runs) from gristmill_pulse
+union all
+select 'depth', json_array(level, at, backend, queue_name, ready, scheduled, oldest_seconds) from gristmill_depth
 order by 1, 2

@@ -26,6 +26,7 @@ mod postponing;
 mod progress;
 mod propagation;
 mod prune;
+mod pulse;
 mod python;
 mod rescue;
 mod retry;
@@ -107,6 +108,7 @@ pub fn questions() -> Vec<Question> {
         note::questions(),
         progress::questions(),
         prune::questions(),
+        pulse::questions(),
         hosted::questions(),
         wake_ups::questions(),
     ]

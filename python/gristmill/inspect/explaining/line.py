@@ -6,6 +6,7 @@ from typing import Any
 
 from gristmill.inspect.explaining.answer import Reason
 from gristmill.inspect.explaining.look import Look, ended
+from gristmill.inspect.forecast import LEAST_JOBS, Rate, rates_of, seconds_for
 from gristmill.inspect.lanes import MOST, lanes_of
 from gristmill.inspect.survey import WorkerSeen
 from gristmill.inspect.tables import age, counted, printable
@@ -133,9 +134,13 @@ def in_line(look: Look) -> Reason:
         verb = "serves" if len(workers) == 1 else "serve"
         busy = f"{counted(running, what='job')} in {counted(runners, what='runner')}"
         sentence += f"; {counted(len(workers), what='worker')} {verb} it, with {busy}"
+    seconds = None if more or not workers else starts_in(look, before, {own[0], *(queue for queue, _ in lanes)})
+    if seconds is not None:
+        sentence += f". At the present rate it starts in about {age(seconds)}"
     details: dict[str, Any] = {
         "before": min(before, CAP),
         "before_at_least": more,
+        "starts_in_seconds": None if seconds is None else round(seconds, 1),
         "before_in_lane": min(before_in_lane, CAP),
         "before_in_lane_at_least": before_in_lane > CAP,
         "lanes": len(lanes),
@@ -146,6 +151,16 @@ def in_line(look: Look) -> Reason:
         "runners": runners,
     }
     return Reason("line", f"{sentence}.", details)
+
+
+def starts_in(look: Look, before: int, queues: set[str]) -> float | None:
+    """Returns in how many seconds the jobs before it have ended, as far as jobs of these queues ended of late."""
+    if before < LEAST_JOBS:
+        return None
+    rates = rates_of(look.connection, [look.job.backend])
+    of_queues = [rate for (_, queue_name), rate in rates.items() if queue_name in queues]
+    ended_lately = Rate(sum(rate.ended for rate in of_queues), max((rate.minutes for rate in of_queues), default=0))
+    return seconds_for(before, ended_lately)
 
 
 def told(number: int) -> str:

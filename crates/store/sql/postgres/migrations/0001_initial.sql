@@ -1,4 +1,4 @@
--- statements: 42
+-- statements: 43
 -- Gristmill's tables: rows move, they are not updated.
 -- A job is asked for once (gristmill_job) and then has exactly one place row at any moment: in
 -- gristmill_ready, gristmill_scheduled, gristmill_waiting, gristmill_running or gristmill_result. Place rows share their
@@ -384,6 +384,46 @@ create table gristmill_worker (
 create index gristmill_worker_live
     on gristmill_worker (id)
     where stopped_at is null and lost_at is null;
+
+-- The pulse: what became of attempts, and how long they were due and ran, of one (backend, queue, task, outcome) in one
+-- minute, hour or day; at is where it begins. Rows of jobs are pruned, these counts stay. level: 0 is a minute as one worker
+-- appended it, 1 a minute of all workers, 2 an hour, 3 a day; several rows may be of the same, readers add them up. waits and
+-- runs: how many fell into which bucket, a JSON list as text; crates/core/src/pulse.rs has the bounds. Empty names are those
+-- of tasks that were too many to be counted by themselves. version: of the worker's code.
+create table gristmill_pulse (
+    id uuid primary key,
+    level smallint not null check (level between 0 and 3),
+    at timestamptz not null,
+    backend text not null,
+    queue_name text not null,
+    task_name text not null,
+    outcome text not null,
+    version text not null,
+    attempts bigint not null,
+    wait_seconds double precision not null,
+    run_seconds double precision not null,
+    waits text,
+    runs text
+);
+
+create index gristmill_pulse_at
+    on gristmill_pulse (level, at);
+
+create index gristmill_pulse_task
+    on gristmill_pulse (task_name, level, at);
+
+-- How many jobs of a queue are ready and scheduled, counted to 10,001, and for how long the oldest has been due: at the
+-- beginning of a minute, and the most of an hour or a day (levels as in gristmill_pulse). A queue that stays empty has no rows.
+create table gristmill_depth (
+    level smallint not null check (level between 1 and 3),
+    at timestamptz not null,
+    backend text not null,
+    queue_name text not null,
+    ready integer not null,
+    scheduled integer not null,
+    oldest_seconds double precision not null,
+    primary key (level, at, backend, queue_name)
+);
 
 -- Gives a job its unique key back when it returns to wait, if the key is free. Someone who is about to take the key may
 -- keep their transaction open for long; they get it, because an end of an attempt must not wait for them.
