@@ -21,6 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.dateparse import parse_datetime
 
 from gristmill.database.dialects import about
+from gristmill.models import JobRow
 from gristmill.values.moments import CLOCKS, as_django, from_utc
 
 #: What is said to each question, by its name: rows, each with the values of its columns.
@@ -56,6 +57,11 @@ def ask(connection: BaseDatabaseWrapper, **questions: Question) -> Said:
 def clock(connection: BaseDatabaseWrapper) -> Question:
     """Asks for the database's time."""
     return Question("now", f"select {CLOCKS[connection.vendor]} as now".replace("%", "%%"))
+
+
+def id_bind(connection: BaseDatabaseWrapper, job_id: UUID) -> Any:
+    """Returns an id as the database keeps it."""
+    return JobRow._meta.pk.get_db_prep_value(job_id, connection)
 
 
 def id_of(text: str) -> UUID:

@@ -74,8 +74,7 @@ def counts_said(said: Said) -> dict[str, Count]:
     """Returns what was asked for."""
     counted: dict[str, Count] = {}
     for name, states in STATES.items():
-        found: dict[str, int] = {state: number for state, number in said[name]}
+        found = {state: int(number) for state, number in said[name]}
         more = sum(found.values()) > CAP
-        for state in states:
-            counted[state] = Count(min(found.get(state, 0), CAP), more)
+        counted |= {state: Count(min(found.get(state, 0), CAP), more) for state in states}
     return counted

@@ -19,7 +19,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from gristmill.database.dialects import about
 from gristmill.inspect.listing.branches import Branch, Order
 from gristmill.inspect.listing.cursors import Key
-from gristmill.models import JobRow, ReadyRow
+from gristmill.inspect.questions import id_bind
+from gristmill.models import ReadyRow
 from gristmill.values.moments import from_utc
 
 #: Rows that one request looks at, and seconds: what comes first. A person waits for it.
@@ -284,11 +285,6 @@ def ask(connection: BaseDatabaseWrapper, sql: str, binds: Sequence[Any]) -> list
         cursor.execute(sql, [*binds])
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
-
-
-def id_bind(connection: BaseDatabaseWrapper, job_id: UUID) -> Any:
-    """Returns an id as the database keeps it."""
-    return JobRow._meta.pk.get_db_prep_value(job_id, connection)
 
 
 def moment_bind(connection: BaseDatabaseWrapper, moment: Any) -> Any:
