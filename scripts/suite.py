@@ -192,6 +192,14 @@ def bench(tally: Tally) -> None:
     tally.passed, tally.failed = int(status == 0), int(status != 0)
 
 
+def pages_bench(tally: Tally) -> None:
+    """Every page of the admin on a nearly empty database and on a full one: bench/README.md."""
+    python = environments.pair("best") / "python"
+    with postgres.server(durable=True) as url:
+        status = subprocess.call([python, "bench/pages/run.py"], cwd=ROOT, env={**os.environ, postgres.VARIABLE: url})
+    tally.passed, tally.failed = int(status == 0), int(status != 0)
+
+
 def tell(goal: str, tally: Tally, seconds: float) -> None:
     """The slowest steps with their reasons, what it cost, and the counts."""
     slowest = sorted(tally.ended, key=lambda done: -done.seconds)[:SLOWEST]
@@ -220,6 +228,7 @@ GOALS: dict[str, Callable[[Tally], None]] = {
     "conformance": conformance,
     "django-suite": django_suite,
     "journeys": journeys,
+    "pages-bench": pages_bench,
     "sim": sim,
     "test": everything,
     "test-long": everything_at_full_size,
