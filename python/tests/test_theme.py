@@ -29,6 +29,14 @@ def test_a_page_has_the_look_of_the_admin_and_what_is_its_own(client):
         assert said.index("<title>") < said.index('class="gristmill"') < said.index('id="gristmill-page"'), address
 
 
+def test_what_a_page_is_about_stands_on_it_whatever_the_theme_makes_of_titles(client):
+    viewer(client)
+    *_, schedule, job = addresses()
+
+    for address, subject in ((schedule, "nightly"), (job, "tests.app.tasks.add")):
+        assert subject in client.get(address + "?fragment=1").content.decode()
+
+
 def test_the_index_of_the_admin_leads_to_the_pages(client):
     viewer(client)
 
