@@ -17,10 +17,9 @@ LANE = "'default', 'queue-' || (n % 20), 'shop.tasks.task_' || (n % 5)"
 
 
 class Filling:
-    """One round: jobs of each kind, all of them later than those of the round before."""
+    """Jobs of each kind, spread over the week before now."""
 
-    def __init__(self, kind: int) -> None:
-        self.kind = kind
+    def __init__(self) -> None:
         self.postgres = connection.vendor == "postgresql"
         self.start = int(time.time() * 1_000) - WEEK_MS
 
@@ -105,7 +104,7 @@ class Filling:
 
     def id(self, digit: int, count: int, n: str = "n") -> str:
         """The nth id, of version 7: its moment, the kind, its number."""
-        ms, kind = self.ms(count, n), f"7{self.kind:03x}800{digit}"
+        ms, kind = self.ms(count, n), f"7000800{digit}"
         if self.postgres:
             return f"(lpad(to_hex({ms}::bigint), 12, '0') || '{kind}' || lpad(to_hex({n}), 12, '0'))::uuid"
         return f"(printf('%012x', {ms}) || '{kind}' || printf('%012x', {n}))"

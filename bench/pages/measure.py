@@ -1,10 +1,8 @@
-"""One database: made, filled a little, measured, filled, measured, dropped; prints JSON. `run.py` starts it."""
+"""One database: made, filled, asked for pages line by line, dropped; answers with JSON. `run.py` starts two of it."""
 
 import json
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import django
@@ -24,35 +22,30 @@ FEW = 60
 
 
 def main() -> None:
-    finished, ready, requests = (int(each) for each in sys.argv[1:])
+    """Fills, says which pages there are, and then asks for each page whose name is a line of the input."""
+    finished, ready = (int(each) for each in sys.argv[1:])
     setup_test_environment()
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
         client = Client()
         client.force_login(User.objects.create_superuser("lea"))
-        say("fills a little")
         people_and_machines()
-        Filling(1).fill(FEW, FEW)
-        empty = measured(client, requests)
-        say(f"fills {finished:,} finished and {ready:,} ready jobs")
-        Filling(2).fill(finished, ready)
-        full = measured(client, requests)
+        Filling().fill(max(finished, FEW), max(ready, FEW))
+        pages = addresses(client)
+        print(json.dumps(list(pages)), flush=True)
+        for line in sys.stdin:
+            print(json.dumps(asked(client, pages[line.strip()])), flush=True)
     finally:
         connection.creation.destroy_test_db("", verbosity=0)
-    print(json.dumps([{**full[name], "page": name, "empty": empty[name]["full"]} for name in full]))
 
 
-def measured(client: Client, requests: int) -> dict[str, dict[str, Any]]:
-    """The median of each page in seconds, and how many statements it takes."""
-    found = {}
-    for name, address in addresses(client).items():
+def asked(client: Client, address: str) -> tuple[float, int]:
+    """Asks for a page: seconds, and statements."""
+    with CaptureQueriesContext(connection) as queries:
+        begun = time.perf_counter()
         ask(client, address)
-        with CaptureQueriesContext(connection) as queries:
-            ask(client, address)
-        number = len(queries)
-        seconds = [timed(lambda address=address: ask(client, address)) for _ in range(requests)]
-        found[name] = {"full": statistics.median(seconds), "queries": number}
-    return found
+        seconds = time.perf_counter() - begun
+    return seconds, len(queries)
 
 
 def addresses(client: Client) -> dict[str, str]:
@@ -86,16 +79,6 @@ def ask(client: Client, address: str) -> None:
     response = client.get(address)
     if response.status_code != 200:
         sys.exit(f"{address} answered {response.status_code}")
-
-
-def timed(call: Callable[[], None]) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
-
-
-def say(what: str) -> None:
-    print(f"  {connection.vendor}: {what}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

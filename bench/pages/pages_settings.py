@@ -48,4 +48,4 @@ if _url.startswith("sqlite:///"):
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": _name, "TEST": {"NAME": _name}}}
 else:
     # A database of its own beside the one that is named, made and dropped as tests do.
-    DATABASES = {"default": {**databases_entry(_url), "TEST": {"NAME": "gristmill_pages"}}}
+    DATABASES = {"default": {**databases_entry(_url), "TEST": {"NAME": os.environ["PAGES_NAME"]}}}

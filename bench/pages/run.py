@@ -1,13 +1,16 @@
 """Times every page of the admin on a database that is nearly empty and on one with a million finished jobs.
 
-For each database a process of its own fills a fresh one through the package's migrations, asks each page several times
-through Django's test client, and tells medians and numbers of statements. A page is too slow where its median is over
-300 ms and over three times that on the nearly empty database; it asks too much with more than twelve statements.
+Two processes have a fresh database each, made by the package's migrations, one of them filled. They take turns: each
+page is asked for several times through Django's test client. A page is too slow where its median is over 300 ms and
+over three times that on the nearly empty database; it asks too much with more than twelve statements, the two of
+Django's among them.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,23 +46,64 @@ def arguments() -> argparse.Namespace:
 
 
 def measured(database: str, scratch: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """What one process found on one database."""
-    url = os.environ.get(POSTGRES, "") if database == "postgres" else f"sqlite:///{scratch}/pages.sqlite3"
-    if not url:
-        sys.exit(f"{POSTGRES} names no PostgreSQL; make pages-bench starts one")
-    asked = [str(getattr(options, name)) for name in ("finished", "ready", "requests")]
-    path = os.pathsep.join([str(HERE), str(HERE.parents[1] / "python")])
-    env = {**os.environ, "PAGES_DATABASE": url, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "pages_settings"}
-    done = subprocess.run([sys.executable, HERE / "measure.py", *asked], env=env, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(done.returncode)
-    pages: list[dict[str, Any]] = json.loads(done.stdout)
-    for page in pages:
-        page["database"] = database
-        page["ratio"] = page["full"] / max(page["empty"], 1e-6)
-        slow = page["full"] > MOST_SECONDS and page["ratio"] > MOST_TIMES
-        page["wrong"] = ", ".join(["slow"] * slow + ["asks too much"] * (page["queries"] > MOST_QUERIES))
-    return pages
+    """What was found on one kind of database. Both take turns, as what else the machine does comes and goes."""
+    with (
+        contextlib.closing(Site(database, "empty", scratch, 0, 0)) as empty,
+        contextlib.closing(Site(database, "full", scratch, options.finished, options.ready)) as full,
+    ):
+        return [page(database, name, empty, full, options.requests) for name in full.pages]
+
+
+def page(database: str, name: str, empty: "Site", full: "Site", requests: int) -> dict[str, Any]:
+    """The medians of one page; each is asked once before, for what a process keeps."""
+    empty.ask(name), full.ask(name)
+    turns = [(empty.ask(name), full.ask(name)) for _ in range(requests)]
+    little, much = ([seconds for seconds, _ in each] for each in zip(*turns, strict=True))
+    found = {"page": name, "database": database, "queries": max(queries for _, (_, queries) in turns)}
+    found |= {"empty": statistics.median(little), "full": statistics.median(much)}
+    found["ratio"] = statistics.median(after / before for before, after in zip(little, much, strict=True))
+    slow = found["full"] > MOST_SECONDS and found["ratio"] > MOST_TIMES
+    return {**found, "wrong": ", ".join(["slow"] * slow + ["asks too much"] * (found["queries"] > MOST_QUERIES))}
+
+
+class Site:
+    """A process with a database of its own, filled with so many finished and ready jobs."""
+
+    def __init__(self, database: str, name: str, scratch: Path, finished: int, ready: int) -> None:
+        url = os.environ.get(POSTGRES, "") if database == "postgres" else f"sqlite:///{scratch}/{name}.sqlite3"
+        if not url:
+            sys.exit(f"{POSTGRES} names no PostgreSQL; make pages-bench starts one")
+        print(f"  {database}, {name}: is filled", file=sys.stderr, flush=True)
+        path = os.pathsep.join([str(HERE), str(HERE.parents[1] / "python")])
+        about = {"PAGES_DATABASE": url, "PAGES_NAME": f"gristmill_pages_{name}", "PYTHONPATH": path}
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "measure.py", str(finished), str(ready)],
+            env={**os.environ, **about, "DJANGO_SETTINGS_MODULE": "pages_settings"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pages: list[str] = self.answer()
+
+    def ask(self, page: str) -> tuple[float, int]:
+        """Seconds and statements of one request."""
+        assert self.process.stdin is not None
+        print(page, file=self.process.stdin, flush=True)
+        seconds, queries = self.answer()
+        return seconds, queries
+
+    def answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(self.process.wait() or 1)
+        return json.loads(line)
+
+    def close(self) -> None:
+        """Has it drop its database and end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def tell(pages: list[dict[str, Any]]) -> None:
