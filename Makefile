@@ -67,6 +67,10 @@ pictures: ## Make the documentation's pictures of the admin anew, in a browser
 bench: ## Race Gristmill against its peers, side by side (bench/README.md)
 	@$(RUN) suite.py bench
 
+.PHONY: pages-bench
+pages-bench: ## Time every page of the admin beside a million finished jobs, on both databases
+	@$(RUN) suite.py pages-bench
+
 .PHONY: django-suite
 django-suite: ## Django's own tests for task backends, run against this one
 	@$(RUN) suite.py django-suite

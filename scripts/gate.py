@@ -2,7 +2,7 @@
 
 `check` can be answered without running the project. `tests` are all the others, each on its own, so that they run side
 by side: a test binary of Rust, a pair of Python and Django on a database, the journeys. `more` is what CI adds: the
-other halves of what one pair answers for both.
+other halves of what one pair answers for both. `longest` is what only `make test-long` has.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ PLAIN = ("-c", "tests/pytest.ini")
 WITH_POSTGRES = "sh scripts/run postgres.py"
 # The tests in a browser that every run has; the others are more.
 BROWSER_FIRST = ("watching", "operator", "refreshing")
+
+THEME = "admin: Django 6.0, django-unfold"
 
 # By crate and test binary: the cores that it keeps busy (what it asks of a server included), and what takes its time.
 RUST_STEPS = {
@@ -277,6 +279,21 @@ def more() -> list[Step]:
     """What CI adds: the halves that another pair or database answered for, and what people install."""
     halves = [python("old", "PostgreSQL"), python("new", "SQLite"), django_suite("old"), pages("old")]
     return [*halves, *rest_in_browser(), wheel()]
+
+
+def longest() -> list[Step]:
+    """What `make test-long` alone adds, in environments of their own."""
+    return [theme()]
+
+
+def theme() -> Step:
+    """The admin's pages on the Django between the two pairs, within the pages of a theme."""
+    env = {"DJANGO_SETTINGS_MODULE": "tests.settings_unfold", "DATABASE_URL": ""}
+    files = ("python/tests/test_admin.py", "python/tests/test_theme.py")
+    asked = pytest(
+        "admin: Django 6.0, django-unfold", environments.VENVS / "unfold" / "bin", "-n", "2", *files, env=env
+    )
+    return replace(asked, repeat="DJANGO_SETTINGS_MODULE=tests.settings_unfold .venv/unfold/bin/pytest {test}")
 
 
 def sized(chosen: Sequence[Step], full: Collection[str]) -> list[Step]:

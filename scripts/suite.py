@@ -100,16 +100,17 @@ def everything(tally: Tally) -> None:
 
 
 def everything_at_full_size(tally: Tally) -> None:
-    """The gate with all that CI ever adds."""
-    whole(tally, sizes.SIZES, with_more=True)
+    """The gate with all that CI ever adds, and what has an environment of its own."""
+    whole(tally, sizes.SIZES, with_more=True, with_longest=True)
 
 
-def whole(tally: Tally, full: Collection[str], *, with_more: bool) -> None:
+def whole(tally: Tally, full: Collection[str], *, with_more: bool, with_longest: bool = False) -> None:
     pythons.old(), pythons.need_new()  # before minutes are spent
     steps.say(f"  Sizes: {sizes.said(sizes.env(full))}")
-    prepare(tally, ["tools", "new", "old"])
+    prepare(tally, ["tools", "new", "old", *(["unfold"] if with_longest else [])])
     with postgres.shared():
         chosen = [*gate.check(), *gate.tests(), *(gate.more() if with_more else [])]
+        chosen += gate.longest() if with_longest else []
         tally.ask(gate.sized(chosen, full))
         tally.ask_again()
     hold_the_floor(tally)
@@ -120,7 +121,7 @@ def prepare(tally: Tally, names: Sequence[str]) -> None:
     environments.need_rust()
     environments.prepare(names, environments.build(everything=True))
     for name in names:
-        if name != "tools":
+        if name in ("old", "new"):
             environments.pair(name)
 
 
@@ -136,9 +137,10 @@ def hold_the_floor(tally: Tally) -> None:
 
 def some(tally: Tally, titles: str) -> None:
     """The steps whose titles begin so, at the sizes of `make test`, and all that they print."""
-    prepare(tally, ["tools", "new"])
+    prepare(tally, ["tools", "new", *(["unfold"] if gate.THEME.startswith(titles) else [])])
     with postgres.shared():
-        chosen = [step for step in [*gate.check(), *gate.tests(), *gate.more()] if step.title.startswith(titles)]
+        known = [*gate.check(), *gate.tests(), *gate.more(), *gate.longest()]
+        chosen = [step for step in known if step.title.startswith(titles)]
         if not chosen:
             raise steps.stop(f"No step's title begins with {titles!r}.")
         tally.ask(gate.sized(chosen, ()))
@@ -192,6 +194,14 @@ def bench(tally: Tally) -> None:
     tally.passed, tally.failed = int(status == 0), int(status != 0)
 
 
+def pages_bench(tally: Tally) -> None:
+    """Every page of the admin on a nearly empty database and on a full one: bench/README.md."""
+    python = environments.pair("best") / "python"
+    with postgres.server(durable=True) as url:
+        status = subprocess.call([python, "bench/pages/run.py"], cwd=ROOT, env={**os.environ, postgres.VARIABLE: url})
+    tally.passed, tally.failed = int(status == 0), int(status != 0)
+
+
 def tell(goal: str, tally: Tally, seconds: float) -> None:
     """The slowest steps with their reasons, what it cost, and the counts."""
     slowest = sorted(tally.ended, key=lambda done: -done.seconds)[:SLOWEST]
@@ -220,6 +230,7 @@ GOALS: dict[str, Callable[[Tally], None]] = {
     "conformance": conformance,
     "django-suite": django_suite,
     "journeys": journeys,
+    "pages-bench": pages_bench,
     "sim": sim,
     "test": everything,
     "test-long": everything_at_full_size,

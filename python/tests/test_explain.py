@@ -82,8 +82,7 @@ def test_many_preconditions_are_named_up_to_a_bound(django_assert_max_num_querie
     assert told.details["more"] == 30 - gates.SHOWN
 
 
-def test_open_preconditions_are_found_behind_pages_of_others(monkeypatch):
-    monkeypatch.setattr(gates, "PAGE", 3)
+def test_open_preconditions_are_found_behind_others():
     many = [add.enqueue(number) for number in range(10)]
     for one in many[:-1]:
         rows.succeed(one.id)

@@ -36,8 +36,10 @@ DIALECTS = sorted(path.parent.name for path in STORE.glob("sql/*/migrations"))
 PYTHON_WITH_SQL = {
     "bench/": "puts a million rows in place and looks at them from outside, as a test does",
     "doctor/": "asks questions that no verb answers; mends by verbs and the ORM",
+    "inspect/drawing/": "looks at a bounded number of edges; changes nothing",
     "inspect/explaining/": "looks at bounded numbers of rows for `explain`; changes nothing",
     "inspect/lanes.py": "goes from lane to lane for `status`; changes nothing",
+    "inspect/late.py": "looks at what is first to be due; changes nothing",
     "inspect/health.py": "counts to just beyond a limit for `health`; changes nothing",
     "inspect/listing/": "looks at a page of jobs, or at bounded strides of a table; changes nothing",
     "inspect/counted.py": "reads a bounded number of counts for curves; changes nothing",

@@ -150,10 +150,15 @@ def graph_mark(found: Details) -> str:
 
 
 def found_job(object_id: str) -> tuple[UUID, str]:
-    """Returns the id that an address names, and the database that has the job; 404 where none has."""
+    """
+    Returns the id that an address names, and the database that has the job; 404 where none has.
+
+    Where there is one database alone, who reads the job finds out whether it is there.
+    """
     job_id = parse_id(unquote(object_id))
+    databases = list(dict.fromkeys(backend.database for backend in gristmill_backends().values()))
     if job_id is not None:
-        for database in dict.fromkeys(backend.database for backend in gristmill_backends().values()):
-            if JobRow.objects.using(database).filter(pk=job_id).exists():
+        for database in databases:
+            if len(databases) == 1 or JobRow.objects.using(database).filter(pk=job_id).exists():
                 return job_id, database
     raise Http404("there is no such job: it may have been pruned, or its transaction was rolled back")

@@ -15,10 +15,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from gristmill.admin import links
 from gristmill.admin.actions import ACTIONS, Chosen, carry_out, queues_of
 from gristmill.admin.job import OneJobPage
-from gristmill.inspect.listing.choices import choices
-from gristmill.inspect.listing.counts import counts
+from gristmill.inspect.listing.choices import choices_asked, choices_said
+from gristmill.inspect.listing.counts import counts_asked, counts_said
 from gristmill.inspect.listing.pages import EVERYTHING, page_of
 from gristmill.inspect.listing.search import Search, SearchError
+from gristmill.inspect.questions import ask
 from gristmill.models import Job
 from gristmill.tasks.aliases import gristmill_backends
 
@@ -50,7 +51,9 @@ class JobPage(OneJobPage):
         except SearchError as error:
             wrong, page = str(error), None
         here = search.state or "all"
-        counted = counts(connection)
+        # What stands beside the list is one statement.
+        beside = ask(connection, **counts_asked(connection), **choices_asked(connection))
+        counted = counts_said(beside)
         return self.show(
             request,
             "jobs.html",
@@ -62,7 +65,7 @@ class JobPage(OneJobPage):
             states=[(name, counted.get(name), address(request, text, state=name), name == here) for name in STATES],
             following=page and page.next and address(request, text, cursor=page.next),
             preceding=page and page.previous and address(request, text, cursor=page.previous),
-            choices=choices(connection),
+            choices=choices_said(connection, beside),
             databases=[(alias, f"?{urlencode({'q': text, 'database': alias})}") for alias in databases()],
             database=connection.alias,
             actions=self.permitted(request, here),

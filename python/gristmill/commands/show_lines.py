@@ -12,7 +12,8 @@ from django.utils import timezone
 from gristmill.commands.schedule_lines import facts, instants
 from gristmill.inspect.colours import painted
 from gristmill.inspect.details.neighbours import Neighbours
-from gristmill.inspect.details.read import CAP, Details
+from gristmill.inspect.details.read import Details
+from gristmill.inspect.explaining.facts import CAP
 from gristmill.inspect.listing.rows import said as value_of
 from gristmill.inspect.redacting import HIDDEN
 from gristmill.inspect.survey import seconds_between

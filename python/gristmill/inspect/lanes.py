@@ -1,14 +1,16 @@
-"""The lanes of ready jobs: how many each has, and which job is first in its line. One query a database."""
+"""The lanes of ready jobs: how many each has, and which job is first in its line. One question a database."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from gristmill.models import ReadyRow
+from gristmill.inspect.questions import Question, ask, id_of, moment_of
 
 #: Lanes that are looked at; beyond so many the rest is left out.
 MOST = 500
@@ -41,7 +43,9 @@ FIRST_IN_LINE = f"""(
     )
     order by ready.deadline, ready.id limit 1
 )"""
-STATEMENT = f"""
+# Probes of one job each. What was to run at a date has been due since then.
+FIRST_JOB = "(select job.{0} from gristmill_job job where job.id = first.first_id)"
+LANES = f"""
 with recursive lane (hop, backend, queue_name, task_name) as (
     select 0, asked.backend, cast('' as text), cast('' as text) from ({{backends}}) as asked
     union all
@@ -52,16 +56,22 @@ with recursive lane (hop, backend, queue_name, task_name) as (
     from lane
     where lane.hop < %s and lane.queue_name is not null
 )
-select backend, queue_name, task_name, {FIRST_IN_LINE}, (
+select backend, queue_name, task_name, {FIRST_IN_LINE} as first_id, (
     select count(*) from (
         select 1 from gristmill_ready ready where {OF_THE_LANE.format("ready")} limit %s
     ) as counted
-)
+) as ready
 from lane
 where hop > 0 and queue_name is not null
 order by backend, queue_name, task_name
 limit %s
 """
+STATEMENT = f"""
+select
+    first.*, {FIRST_JOB.format("enqueued_at")} as enqueued_at, {FIRST_JOB.format("run_after")} as run_after
+from ({LANES}) as first
+"""
+COLUMNS = "backend, queue_name, task_name, first_id, ready, enqueued_at, run_after"
 
 
 @dataclass(frozen=True)
@@ -75,20 +85,33 @@ class Lane:
     first_id: UUID
     # Counted to just beyond the cap that was asked for.
     ready: int
+    # Since when the first one has been due; None where it has just gone.
+    first_due_at: datetime | None
+
+
+def lanes_asked(backends: Collection[str], cap: int) -> Question:
+    """Asks for the lanes of these TASKS aliases, one at least, that have ready jobs, counting each to `cap` + 1."""
+    asked = " union all ".join(["select cast(%s as text) as backend"] * len(backends))
+    return Question(COLUMNS, STATEMENT.format(backends=asked), [*backends, MOST, cap + 1, MOST])
+
+
+def lanes_said(rows: Iterable[list[Any]]) -> list[Lane]:
+    """Returns the lanes that were asked for, sorted."""
+    lanes = [
+        Lane(backend, queue_name, task_name, id_of(first_id), count, due_at(enqueued_at, run_after))
+        for backend, queue_name, task_name, first_id, count, enqueued_at, run_after in rows
+    ]
+    return sorted(lanes, key=lambda lane: (lane.backend, lane.queue_name, lane.task_name))
+
+
+def due_at(enqueued_at: str | None, run_after: str | None) -> datetime | None:
+    """Returns since when a job has been due: since it was asked for, or since its date."""
+    return max((moment_of(text) for text in (enqueued_at, run_after) if text is not None), default=None)
 
 
 def lanes_of(connection: BaseDatabaseWrapper, backends: Collection[str], cap: int) -> list[Lane]:
     """Returns the lanes of these TASKS aliases that have ready jobs, counting each to `cap` + 1."""
-    if not backends:
-        return []
-    asked = " union all ".join(["select cast(%s as text) as backend"] * len(backends))
-    key = ReadyRow._meta.pk
-    with connection.cursor() as cursor:
-        cursor.execute(STATEMENT.format(backends=asked), [*backends, MOST, cap + 1, MOST])
-        return [
-            Lane(backend, queue_name, task_name, key.to_python(first_id), count)
-            for backend, queue_name, task_name, first_id, count in cursor.fetchall()
-        ]
+    return lanes_said(ask(connection, lanes=lanes_asked(backends, cap))["lanes"]) if backends else []
 
 
 def lane_names(connection: BaseDatabaseWrapper, backends: Collection[str]) -> list[tuple[str, str, str]]:

@@ -8,16 +8,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from gristmill.models import Job, Schedule
+from gristmill.models import Job, Schedule, Tick
 from gristmill.schedules.announcing import announcement
 from gristmill.schedules.engine_cron import Answer, ask_if_possible, question
 from gristmill.values.moments import as_django, database_now
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from gristmill.backend import GristmillBackend
-    from gristmill.models import Tick
 
 #: Schedules of one alias that are looked at.
 MOST = 1_000
@@ -27,6 +29,8 @@ SHOWN = 20
 OVERDUE = timedelta(minutes=1)
 #: What code declares and no worker has announced.
 UNANNOUNCED = "not announced"
+#: What is read of a tick.
+OF_A_TICK = ("nominal", "by_hand", "found_at", "job_id", "skipped")
 
 
 @dataclass(frozen=True)
@@ -96,24 +100,38 @@ def now_of(backend: GristmillBackend) -> datetime:
 def schedules_of(backend: GristmillBackend, name: str | None = None) -> list[ScheduleSeen]:
     """Returns the schedules of an alias, or the one of that name: by name, those gone from the code at the end."""
     rows = Schedule.objects.using(backend.database).filter(backend=backend.alias).order_by("name")
-    found = list(rows[:MOST] if name is None else rows.filter(name=name))
+    found = list(with_last_tick(rows[:MOST] if name is None else rows.filter(name=name)))
     known = {row.name for row in found if row.removed_at is None}
     declared = [each for each in announcement(backend)["schedules"] if each["name"] not in known]
     unannounced = {each["name"]: each for each in declared if name in (None, each["name"])}
     seen = [_of_row(row) for row in found if row.name not in unannounced]
     seen += [_of_code(backend, each) for each in unannounced.values()]
     _have_read(seen, now_of(backend))
+    last = {tick.schedule: tick for row in found if (tick := last_tick(row)) is not None}
+    told = dict(zip(last, ticks_seen(backend, last.values()), strict=True))
     for schedule in seen:
-        if schedule.row is not None:
-            schedule.last = next(iter(ticks_seen(backend, schedule.row.ticks[:1])), None)
+        schedule.last = told.get(schedule.name) if schedule.row is not None else None
     return sorted(seen, key=lambda one: (one.state == "removed", one.name))
+
+
+def with_last_tick(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
+    """Adds to each schedule what its newest tick has, in the same statement: some probes of one index."""
+    newest = Tick.objects.filter(backend=OuterRef("backend"), schedule=OuterRef("name")).order_by("-nominal")
+    return schedules.annotate(**{f"last_{name}": Subquery(newest.values(name)[:1]) for name in OF_A_TICK})
+
+
+def last_tick(row: Schedule) -> Tick | None:
+    """Returns the newest tick that was read with a schedule."""
+    values = {name: getattr(row, f"last_{name}") for name in OF_A_TICK}
+    return None if values["nominal"] is None else Tick(backend=row.backend, schedule=row.name, **values)
 
 
 def ticks_seen(backend: GristmillBackend, ticks: Iterable[Tick]) -> list[TickSeen]:
     """Returns ticks with what became of their jobs."""
     rows = list(ticks)
-    jobs = Job.objects.using(backend.database).filter(pk__in=[row.job_id for row in rows if row.job_id is not None])
-    states = dict(jobs.values_list("pk", "state")) if rows else {}
+    ids = [row.job_id for row in rows if row.job_id is not None]
+    jobs = Job.objects.using(backend.database).filter(pk__in=ids)
+    states = dict(jobs.values_list("pk", "state")) if ids else {}
     return [
         TickSeen(
             nominal=row.nominal,

@@ -1,25 +1,28 @@
 """
 What is going on in a queue, for people: workers, counts, what waits longest, what failed last.
 
-Every question here is bounded: it reads at most CAP rows of a table, however large the table is.
+Every question here is bounded: it reads at most CAP rows of a table, however large the table is. A survey asks all of
+them but two in one statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
-from gristmill.inspect.lanes import Lane, lanes_of
+from gristmill.inspect.lanes import Lane, due_at, lanes_asked, lanes_said
+from gristmill.inspect.late import Late, late_asked, late_said
+from gristmill.inspect.questions import Question, Said, ask, clock, id_of, moment_of
 from gristmill.inspect.tables import age, printable
-from gristmill.models import Attempt, CancelRequestRow, JobRow, Queue, ResultRow, RunningRow, Worker
+from gristmill.inspect.transactions import OLD_SECONDS, OpenTransaction, transactions_asked
+from gristmill.models import Attempt, RunningRow, Schedule, Worker
 from gristmill.tasks.discovery.unserved import cause_of
-from gristmill.values.moments import database_now
 
 #: A count stops here and is shown as "10,000+".
 CAP = 10_000
@@ -28,6 +31,10 @@ RECENT = 1_000
 SHOWN_FAILURES = 5
 SHOWN_CANCELS = 5
 SHOWN_REASONS = 10
+#: Schedules that are looked at, by name.
+SCHEDULES = 1_000
+#: How long an end of a worker is told of, its exit statuses that are no ordinary end, and how many are told.
+ENDED_WITHIN, BAD_ENDS, SHOWN_ENDS = timedelta(hours=1), (78, 99), 5
 #: A worker is silent once it has missed so many heartbeats, and what one may be late by.
 MISSED, SLACK_SECONDS = 2, 1.0
 #: What a worker is that has heard what was asked of it.
@@ -158,12 +165,13 @@ class FailureSeen:
     seconds_ago: float
 
 
-class End(NamedTuple):
-    """How a job ended not long ago."""
+class Ends(NamedTuple):
+    """How many jobs of a task ended so not long ago."""
 
     backend: str
     task_name: str
     state: str
+    number: int
 
 
 @dataclass
@@ -178,77 +186,133 @@ class Survey:
     held: list[HeldSeen]
     failures: list[FailureSeen]
     oldest_ready_seconds: float | None
-    # What `unroutable` and `failures` were found among.
-    lanes: list[Lane]
-    newest_ends: list[End]
+    # What `unroutable` and `failures` were found among, and what else problems are looked for in.
+    lanes: list[Lane] = field(default_factory=list)
+    newest_ends: list[Ends] = field(default_factory=list)
+    late: list[Late] = field(default_factory=list)
+    transactions: list[OpenTransaction] = field(default_factory=list)
+    # Those that were lost, crashed or refused within the hour, the newest first.
+    ended: list[Worker] = field(default_factory=list)
+    # Those that are not removed, without their rules and templates.
+    schedules: list[Schedule] = field(default_factory=list)
+    # The database's time, None where it could not be asked.
+    now: datetime | None = None
 
     @classmethod
     def nothing(cls) -> Survey:
         """Returns what is seen of a database that cannot be asked."""
-        return cls([], [], [], [], [], [], None, [], [])
+        return cls([], [], [], [], [], [], None)
 
     def as_json(self) -> dict[str, Any]:
         """Returns it in JSON's types, without what it was found among."""
-        said = {each.name for each in fields(self)} - {"lanes", "newest_ends"}
-        return {name: value for name, value in asdict(self).items() if name in said}
+        names = ("workers", "queues", "unroutable", "cancels", "held", "failures")
+        said = {name: [asdict(one) for one in getattr(self, name)] for name in names}
+        return {**said, "oldest_ready_seconds": self.oldest_ready_seconds}
 
 
 def together(surveys: Sequence[Survey]) -> Survey:
     """Returns what several databases show, as one."""
     oldest = [each.oldest_ready_seconds for each in surveys if each.oldest_ready_seconds is not None]
-    lists = {
+    lists: dict[str, Any] = {
         each.name: [one for survey in surveys for one in getattr(survey, each.name)]
         for each in fields(Survey)
-        if each.name != "oldest_ready_seconds"
+        if each.name not in ("oldest_ready_seconds", "now")
     }
     lists["failures"].sort(key=lambda failure: failure.seconds_ago)
-    return Survey(**lists, oldest_ready_seconds=max(oldest, default=None))
+    return Survey(**lists, oldest_ready_seconds=max(oldest, default=None), now=None)
 
 
 def survey(connection: BaseDatabaseWrapper, backends: dict[str, set[str]]) -> Survey:
     """Looks at the jobs of these TASKS aliases, each with its QUEUES, on the database that keeps them."""
-    now = database_now(connection)
-    workers = live_workers(connection, backends, now)
-    newest = ResultRow.objects.using(connection.alias).order_by("-finished_at", "-id")[:RECENT]
-    ended = [row for row in newest if row.backend in backends]
-    found = lanes_of(connection, backends, CAP)
-    lanes = ready_by_lane(found)
+    asked = {
+        "now": clock(connection),
+        "lanes": lanes_asked(backends, CAP),
+        **queues_asked(),
+        "cancels": CANCELS,
+        "oldest": oldest_asked(backends),
+        "ends": Question("backend, task_name, state, number", NEWEST_ENDS, [RECENT]),
+        "failures": failures_asked(backends),
+        **late_asked(),
+    }
+    if connection.vendor == "postgresql":
+        asked["transactions"] = transactions_asked(OLD_SECONDS)
+    said = ask(connection, **asked)
+    now = moment_of(said["now"][0][0])
+    lanes = lanes_said(said["lanes"])
+    alive, ended = workers_of(connection, backends, now)
+    schedules = Schedule.objects.using(connection.alias).filter(backend__in=backends, removed_at=None)
     return Survey(
-        workers=workers,
-        queues=queue_counts(connection, backends, lanes, now),
-        unroutable=[
-            Unroutable(
-                backend,
-                queue_name,
-                task_name,
-                min(count, CAP),
-                count > CAP,
-                *cause_of(backend, queue_name, task_name, workers),
-            )
-            for (backend, queue_name, task_name), count in lanes.items()
-            if not any(
-                worker.backend == backend and worker.state != "silent" and worker.serves(queue_name, task_name)
-                for worker in workers
-            )
-        ],
-        cancels=cancels_asked(connection, backends, now),
-        held=held_reasons(connection, backends),
-        failures=recent_failures(connection, ended, now),
-        oldest_ready_seconds=oldest_ready(connection, backends, now),
-        lanes=found,
-        newest_ends=[End(row.backend, row.task_name, row.state) for row in ended],
+        workers=alive,
+        queues=queues_said(said, backends, lanes, now),
+        unroutable=unroutable_among(lanes, alive),
+        cancels=cancels_said(said, backends, now),
+        held=held_said(said, backends),
+        failures=failures_said(said, now),
+        oldest_ready_seconds=oldest_ready(said, backends, lanes, now),
+        lanes=lanes,
+        newest_ends=[ends for row in said["ends"] if (ends := Ends(*row)).backend in backends],
+        late=late_said(said),
+        transactions=[OpenTransaction(*row) for row in said.get("transactions", ())],
+        ended=ended,
+        schedules=list(schedules.defer("definition", "job").order_by("backend", "name")[:SCHEDULES]),
+        now=now,
     )
 
 
-def live_workers(connection: BaseDatabaseWrapper, backends: dict[str, set[str]], now: datetime) -> list[WorkerSeen]:
+def unroutable_among(lanes: Iterable[Lane], workers: list[WorkerSeen]) -> list[Unroutable]:
+    """Returns the lanes that no living worker would claim from, and why."""
+    return [
+        Unroutable(
+            lane.backend,
+            lane.queue_name,
+            lane.task_name,
+            min(lane.ready, CAP),
+            lane.ready > CAP,
+            *cause_of(lane.backend, lane.queue_name, lane.task_name, workers),
+        )
+        for lane in lanes
+        if not any(
+            worker.backend == lane.backend
+            and worker.state != "silent"
+            and worker.serves(lane.queue_name, lane.task_name)
+            for worker in workers
+        )
+    ]
+
+
+def live_workers(connection: BaseDatabaseWrapper, backends: Collection[str], now: datetime) -> list[WorkerSeen]:
     """Returns the workers that neither stopped nor were given up, oldest first."""
-    alias = connection.alias
-    found = (
-        Worker.objects.using(alias).filter(stopped_at=None, lost_at=None, backend__in=backends).order_by("started_at")
-    )
-    rows = list(found[:CAP])
-    counted = RunningRow.objects.using(alias).filter(worker_id__in=[row.id for row in rows]).values_list("worker_id")
-    running = dict(counted.annotate(count=Count("id"))) if rows else {}
+    return seen_workers(alive_on(connection, backends)[:CAP], now)
+
+
+def workers_of(
+    connection: BaseDatabaseWrapper, backends: Collection[str], now: datetime
+) -> tuple[list[WorkerSeen], list[Worker]]:
+    """Returns the workers that live, and the last ones that ended as they should not have, in one statement."""
+    since = now - ENDED_WITHIN
+    ends = Q(lost_at__gte=since) | Q(stopped_at__gte=since, exit_status__in=BAD_ENDS)
+    over = Worker.objects.using(connection.alias).filter(ends, backend__in=backends).order_by("-started_at")
+    alive = alive_on(connection, backends)
+    either = Q(pk__in=alive.values("pk")[:CAP]) | Q(pk__in=over.values("pk")[:SHOWN_ENDS])
+    rows = list(with_running(Worker.objects.using(connection.alias).filter(either).order_by("started_at")))
+    ended = [row for row in rows if row.stopped_at is not None or row.lost_at is not None]
+    return seen_workers([row for row in rows if row not in ended], now), ended[::-1]
+
+
+def alive_on(connection: BaseDatabaseWrapper, backends: Collection[str]) -> QuerySet[Worker]:
+    """Returns the workers that neither stopped nor were given up, oldest first, each with what it runs."""
+    found = Worker.objects.using(connection.alias).filter(stopped_at=None, lost_at=None, backend__in=backends)
+    return with_running(found.order_by("started_at"))
+
+
+def with_running(workers: QuerySet[Worker]) -> QuerySet[Worker]:
+    """Adds how many jobs each worker runs."""
+    running = RunningRow.objects.filter(worker_id=OuterRef("pk")).order_by().values("worker_id")
+    return workers.annotate(running=Coalesce(Subquery(running.annotate(count=Count("id")).values("count")), 0))
+
+
+def seen_workers(rows: Iterable[Worker], now: datetime) -> list[WorkerSeen]:
+    """Returns workers as they are shown."""
     workers = []
     for row in rows:
         silence = seconds_between(row.heartbeat_at, now)
@@ -269,7 +333,7 @@ def live_workers(connection: BaseDatabaseWrapper, backends: dict[str, set[str]],
                 heartbeat_seconds_ago=silence,
                 include_queues=queues.get("include"),
                 exclude_queues=queues.get("exclude") or [],
-                running=running.get(row.id, 0),
+                running=getattr(row, "running", 0),
                 processes=row.processes,
                 tasks=row.tasks if isinstance(row.tasks, list) else [],
                 asked=row.asked,
@@ -281,17 +345,41 @@ def live_workers(connection: BaseDatabaseWrapper, backends: dict[str, set[str]],
     return workers
 
 
-def ready_by_lane(lanes: Iterable[Lane]) -> dict[tuple[str, str, str], int]:
-    """Returns how many jobs are ready of each (backend, queue, task)."""
-    return {(lane.backend, lane.queue_name, lane.task_name): lane.ready for lane in lanes}
+def queue_counts(connection: BaseDatabaseWrapper, backends: dict[str, set[str]]) -> list[QueueSeen]:
+    """Returns the counts of the queues of these TASKS aliases, without the rest of a survey."""
+    said = ask(connection, now=clock(connection), lanes=lanes_asked(backends, CAP), **queues_asked())
+    return queues_said(said, backends, lanes_said(said["lanes"]), moment_of(said["now"][0][0]))
 
 
-def queue_counts(
-    connection: BaseDatabaseWrapper,
-    backends: dict[str, set[str]],
-    lanes: dict[tuple[str, str, str], int],
-    now: datetime,
-) -> list[QueueSeen]:
+def queues_asked() -> dict[str, Question]:
+    """Asks how many jobs are in each state, and which queues are paused."""
+    counted = {
+        name: Question(
+            "backend, queue_name, state, reason, number",
+            f"select backend, queue_name, state, reason, count(*) as number from ({sample} limit %s) as sampled "
+            "group by backend, queue_name, state, reason",
+            [CAP + 1],
+        )
+        for name, sample in PLACES.items()
+    }
+    paused = "select backend, queue_name, reason, paused_at from gristmill_queue limit %s"
+    return {**counted, "paused": Question("backend, queue_name, reason, paused_at", paused, [CAP])}
+
+
+PLACES = {
+    # A count that is zero is not written down.
+    "scheduled": "select backend, queue_name, "
+    """case when counts like '%%"failures"%%' then 'retrying' else 'scheduled' end as state, null as reason """
+    "from gristmill_scheduled order by run_after, id",
+    "waiting": "select backend, queue_name, held_reason as reason, "
+    "case when held then 'held' when stranded then 'stranded' else 'waiting' end as state from gristmill_waiting",
+    "running": "select backend, queue_name, 'running' as state, null as reason from gristmill_running",
+    "result": "select backend, queue_name, case state when 'poisoned' then 'failed' else state end as state, "
+    "null as reason from gristmill_result order by finished_at desc, id desc",
+}
+
+
+def queues_said(said: Said, backends: dict[str, set[str]], lanes: Iterable[Lane], now: datetime) -> list[QueueSeen]:
     """Returns the counts of every queue that the settings name, that has jobs, or that is paused."""
     seen: dict[tuple[str, str], QueueSeen] = {}
 
@@ -305,73 +393,68 @@ def queue_counts(
     for backend, names in backends.items():
         for name in names:
             add(backend, name, "ready", 0, capped=False)
-    for (backend, queue_name, _), count in lanes.items():
-        add(backend, queue_name, "ready", count, capped=False)
-    places = {
-        # A count that is zero is not written down.
-        "scheduled": "select backend, queue_name, "
-        """case when counts like '%%"failures"%%' then 'retrying' else 'scheduled' end as state """
-        "from gristmill_scheduled order by run_after, id",
-        "waiting": "select backend, queue_name, "
-        "case when held then 'held' when stranded then 'stranded' else 'waiting' end as state from gristmill_waiting",
-        "running": "select backend, queue_name, 'running' as state from gristmill_running",
-        "result": "select backend, queue_name, case state when 'poisoned' then 'failed' else state end as state "
-        "from gristmill_result order by finished_at desc, id desc",
-    }
-    with connection.cursor() as cursor:
-        for sample in places.values():
-            cursor.execute(
-                f"select backend, queue_name, state, count(*) from ({sample} limit %s) as counted group by 1, 2, 3",
-                [CAP + 1],
-            )
-            found = cursor.fetchall()
-            capped = sum(count for *_, count in found) > CAP
-            for backend, queue_name, state, count in found:
-                if backend in backends:
-                    add(backend, queue_name, state, count, capped=capped)
-    for paused in Queue.objects.using(connection.alias).filter(backend__in=backends)[:CAP]:
-        key = (paused.backend, paused.queue_name)
-        queue = seen.setdefault(key, QueueSeen(*key))
-        queue.paused, queue.paused_seconds_ago = paused.reason, seconds_between(paused.paused_at, now)
+    for lane in lanes:
+        add(lane.backend, lane.queue_name, "ready", lane.ready, capped=False)
+    for place in PLACES:
+        capped = sum(count for *_, count in said[place]) > CAP
+        for backend, queue_name, state, _, count in said[place]:
+            if backend in backends:
+                add(backend, queue_name, state, count, capped=capped)
+    for backend, queue_name, reason, paused_at in said["paused"]:
+        if backend in backends:
+            queue = seen.setdefault((backend, queue_name), QueueSeen(backend, queue_name))
+            queue.paused, queue.paused_seconds_ago = reason, seconds_between(moment_of(paused_at), now)
     return [seen[key] for key in sorted(seen)]
 
 
-def oldest_ready(connection: BaseDatabaseWrapper, backends: dict[str, set[str]], now: datetime) -> float | None:
+def oldest_asked(backends: Collection[str]) -> Question:
+    """Asks for the ready job that was made first, past some of other aliases: ids sort by when they were made."""
+    marks = ", ".join(["%s"] * len(backends))
+    job = "(select job.{0} from gristmill_job job where job.id = oldest.id) as {0}"
+    return Question(
+        "enqueued_at, run_after",
+        f"select {job.format('enqueued_at')}, {job.format('run_after')} from ("
+        "select id from (select id, backend from gristmill_ready order by id limit %s) as first "
+        f"where backend in ({marks}) limit 1) as oldest",
+        [CAP, *backends],
+    )
+
+
+def oldest_ready(said: Said, backends: Collection[str], lanes: Iterable[Lane], now: datetime) -> float | None:
     """Returns for how many seconds the ready job that was asked for first has been due; None when nothing is ready."""
-    with connection.cursor() as cursor:
-        # Ids sort by the time they were made.
-        marks = ", ".join(["%s"] * len(backends))
-        cursor.execute(f"select id from gristmill_ready where backend in ({marks}) order by id limit 1", [*backends])
-        found = [JobRow._meta.pk.to_python(job_id) for (job_id,) in cursor.fetchall()]
-    return next(iter(due_since(connection.alias, found, now).values()), None)
+    moments = [lane.first_due_at for lane in lanes if lane.first_due_at is not None]
+    for enqueued_at, run_after in said["oldest"]:
+        moments += [moment] if (moment := due_at(enqueued_at, run_after)) is not None else []
+    return seconds_between(min(moments), now) if moments else None
 
 
-def cancels_asked(connection: BaseDatabaseWrapper, backends: dict[str, set[str]], now: datetime) -> list[CancelSeen]:
+CANCELS = Question(
+    "id, backend, queue_name, task_name, asked_at",
+    "select running.id, running.backend, running.queue_name, running.task_name, asked.asked_at "
+    "from (select job_id, asked_at from gristmill_cancel_request limit %s) as asked "
+    "join gristmill_running as running on running.id = asked.job_id",
+    [RECENT],
+)
+
+
+def cancels_said(said: Said, backends: Collection[str], now: datetime) -> list[CancelSeen]:
     """Returns the running jobs that were asked to end, those first that were asked longest ago."""
-    alias = connection.alias
-    asked = dict(CancelRequestRow.objects.using(alias).values_list("job_id", "asked_at")[:RECENT])
-    running = RunningRow.objects.using(alias).filter(pk__in=asked, backend__in=backends) if asked else []
     found = [
-        CancelSeen(row.id.hex, row.backend, row.queue_name, row.task_name, seconds_between(asked[row.id], now))
-        for row in running
+        CancelSeen(id_of(job_id).hex, backend, queue_name, task_name, seconds_between(moment_of(asked_at), now))
+        for job_id, backend, queue_name, task_name, asked_at in said["cancels"]
+        if backend in backends
     ]
     return sorted(found, key=lambda one: -one.seconds_ago)[:SHOWN_CANCELS]
 
 
-def held_reasons(connection: BaseDatabaseWrapper, backends: dict[str, set[str]]) -> list[HeldSeen]:
+def held_said(said: Said, backends: Collection[str]) -> list[HeldSeen]:
     """Returns why jobs are held, of each queue, those first that hold most; among the first that wait."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select backend, queue_name, held_reason, count(*) from "
-            "(select backend, queue_name, held_reason, held from gristmill_waiting limit %s) as counted "
-            "where held group by 1, 2, 3 order by 4 desc, 1, 2, 3",
-            [CAP + 1],
-        )
-        found = [row for row in cursor.fetchall() if row[0] in backends]
-    more = sum(count for *_, count in found) > CAP
-    return [HeldSeen(alias, queue, reason or "", min(count, CAP), more) for alias, queue, reason, count in found][
-        :SHOWN_REASONS
+    held = [row for row in said["waiting"] if row[2] == "held" and row[0] in backends]
+    more = sum(count for *_, count in said["waiting"]) > CAP
+    found = [
+        HeldSeen(alias, queue_name, reason or "", min(count, CAP), more) for alias, queue_name, _, reason, count in held
     ]
+    return sorted(found, key=lambda one: (-one.held, one.backend, one.queue_name, one.reason))[:SHOWN_REASONS]
 
 
 def seconds_between(earlier: datetime, later: datetime) -> float:
@@ -379,37 +462,52 @@ def seconds_between(earlier: datetime, later: datetime) -> float:
     return round(max((later - earlier).total_seconds(), 0.0), 1)
 
 
-def due_since(using: str, job_ids: Iterable[UUID], now: datetime) -> dict[UUID, float]:
-    """Returns for how many seconds jobs have been due since they were asked for; those that are gone are left out."""
-    rows = JobRow.objects.using(using).filter(pk__in=list(job_ids)).values_list("pk", "enqueued_at", "run_after")
-    return {pk: seconds_between(max(enqueued, run_after or enqueued), now) for pk, enqueued, run_after in rows}
+NEWEST = "select * from gristmill_result order by finished_at desc, id desc limit %s"
+NEWEST_ENDS = """
+select backend, task_name, state, count(*) as number
+from (select backend, task_name, state from gristmill_result order by finished_at desc, id desc limit %s) as newest
+group by backend, task_name, state
+"""
 
 
-def recent_failures(connection: BaseDatabaseWrapper, ended: list[ResultRow], now: datetime) -> list[FailureSeen]:
-    """Returns the newest failures among the newest results, with the last line of what each attempt said."""
-    failed = [row for row in ended if row.state in ("failed", "poisoned")][:SHOWN_FAILURES]
-    attempts = Attempt.objects.using(connection.alias).filter(job_id__in=[row.id for row in failed])
-    said = (
-        {(attempt.job_id, attempt.token): attempt for attempt in attempts.order_by("-token")[:RECENT]} if failed else {}
+def failures_asked(backends: Collection[str]) -> Question:
+    """Asks for the newest failures among the newest results, with what the last attempt of each said."""
+    said = "(select attempt.{0} from gristmill_attempt attempt where attempt.job_id = ended.id {1}) as attempt_{0}"
+    said = ", ".join(said.format(name, "and attempt.token = ended.token") for name in ("traceback", "reason"))
+    marks = ", ".join(["%s"] * len(backends))
+    return Question(
+        "id, backend, queue_name, task_name, state, reason, finished_at, attempt_traceback, attempt_reason",
+        f"select ended.*, {said} from (select * from ({NEWEST}) as newest "
+        f"where state in ('failed', 'poisoned') and backend in ({marks}) "
+        "order by finished_at desc, id desc limit %s) as ended",
+        [RECENT, *backends, SHOWN_FAILURES],
     )
-    return [
+
+
+def failures_said(said: Said, now: datetime) -> list[FailureSeen]:
+    """Returns the failures that were asked for, the newest first."""
+    found = [
         FailureSeen(
-            id=row.id.hex,
-            backend=row.backend,
-            queue_name=row.queue_name,
-            task_name=row.task_name,
-            state=row.state,
-            reason=row.reason,
-            error=last_line(said.get((row.id, row.token))) or row.reason or row.state,
-            seconds_ago=seconds_between(row.finished_at, now),
+            id=id_of(job_id).hex,
+            backend=backend,
+            queue_name=queue_name,
+            task_name=task_name,
+            state=state,
+            reason=reason,
+            error=last_line_in(traceback, because) or reason or state,
+            seconds_ago=seconds_between(moment_of(finished_at), now),
         )
-        for row in failed
+        for job_id, backend, queue_name, task_name, state, reason, finished_at, traceback, because in said["failures"]
     ]
+    return sorted(found, key=lambda one: one.seconds_ago)
 
 
 def last_line(attempt: Attempt | None) -> str:
     """Returns the last line of an attempt's traceback, which names the error."""
-    if attempt is None:
-        return ""
-    lines = [line for line in (attempt.traceback or "").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else (attempt.reason or "")
+    return "" if attempt is None else last_line_in(attempt.traceback, attempt.reason)
+
+
+def last_line_in(traceback: str | None, reason: str | None) -> str:
+    """Returns the last line of a traceback, or where there is none the reason."""
+    lines = [line for line in (traceback or "").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else (reason or "")

@@ -8,19 +8,9 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill.backend import GristmillBackend
-from gristmill.inspect.lanes import lanes_of
 from gristmill.inspect.problems.finding import problems
 from gristmill.inspect.problems.problem import Problem
-from gristmill.inspect.survey import (
-    CAP,
-    QueueSeen,
-    Survey,
-    WorkerSeen,
-    live_workers,
-    queue_counts,
-    ready_by_lane,
-    survey,
-)
+from gristmill.inspect.survey import QueueSeen, Survey, WorkerSeen, live_workers, queue_counts, survey
 from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.moments import database_now
 
@@ -59,5 +49,4 @@ def seen_workers() -> Iterator[WorkerSeen]:
 def seen_queues() -> Iterator[QueueSeen]:
     """Gives the counts of the queues of every database."""
     for connection, aliases in each_database():
-        lanes = ready_by_lane(lanes_of(connection, aliases, CAP))
-        yield from queue_counts(connection, aliases, lanes, database_now(connection))
+        yield from queue_counts(connection, aliases)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from gristmill.inspect.questions import Question
+
 #: A transaction that has been open for longer is told of.
 OLD_SECONDS = 900
 #: Transactions that are named, the oldest first.
@@ -19,13 +21,20 @@ class OpenTransaction(NamedTuple):
     seconds: float
 
 
-def open_transactions(cursor: Any, older_than_seconds: float) -> list[OpenTransaction]:
-    """Returns the transactions on this database that are older, the oldest first."""
-    cursor.execute(
-        "select pid, coalesce(nullif(application_name, ''), 'no name'), "
-        "extract(epoch from clock_timestamp() - xact_start)::bigint from pg_stat_activity "
+def transactions_asked(older_than_seconds: float) -> Question:
+    """Asks for the transactions on this database that are older, the oldest first."""
+    return Question(
+        "pid, name, seconds",
+        "select pid, coalesce(nullif(application_name, ''), 'no name') as name, "
+        "extract(epoch from clock_timestamp() - xact_start)::bigint as seconds from pg_stat_activity "
         "where backend_xmin is not null and datname = current_database() "
         "and clock_timestamp() - xact_start > %s * interval '1 second' order by xact_start limit %s",
         [older_than_seconds, SHOWN],
     )
+
+
+def open_transactions(cursor: Any, older_than_seconds: float) -> list[OpenTransaction]:
+    """Returns the transactions on this database that are older, the oldest first."""
+    asked = transactions_asked(older_than_seconds)
+    cursor.execute(asked.sql, asked.binds)
     return [OpenTransaction(*row) for row in cursor.fetchall()]

@@ -8,8 +8,9 @@ import gristmill.models
 from gristmill.database.schema import RunStatements
 
 TABLES = [
-    "depth", "pulse", "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge", "gate", "unique_key",
-    "notice", "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job", "schema",
+    "depth", "pulse", "tick", "schedule", "queue", "action", "progress", "cancel_request", "propagation", "edge",
+    "gate", "unique_key", "notice", "worker", "result", "attempt", "running", "waiting", "scheduled", "ready", "job",
+    "schema",
 ]  # fmt: skip
 DROP = ["drop view gristmill_jobs", *(f"drop table gristmill_{table}" for table in TABLES)]
 FUNCTIONS = [

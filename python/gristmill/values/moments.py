@@ -33,12 +33,13 @@ def as_django(moment: datetime) -> datetime:
 def database_now(connection: BaseDatabaseWrapper) -> datetime:
     """Asks the database for the time; aware under USE_TZ, else naive in Django's TIME_ZONE."""
     with connection.cursor() as cursor:
-        cursor.execute(_CLOCKS[connection.vendor])
+        cursor.execute(f"select {CLOCKS[connection.vendor]}")
         ((moment,),) = cursor.fetchall()
     return from_utc(moment) if isinstance(moment, str) else moment
 
 
-_CLOCKS = {
-    "postgresql": "select clock_timestamp()",
-    "sqlite": "select strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'",
+#: What each database calls its time.
+CLOCKS = {
+    "postgresql": "clock_timestamp()",
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'",
 }

@@ -1,16 +1,18 @@
-"""The first jobs that a job waits for, and the first that wait for it; counted to a cap."""
+"""The first jobs that a job waits for, and the first that wait for it; counted to a cap. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from gristmill.inspect.explaining.look import jobs_by_id
-from gristmill.models import EdgeRow
+from gristmill.inspect.explaining.facts import CAP, Facts
 
-#: Jobs that are named, and how far they are counted.
-SHOWN, CAP = 5, 1_000
+if TYPE_CHECKING:
+    from gristmill.models import Job
+
+#: Jobs that are named.
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,17 @@ class Neighbours:
         return asdict(self)
 
 
-def preconditions_of(job_id: UUID, using: str) -> Neighbours:
-    """Returns the first jobs that a job waits for, or has waited for."""
-    return neighbours(using, "precondition_id", dependent_id=job_id)
-
-
-def dependents_of(job_id: UUID, using: str) -> Neighbours:
-    """Returns the first jobs that wait for a job, or have waited."""
-    return neighbours(using, "dependent_id", precondition_id=job_id)
-
-
-def neighbours(using: str, end: str, **of_this: UUID) -> Neighbours:
-    """Returns what is at the other end of a job's first edges."""
-    edges = EdgeRow.objects.using(using).filter(**of_this)
-    count = edges.order_by().values(end)[: CAP + 1].count()
-    found = list(edges.order_by(end).values_list(end, "state")[:SHOWN]) if count else []
-    jobs = jobs_by_id([job_id for job_id, _ in found], using)
+def neighbours_of(facts: Facts, way: str, jobs: dict[UUID, Job]) -> Neighbours:
+    """Returns the first jobs "before" one or "behind" it: that it waits for or has waited for, or that wait for it."""
     named = []
-    for job_id, edge in found:
+    for job_id, edge in facts.edges[way][:SHOWN]:
         job = jobs.get(job_id)
         name, state = (None, None) if job is None else (job.task_name, job.state)
         named.append(Neighbour(job_id.hex, name, state, edge))
+    count = facts.edge_counts[way]
     return Neighbours(named, min(count, CAP), count > CAP)
+
+
+def neighbour_ids(facts: Facts) -> list[UUID]:
+    """Returns the jobs that are named."""
+    return [job_id for edges in facts.edges.values() for job_id, _ in edges[:SHOWN]]

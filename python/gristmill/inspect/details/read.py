@@ -11,23 +11,19 @@ from django.db import connections
 
 from gristmill.compat import TaskResultDoesNotExist
 from gristmill.inspect.arguments import HIDDEN, arguments_of, is_all_secret, words_of
-from gristmill.inspect.details.neighbours import Neighbours, dependents_of, preconditions_of
+from gristmill.inspect.details.neighbours import Neighbours, neighbour_ids, neighbours_of
 from gristmill.inspect.details.timeline import Act, Event, Run, asked_for, timeline
 from gristmill.inspect.explaining.answer import Explanation, Reason
-from gristmill.inspect.explaining.look import Look
+from gristmill.inspect.explaining.facts import facts_of
+from gristmill.inspect.explaining.look import Look, jobs_by_id
 from gristmill.inspect.explaining.reasons import explained
-from gristmill.inspect.listing.rows import NOWHERE, labels_by_id
+from gristmill.inspect.listing.rows import NOWHERE
 from gristmill.inspect.redacting import Shown, hidden_in
-from gristmill.models import Action, Attempt, Job, JobRow, Tick, UniqueKeyRow
+from gristmill.models import Attempt, Job, JobRow
 from gristmill.models.fields import Unreadable, read_json
-from gristmill.values.moments import database_now
 
 #: Attempts that are read unless more are wanted, the newest; and the most.
 USUAL_ATTEMPTS, MOST_ATTEMPTS = 3, 100
-#: Attempts and actions are counted to here.
-CAP = 1_000
-#: Actions that are read, the newest.
-MOST_ACTIONS = 50
 
 
 @dataclass(frozen=True)
@@ -68,13 +64,15 @@ def details_of(job_id: UUID, using: str, *, reveal: bool = False, attempts: int 
     job = Job.objects.using(using).filter(pk=job_id).defer("args", "kwargs", "options").first()
     newest = Attempt.objects.using(using).filter(job_id=job_id).order_by("-token")
     shown = list(newest[: min(max(attempts, 1), MOST_ATTEMPTS)])[::-1]
-    workers = {attempt.worker_id for attempt in shown}
-    labels = labels_by_id(using, workers | ({job.worker_id} if job is not None and job.worker_id else set()))
-    look = None if job is None else Look(job, using)
-    preconditions = preconditions_of(job_id, using)
+    facts = facts_of(job_id, row.backend, connections[using])
+    labels = {worker_id: worker.label for worker_id, worker in facts.workers.items()}
+    look = None if job is None else Look(job, using, facts)
+    ids = neighbour_ids(facts)
+    beside = jobs_by_id(ids, using) if look is None else look.jobs(ids)
+    preconditions = neighbours_of(facts, "before", beside)
     acts = [
-        Act(action.verb, action.actor, action.acted_at, action.other_id.hex if action.other_id else None)
-        for action in actions_of(job_id, using)
+        Act(did.verb, did.actor, did.acted_at, None if did.other is None else did.other.hex)
+        for did in facts.actions[::-1]
     ]
     runs = [run_of(attempt, labels) for attempt in shown]
     if job is not None and job.state == "running" and job.claimed_at is not None:
@@ -83,8 +81,6 @@ def details_of(job_id: UUID, using: str, *, reveal: bool = False, attempts: int 
     end = None
     if job is not None and job.finished_at is not None:
         end = Event(job.finished_at, "finished", job.state + (f": {job.reason}" if job.reason else ""))
-    key = row.unique_key
-    tick = Tick.objects.using(using).filter(job_id=job_id).first()
     options = None if row.options is None else read_json(row.options)
     return Details(
         row=row,
@@ -93,26 +89,20 @@ def details_of(job_id: UUID, using: str, *, reveal: bool = False, attempts: int 
         arguments=arguments_of(row.backend, row.task_name, row.args, row.kwargs, row.options, reveal=reveal),
         result=None if job is None else result_of(row, job, reveal=reveal),
         attempts=shown,
-        attempt_count=newest.order_by().values("token")[: CAP + 1].count(),
+        attempt_count=facts.attempt_count,
         labels=labels,
         events=timeline(
             asked_for(row.enqueued_at, row.run_after), runs, acts, end, has_preconditions=bool(preconditions.count)
         ),
         actions=acts,
         preconditions=preconditions,
-        dependents=dependents_of(job_id, using),
+        dependents=neighbours_of(facts, "behind", beside),
         options=options if isinstance(options, dict) else None,
-        has_key=key is not None and UniqueKeyRow.objects.using(using).filter(pk=key, job_id=job_id).exists(),
-        schedule=None if tick is None else tick.schedule,
-        nominal=None if tick is None else tick.nominal,
-        now=database_now(connections[using]) if look is None else look.now,
+        has_key=row.unique_key in facts.keys,
+        schedule=None if facts.tick is None else facts.tick[0],
+        nominal=None if facts.tick is None else facts.tick[1],
+        now=facts.now if look is None else look.now,
     )
-
-
-def actions_of(job_id: UUID, using: str) -> list[Action]:
-    """Returns what people did to it, the newest, oldest of those first."""
-    newest = Action.objects.using(using).filter(job_id=job_id).order_by("-acted_at", "-id")
-    return list(newest[:MOST_ACTIONS])[::-1]
 
 
 def run_of(attempt: Attempt, labels: dict[UUID, str]) -> Run:

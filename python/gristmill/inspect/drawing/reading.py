@@ -11,9 +11,10 @@ from gristmill.inspect.drawing.critical import find_critical_path
 from gristmill.inspect.drawing.graph import STATES, Edge, Fold, Graph, Node
 from gristmill.inspect.drawing.layout import closing_edges
 from gristmill.inspect.explaining.gates import brief, done, wanted
-from gristmill.inspect.explaining.look import Look, jobs_by_id
+from gristmill.inspect.explaining.look import Look
+from gristmill.inspect.questions import Question, Said, ask, id_bind, id_of
 from gristmill.inspect.tables import counted, duration
-from gristmill.models import Attempt, EdgeRow, GateRow
+from gristmill.models import Attempt, GateRow
 
 if TYPE_CHECKING:
     from gristmill.models import Job
@@ -26,8 +27,9 @@ LOOKED_AT = 1_000
 ATTEMPTS = 10_000
 #: Edges between the jobs that are drawn.
 EDGES = 10_000
-#: Ids in one statement.
-IDS = 500
+#: Ids, and questions, in one statement.
+IDS, QUESTIONS = 500, 50
+SIDES = ("before", "after")
 
 
 def read_graph(look: Look, *, depth: int, max_jobs: int) -> Graph:
@@ -47,8 +49,7 @@ class Reader:
 
     def read(self) -> Graph:
         """Reads it all."""
-        self.spread("before")
-        self.spread("after")
+        self.spread()
         self.close()
         root = self.look.job.id.hex
         graph = Graph(root, folds=self.folds)
@@ -68,25 +69,27 @@ class Reader:
             graph.notes.append("Some of these jobs wait for each other in a circle: none of those will ever run.")
         return graph
 
-    def spread(self, side: str) -> None:
-        """Goes in one direction, step by step."""
-        frontier = [self.look.job.id]
+    def spread(self) -> None:
+        """Goes in both directions at once, step by step."""
+        frontiers = {side: [self.look.job.id] for side in SIDES}
         for step in range(self.depth + 1):
-            found: list[UUID] = []
-            for job_id in frontier:
-                # Beyond the last step there is only counted.
-                found += self.expand(job_id, side, FAN if step < self.depth else 0)
-            frontier = found
-            if not frontier:
+            around = self.neighbours(frontiers)
+            others = [other for edges, _ in around.values() for other in edges if other not in self.jobs]
+            for start in range(0, len(others), IDS):
+                self.look.jobs(others[start : start + IDS])
+            # Beyond the last step there is only counted.
+            fan = FAN if step < self.depth else 0
+            frontiers = {
+                side: [new for job_id in frontier for new in self.expand(job_id, side, fan, *around[side, job_id])]
+                for side, frontier in frontiers.items()
+            }
+            if not any(frontiers.values()):
                 return
 
-    def expand(self, job_id: UUID, side: str, fan: int) -> list[UUID]:
+    def expand(self, job_id: UUID, side: str, fan: int, edges: dict[UUID, str], at_least: bool) -> list[UUID]:
         """Takes in the neighbours of one job; gives those that are new."""
-        edges, at_least = self.neighbours(job_id, side)
         new = [other for other in edges if other not in self.jobs]
-        jobs: dict[UUID, Job] = {}
-        for start in range(0, len(new), IDS):
-            jobs |= jobs_by_id(new[start : start + IDS], self.look.using)
+        jobs = self.look.known
         new.sort(key=lambda other: (STATES.index(state_of(jobs.get(other), edges[other])), other))
         room = self.max_jobs - len(self.jobs)
         shown = len(new) if len(new) <= fan + 1 and fan and not at_least else fan
@@ -103,22 +106,45 @@ class Reader:
             self.folds.append(Fold(side, job_id.hex, dict(states), at_least, others=len(folded) < len(edges)))
         return drawn
 
-    def neighbours(self, job_id: UUID, side: str) -> tuple[dict[UUID, str], bool]:
-        """Returns the first neighbours of a job with what their edges say, and whether there are more."""
-        own, other = ("dependent_id", "precondition_id") if side == "before" else ("precondition_id", "dependent_id")
-        rows = EdgeRow.objects.using(self.look.using).filter(**{own: job_id}).order_by(other)
-        found = list(rows.values_list(other, "state")[: LOOKED_AT + 1])
-        return dict(found[:LOOKED_AT]), len(found) > LOOKED_AT
+    def neighbours(self, frontiers: dict[str, list[UUID]]) -> dict[tuple[str, UUID], tuple[dict[UUID, str], bool]]:
+        """Returns the first neighbours of jobs with what their edges say, and whether there are more."""
+        asked = {
+            f"{side}_{job_id.hex}": edges_of(side, id_bind(self.look.connection, job_id))
+            for side, frontier in frontiers.items()
+            for job_id in frontier
+        }
+        said = self.ask(asked)
+        found = {}
+        for side, frontier in frontiers.items():
+            for job_id in frontier:
+                edges = sorted((id_of(other), state) for other, state in said[f"{side}_{job_id.hex}"])
+                found[side, job_id] = dict(edges[:LOOKED_AT]), len(edges) > LOOKED_AT
+        return found
 
     def close(self) -> None:
-        """Takes in the edges between jobs that are drawn."""
-        ids = list(self.jobs)
-        for start in range(0, len(ids), IDS):
-            some = EdgeRow.objects.using(self.look.using).filter(dependent_id__in=ids[start : start + IDS])
-            for first in range(0, len(ids), IDS):
-                rows = some.filter(precondition_id__in=ids[first : first + IDS])
-                for one, other, state in rows.values_list("precondition_id", "dependent_id", "state")[:EDGES]:
-                    self.edges[one, other] = state
+        """Takes in the edges between jobs that are drawn: probes by both their ends, whatever else either has."""
+        binds = [id_bind(self.look.connection, job_id) for job_id in self.jobs]
+        marks = ", ".join(["%s"] * len(binds))
+        asked = {
+            job_id.hex: Question(
+                "dependent_id, state",
+                "select dependent_id, state from gristmill_edge "
+                f"where precondition_id = %s and dependent_id in ({marks}) limit %s",
+                [pk, *binds, EDGES],
+            )
+            for job_id, pk in zip(self.jobs, binds, strict=True)
+        }
+        for precondition, rows in self.ask(asked).items():
+            for dependent, state in rows:
+                self.edges[UUID(precondition), id_of(dependent)] = state
+
+    def ask(self, asked: dict[str, Question]) -> Said:
+        """Asks so many at once as a statement takes."""
+        said: Said = {}
+        names = list(asked)
+        for start in range(0, len(names), QUESTIONS):
+            said |= ask(self.look.connection, **{name: asked[name] for name in names[start : start + QUESTIONS]})
+        return said
 
     def gates(self) -> dict[UUID, GateRow]:
         """Returns the gates of the jobs that are drawn."""
@@ -162,6 +188,13 @@ class Reader:
             if seconds is not None:
                 words += f", took {duration(seconds)}"
         return Node(job_id.hex, job.task_name, job.state, words, seconds, numbers)
+
+
+def edges_of(side: str, pk: Any) -> Question:
+    """Asks for the first edges of a job on one side of it, and for one more than is looked at."""
+    own, other = ("dependent_id", "precondition_id") if side == "before" else ("precondition_id", "dependent_id")
+    sql = f"select {other}, state from gristmill_edge where {own} = %s order by {other} limit %s"
+    return Question(f"{other}, state", sql, [pk, LOOKED_AT + 1])
 
 
 def precise(earlier: datetime, later: datetime) -> float:

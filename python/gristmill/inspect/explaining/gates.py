@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db.models import Q
-
 from gristmill.inspect.explaining.answer import Reason
-from gristmill.inspect.explaining.look import Look, jobs_by_id
+from gristmill.inspect.explaining.facts import gate_asked, gate_edges_asked, gate_said, ids_said
+from gristmill.inspect.explaining.look import Look
+from gristmill.inspect.questions import Question, ask, id_bind
 from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, printable
-from gristmill.models import EdgeRow, GateRow
+from gristmill.models import GateRow
 
 if TYPE_CHECKING:
     from gristmill.models import Job
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 #: Preconditions that are named, and those that are named of each of them.
 SHOWN = 5
 SHOWN_BELOW = 2
-#: Edges that are read to find those: so many pages of so many.
-PAGE = 1_000
-PAGES = 10
+WAITING = ("waiting", "stranded")
 
 
 def gate_reasons(look: Look) -> list[Reason]:
     """Says what the job's gate waits for; nothing where it has none or holds."""
-    gate = look.gate
+    gate = look.facts.gate
     if gate is None:
         if look.job.state == "waiting":
             sentence = "Waits, but for nothing that is written down; manage.py gristmill doctor looks into that."
@@ -125,71 +123,53 @@ def needs_words(gate: GateRow) -> str:
     return ("all of them" if gate.needed is None else "any of them" if gate.needed == 1 else f"{gate.needed:,}") + also
 
 
-def first(look: Look, gate: GateRow, state: str, shown: int = SHOWN) -> list[dict[str, Any]]:
-    """Names the first preconditions of a state, each with what keeps it."""
-    ids = precondition_ids(look, gate, state, shown)
-    jobs = jobs_by_id(ids, look.using)
-    below = waits_below(look, jobs.values()) if shown == SHOWN else {}
-    named = []
-    for job_id in ids:
-        job = jobs.get(job_id)
-        if job is None:
-            named.append({"id": job_id.hex, "task_name": None, "state": None, "sentence": "it is forgotten"})
-            continue
-        said = brief(look, job) if job_id not in below else below[job_id]["sentence"]
-        if state == "open" and job.finished_at is not None:
-            said += "; a worker passes that on in a moment"
-        named.append(
-            {
-                "id": job_id.hex,
-                "task_name": job.task_name,
-                "state": job.state,
-                "sentence": said,
-                **({"waits_for": below[job_id]["waits_for"]} if job_id in below else {}),
-            }
-        )
-    return named
+def first(look: Look, gate: GateRow, state: str) -> list[dict[str, Any]]:
+    """Names the first preconditions of the job's own gate that are in a state, each with what keeps it."""
+    ids = look.facts.gate_first[state][:SHOWN]
+    jobs = look.jobs(ids)
+    below = waits_below(look, jobs.values())
+    named = [named_by(look, job_id, jobs.get(job_id), state) for job_id in ids]
+    return [{**one, **below.get(job_id, {})} for job_id, one in zip(ids, named, strict=True)]
 
 
-def precondition_ids(look: Look, gate: GateRow, state: str, limit: int) -> list[UUID]:
-    """Returns the first preconditions whose edge is in a state, among the first PAGE * PAGES."""
-    found: list[UUID] = []
-    for page in edge_pages(look, gate.job_id):
-        # Until it is resolved, nobody has said which edges count.
-        found += (
-            job_id for job_id, each, epoch in page if each == state and (epoch == gate.epoch or not gate.resolved)
-        )
-        if len(found) >= limit:
-            break
-    return found[:limit]
-
-
-def edge_pages(look: Look, dependent: UUID) -> Iterator[list[tuple[UUID, str, int]]]:
-    """Yields a job's edges, in order of precondition."""
-    edges = EdgeRow.objects.using(look.using).filter(dependent_id=dependent).order_by("precondition_id")
-    after = Q()
-    for _ in range(PAGES):
-        page = list(edges.filter(after).values_list("precondition_id", "state", "epoch")[:PAGE])
-        yield page
-        if len(page) < PAGE:
-            return
-        after = Q(precondition_id__gt=page[-1][0])
+def named_by(look: Look, job_id: UUID, job: Job | None, state: str) -> dict[str, Any]:
+    """Names a precondition, with where it is in a few words."""
+    if job is None:
+        return {"id": job_id.hex, "task_name": None, "state": None, "sentence": "it is forgotten"}
+    said = brief(look, job)
+    if state == "open" and job.finished_at is not None:
+        said += "; a worker passes that on in a moment"
+    return {"id": job_id.hex, "task_name": job.task_name, "state": job.state, "sentence": said}
 
 
 def waits_below(look: Look, jobs: Iterable[Job]) -> dict[UUID, dict[str, Any]]:
     """Says of each job that waits itself what it waits for."""
-    waiting = {job.id: job for job in jobs if job.state in ("waiting", "stranded")}
+    states = {job.id: "failed" if job.state == "stranded" else "open" for job in jobs if job.state in WAITING}
+    gates, edges = gates_of(look, states, SHOWN_BELOW)
+    known = look.jobs(job_id for ids in edges.values() for job_id in ids)
     said = {}
-    for gate in GateRow.objects.using(look.using).filter(pk__in=waiting) if waiting else ():
-        strands = waiting[gate.job_id].state == "stranded"
-        named = first(look, gate, "failed" if strands else "open", SHOWN_BELOW)
-        count = gate.failed if strands else gate.open
+    for job_id, gate in gates.items():
+        state = states[job_id]
+        named = [named_by(look, each, known.get(each), state) for each in edges[job_id]]
+        count = gate.failed if state == "failed" else gate.open
         words = ", ".join(f"{short(one['task_name'])} ({one['state'] or 'forgotten'})" for one in named)
         if count > len(named) and named:
             words += f" and {count - len(named):,} more"
-        lead = "stranded by" if strands else "waits for"
-        said[gate.job_id] = {"sentence": f"{lead} {words or f'{count:,} jobs'}", "waits_for": named}
+        lead = "stranded by" if state == "failed" else "waits for"
+        said[job_id] = {"sentence": f"{lead} {words or f'{count:,} jobs'}", "waits_for": named}
     return said
+
+
+def gates_of(look: Look, states: dict[UUID, str], limit: int) -> tuple[dict[UUID, GateRow], dict[UUID, list[UUID]]]:
+    """Returns the gates of some jobs, and the first preconditions of each that are in the state which is asked for."""
+    asked: dict[str, Question] = {}
+    for job_id, state in states.items():
+        pk = id_bind(look.connection, job_id)
+        asked[f"gate_{job_id.hex}"] = gate_asked(pk)
+        asked[f"edges_{job_id.hex}"] = gate_edges_asked(pk, state, limit)
+    said = ask(look.connection, **asked) if asked else {}
+    gates = {job_id: gate for job_id in states if (gate := gate_said(said[f"gate_{job_id.hex}"])) is not None}
+    return gates, {job_id: ids_said(said[f"edges_{job_id.hex}"]) for job_id in states}
 
 
 def brief(look: Look, job: Job) -> str:

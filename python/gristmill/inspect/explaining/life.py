@@ -5,30 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from gristmill.inspect.explaining.answer import Reason
+from gristmill.inspect.explaining.facts import CAP
 from gristmill.inspect.explaining.look import Look, clock, ended
-from gristmill.inspect.survey import last_line, seconds_between
+from gristmill.inspect.survey import last_line_in, seconds_between
 from gristmill.inspect.tables import age, counted, printable
-from gristmill.models import (
-    UNCOUNTED_OUTCOMES,
-    UNDONE_OUTCOMES,
-    Action,
-    Attempt,
-    CancelRequestRow,
-    EdgeRow,
-    PropagationRow,
-    Worker,
-)
-
-#: Attempts, dependents and propagations are counted to here.
-CAP = 1_000
-#: Propagations that are looked through, the oldest of each kind.
-LOOKED_THROUGH = 10_000
+from gristmill.models import UNCOUNTED_OUTCOMES, UNDONE_OUTCOMES
 
 
 def held(look: Look) -> Reason:
     """Says who holds it, since when and why."""
     job = look.job
-    action = Action.objects.using(look.using).filter(job_id=job.id, verb="hold").order_by("-acted_at", "-id").first()
+    action = look.facts.last_action("hold")
     since = job.enqueued_at if action is None else action.acted_at
     by = printable(action.actor, 200) if action is not None else ""
     sentence = "Held"
@@ -50,14 +37,14 @@ def date(look: Look) -> list[Reason]:
         sentence = f"Due {look.until(job.due_at)}, at {clock(job.due_at)}"
     else:
         sentence = f"Due since {look.length(job.due_at)}; a worker makes it ready in a moment"
-    last = job.attempts.defer("return_value", "output").last() if job.token else None
+    last = look.facts.last
     if last is None:
         return [Reason("date", f"{sentence}.", details)]
     details |= {"last_outcome": last.outcome, "last_reason": last.reason, "failures": job.failures}
     if last.outcome == "postponed":
         sentence += ": it postponed itself" + (f", {ended(last.reason)}" if last.reason else ".")
     elif last.outcome == "failed":
-        wrong = last_line(last) or last.reason or "no reason given"
+        wrong = last_line_in(last.traceback, last.reason) or "no reason given"
         sentence += f": attempt {job.failures:,} failed, and it is tried again then. {ended(wrong)}"
     elif last.outcome == "incompatible":
         misfits = job.attempts.filter(generation=job.generation, outcome="incompatible").order_by()
@@ -72,7 +59,7 @@ def date(look: Look) -> list[Reason]:
 def running(look: Look) -> Reason:
     """Says since when it runs, where, for which time, and how far it is."""
     job = look.job
-    worker = Worker.objects.using(look.using).filter(pk=job.worker_id).first() if job.worker_id else None
+    worker = look.facts.workers.get(job.worker_id) if job.worker_id else None
     past = job.attempts.filter(generation=job.generation).exclude(outcome__in=UNCOUNTED_OUTCOMES + UNDONE_OUTCOMES)
     number = past.order_by().values("token")[:CAP].count() + 1
     since = job.claimed_at or look.now
@@ -84,7 +71,7 @@ def running(look: Look) -> Reason:
         sentence += f", on {printable(worker.label)} (process {worker.pid} on {printable(worker.host)})"
         silent = seconds_between(worker.heartbeat_at, look.now)
         details |= {"worker": worker.label, "host": worker.host, "pid": worker.pid, "heartbeat_seconds_ago": silent}
-        if worker.lost_at is not None or worker.stopped_at is not None:
+        if worker.is_gone:
             sentence += ", which is gone; another worker gives the job back"
         elif silent > worker.lease_seconds:
             sentence += f", which has been silent for {age(silent)}; if it stays so, another worker gives the job back"
@@ -99,14 +86,13 @@ def running(look: Look) -> Reason:
 
 def cancel_asked(look: Look) -> list[Reason]:
     """Says that it was asked to end."""
-    job = look.job
-    request = CancelRequestRow.objects.using(look.using).filter(pk=job.id).first()
-    if request is None:
+    asked_at = look.facts.cancel_asked_at
+    if asked_at is None:
         return []
-    action = Action.objects.using(look.using).filter(job_id=job.id, verb="cancel").order_by("-acted_at").first()
+    action = look.facts.last_action("cancel")
     by = f" by {printable(action.actor, 200)}" if action is not None and action.actor else ""
-    sentence = f"Asked to end{by}, {look.ago(request.asked_at)}; its worker sees to it."
-    return [Reason("cancel asked", sentence, {"asked_at": request.asked_at, "by": action.actor if action else None})]
+    sentence = f"Asked to end{by}, {look.ago(asked_at)}; its worker sees to it."
+    return [Reason("cancel asked", sentence, {"asked_at": asked_at, "by": action.actor if action else None})]
 
 
 def result(look: Look) -> Reason:
@@ -116,14 +102,14 @@ def result(look: Look) -> Reason:
     details: dict[str, Any] = {"finished_at": job.finished_at, "reason": job.reason, "generation": job.generation}
     sentence = f"{job.state.capitalize()} {when}"
     if job.state == "cancelled":
-        action = Action.objects.using(look.using).filter(job_id=job.id, verb="cancel").order_by("-acted_at").first()
+        action = look.facts.last_action("cancel")
         if action is not None and action.actor:
             details["by"] = action.actor
             sentence = f"Cancelled by {printable(action.actor, 200)} {when}"
     elif job.state != "successful":
-        attempts = Attempt.objects.using(look.using).filter(job_id=job.id, token=job.token)
-        attempt = attempts.defer("return_value", "output").first()
-        details["error"] = wrong = last_line(attempt)
+        last = look.facts.last
+        ended_it = last is not None and last.token == job.token
+        details["error"] = wrong = last_line_in(last.traceback, last.reason) if last is not None and ended_it else ""
         sentence += f": {printable(job.reason)}" if job.reason else ""
         if wrong and wrong != job.reason:
             sentence += f". {printable(wrong, 300)}"
@@ -132,8 +118,7 @@ def result(look: Look) -> Reason:
 
 def dependents(look: Look) -> list[Reason]:
     """Says how many jobs wait for it."""
-    edges = EdgeRow.objects.using(look.using).filter(precondition_id=look.job.id)
-    count = edges.order_by().values("dependent_id")[: CAP + 1].count()
+    count = look.facts.edge_counts["behind"]
     if not count:
         return []
     who = counted(min(count, CAP), count > CAP)
@@ -144,19 +129,7 @@ def dependents(look: Look) -> list[Reason]:
 
 def propagations(look: Look) -> list[Reason]:
     """Says what workers have yet to carry through the graph for it, among the oldest propagations of each kind."""
-    pk = PropagationRow._meta.get_field("job_id").get_db_prep_value(look.job.id, look.connection)
-    found: dict[str, int] = {}
-    with look.connection.cursor() as cursor:
-        for kind in ("notify", "resolve", "evaluate", "raise_deadline"):
-            # Along the index of what is due; nothing leads from a job to its propagations.
-            cursor.execute(
-                "select count(*) from (select job_id, other_id from gristmill_propagation where kind = %s "
-                "order by kind, due_at, id limit %s) as looked_through where job_id = %s or other_id = %s",
-                [kind, LOOKED_THROUGH, pk, pk],
-            )
-            ((count,),) = cursor.fetchall()
-            if count:
-                found[kind] = count
+    found = look.facts.propagations
     if not found:
         return []
     words = {

@@ -8,9 +8,10 @@ from gristmill.inspect.explaining.answer import Reason
 from gristmill.inspect.explaining.look import Look, ended
 from gristmill.inspect.forecast import LEAST_JOBS, Rate, rates_of, seconds_for
 from gristmill.inspect.lanes import MOST, lanes_of
+from gristmill.inspect.questions import Question, ask, id_bind
 from gristmill.inspect.survey import WorkerSeen
 from gristmill.inspect.tables import age, counted, printable
-from gristmill.models import Queue, ReadyRow
+from gristmill.models import ReadyRow
 from gristmill.tasks.aliases import worker_command
 from gristmill.tasks.discovery.unserved import cause_of
 
@@ -25,11 +26,11 @@ SHOWN = 3
 def paused(look: Look) -> list[Reason]:
     """Says that the job's queue is paused."""
     job = look.job
-    row = Queue.objects.using(look.using).filter(backend=job.backend, queue_name=job.queue_name).first()
-    if row is None:
+    if job.queue_name not in look.facts.paused:
         return []
-    sentence = f"Queue {printable(job.queue_name)} is paused, for {look.length(row.paused_at)}: {ended(row.reason)}"
-    return [Reason("paused", sentence, {"since": row.paused_at, "reason": row.reason})]
+    reason, since = look.facts.paused[job.queue_name]
+    sentence = f"Queue {printable(job.queue_name)} is paused, for {look.length(since)}: {ended(reason)}"
+    return [Reason("paused", sentence, {"since": since, "reason": reason})]
 
 
 def nobody_serves(look: Look) -> list[Reason]:
@@ -118,8 +119,8 @@ def in_line(look: Look) -> Reason:
     job, workers = look.job, serving(look)
     own = (job.queue_name, job.task_name)
     lanes, all_lanes = served_lanes(look, workers)
-    before_in_lane = count_before(look, [own])
-    before = count_before(look, [own, *(lane for lane in lanes if lane != own)]) if lanes else before_in_lane
+    before_in_lane, before_in_others = count_before(look, own, [lane for lane in lanes if lane != own])
+    before = before_in_lane + before_in_others
     more = before > CAP or not all_lanes
     running, runners = sum(worker.running for worker in workers), sum(worker.processes for worker in workers)
     if before == 0 and not more:
@@ -171,8 +172,7 @@ def told(number: int) -> str:
 def served_lanes(look: Look, workers: list[WorkerSeen]) -> tuple[list[tuple[str, str]], bool]:
     """Returns the lanes with ready jobs that these workers claim from, and whether these are all."""
     backend = look.job.backend
-    stopped = set(Queue.objects.using(look.using).filter(backend=backend).values_list("queue_name", flat=True)[:CAP])
-    found = lanes_of(look.connection, [backend], cap=0)
+    found, stopped = lanes_of(look.connection, [backend], cap=0), look.facts.paused
     served = [
         (lane.queue_name, lane.task_name)
         for lane in found
@@ -190,24 +190,31 @@ BEFORE = (
 )
 
 
-def count_before(look: Look, lanes: list[tuple[str, str]]) -> int:
-    """Counts the jobs of these lanes that come before the job, to just beyond the cap."""
-    job, count = look.job, 0
+def count_before(look: Look, own: tuple[str, str], others: list[tuple[str, str]]) -> tuple[int, int]:
+    """Counts the jobs that come before the job, in its own lane and in others: each to just beyond the cap."""
+    asked = {"own": before_asked(look, [own], CAP + 1), "others": before_asked(look, others[:LANES_AT_ONCE], CAP + 1)}
+    said = ask(look.connection, **{name: question for name, question in asked.items() if question is not None})
+    in_own, in_others = (sum(count for (count,) in said.get(name, ())) for name in ("own", "others"))
+    for start in range(LANES_AT_ONCE, len(others), LANES_AT_ONCE):
+        room = CAP + 1 - in_own - in_others
+        question = before_asked(look, others[start : start + LANES_AT_ONCE], room)
+        if room <= 0 or question is None:
+            break
+        in_others += sum(count for (count,) in ask(look.connection, others=question)["others"])
+    return in_own, in_others
+
+
+def before_asked(look: Look, lanes: list[tuple[str, str]], room: int) -> Question | None:
+    """Asks how many jobs of these lanes come before the job, so many at most."""
+    if not lanes:
+        return None
+    job = look.job
     deadline = ReadyRow._meta.get_field("deadline").get_db_prep_value(job.deadline, look.connection)
-    job_id = ReadyRow._meta.pk.get_db_prep_value(job.id, look.connection)
-    with look.connection.cursor() as cursor:
-        for start in range(0, len(lanes), LANES_AT_ONCE):
-            some = lanes[start : start + LANES_AT_ONCE]
-            binds: list[Any] = []
-            for queue_name, task_name in some:
-                lane = [job.backend, queue_name, task_name, job.priority]
-                binds += [*lane, *lane, deadline, job_id]
-            branches = " union all ".join([BEFORE] * len(some))
-            cursor.execute(
-                f"select count(*) from (select 1 from ({branches}) as found limit %s) as counted",
-                [*binds, CAP + 1 - count],
-            )
-            count += cursor.fetchall()[0][0]
-            if count > CAP:
-                break
-    return count
+    job_id = id_bind(look.connection, job.id)
+    binds: list[Any] = []
+    for queue_name, task_name in lanes:
+        lane = [job.backend, queue_name, task_name, job.priority]
+        binds += [*lane, *lane, deadline, job_id]
+    branches = " union all ".join([BEFORE] * len(lanes))
+    sql = f"select count(*) as number from (select 1 from ({branches}) as found limit %s) as counted"
+    return Question("number", sql, [*binds, room])

@@ -10,11 +10,12 @@ from uuid import UUID
 from django.db import connections
 from django.utils import timezone
 
+from gristmill.inspect.explaining.facts import Facts, facts_of
 from gristmill.inspect.survey import WorkerSeen, live_workers, seconds_between
 from gristmill.inspect.tables import age, printable
-from gristmill.models import GateRow, Job
+from gristmill.models import Job
 from gristmill.tasks.aliases import gristmill_backends
-from gristmill.values.moments import database_now, from_utc
+from gristmill.values.moments import from_utc
 from gristmill.verbs.batched import now_bind
 
 #: What no reason reads: it may be large.
@@ -24,22 +25,35 @@ HEAVY = ("args", "kwargs", "options", "result")
 class Look:
     """A job, the moment, and the database that keeps it."""
 
-    def __init__(self, job: Job, using: str) -> None:
+    def __init__(self, job: Job, using: str, facts: Facts | None = None) -> None:
         self.job = job
         self.using = using
         self.connection = connections[using]
-        self.now = now_of(using)
+        self.known: dict[UUID, Job] = {}
+        if facts is not None:
+            self.facts = facts
 
     @cached_property
-    def gate(self) -> GateRow | None:
-        """What the job waits for."""
-        return GateRow.objects.using(self.using).filter(pk=self.job.id).first()
+    def facts(self) -> Facts:
+        """What is known about it."""
+        return facts_of(self.job.id, self.job.backend, self.connection)
+
+    @cached_property
+    def now(self) -> datetime:
+        """The moment by the clock that decides on this database: its own, or Django's where that counts."""
+        text = now_bind(self.using)
+        return from_utc(text) if text is not None else self.facts.now
 
     @cached_property
     def workers(self) -> list[WorkerSeen]:
         """The workers that neither stopped nor were given up, whatever they serve."""
-        known = {alias: set(backend.queues) for alias, backend in gristmill_backends().items()}
-        return live_workers(self.connection, {**known, self.job.backend: set()}, database_now(self.connection))
+        return live_workers(self.connection, {*gristmill_backends(), self.job.backend}, self.facts.now)
+
+    def jobs(self, ids: Iterable[UUID]) -> dict[UUID, Job]:
+        """Returns jobs without what may be large; each is read once."""
+        wanted = list(ids)
+        self.known |= jobs_by_id([job_id for job_id in wanted if job_id not in self.known], self.using)
+        return {job_id: self.known[job_id] for job_id in wanted if job_id in self.known}
 
     def ago(self, moment: datetime) -> str:
         """Says how long ago it was."""
@@ -52,12 +66,6 @@ class Look:
     def until(self, moment: datetime) -> str:
         """Says in how long it will be."""
         return f"in {age(seconds_between(self.now, moment))}"
-
-
-def now_of(using: str) -> datetime:
-    """Returns the moment by the clock that decides on this database: its own, or Django's where that counts."""
-    text = now_bind(using)
-    return from_utc(text) if text is not None else database_now(connections[using])
 
 
 def jobs_by_id(ids: Iterable[UUID], using: str) -> dict[UUID, Job]:

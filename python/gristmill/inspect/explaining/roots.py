@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gristmill.inspect.explaining.answer import Reason
-from gristmill.inspect.explaining.gates import SHOWN, precondition_ids
-from gristmill.inspect.explaining.look import Look, jobs_by_id
+from gristmill.inspect.explaining.gates import SHOWN, gates_of
+from gristmill.inspect.explaining.look import Look
 from gristmill.inspect.tables import printable
-from gristmill.models import GateRow
 
 if TYPE_CHECKING:
     from gristmill.models import Job
@@ -33,23 +31,20 @@ def failed_above(look: Look) -> list[Reason]:
 
 
 def roots(look: Look) -> tuple[list[Job], bool]:
-    """Returns the first jobs that ended without success above this one, and whether these are all."""
+    """Returns the first jobs that ended without success above this one, and whether these are all: level by level."""
     found: dict[UUID, Job] = {}
-    seen, waiting = {look.job.id}, deque([look.job.id])
-    is_all = True
-    for _ in range(VISITED):
-        if not waiting or len(found) > SHOWN:
-            break
-        gate = GateRow.objects.using(look.using).filter(pk=waiting.popleft()).first()
-        if gate is None:
-            continue
-        ids = precondition_ids(look, gate, "failed", SHOWN + 1)
-        is_all = is_all and gate.failed == len(ids)
-        above = jobs_by_id([each for each in ids if each not in seen], look.using)
+    seen = {look.job.id}
+    gate = look.facts.gate
+    level = {} if gate is None else {look.job.id: (gate, look.facts.gate_first["failed"])}
+    is_all, visited = True, 0
+    while level and visited < VISITED and len(found) <= SHOWN:
+        visited += len(level)
+        is_all = is_all and all(gate.failed == len(ids) for gate, ids in level.values())
+        above = look.jobs(each for _, ids in level.values() for each in ids if each not in seen)
         seen.update(above)
-        for job in sorted(above.values(), key=lambda job: job.id):
-            if job.state == "stranded":
-                waiting.append(job.id)
-            elif job.is_error:
-                found[job.id] = job
-    return list(found.values())[:SHOWN], is_all and not waiting and len(found) <= SHOWN
+        stranded = [job_id for job_id, job in sorted(above.items()) if job.state == "stranded"]
+        found |= {job_id: job for job_id, job in sorted(above.items()) if job.is_error and job_id not in stranded}
+        is_all = is_all and len(stranded) <= VISITED - visited
+        gates, edges = gates_of(look, dict.fromkeys(stranded[: VISITED - visited], "failed"), SHOWN + 1)
+        level = {job_id: (gate, edges[job_id]) for job_id, gate in gates.items()}
+    return list(found.values())[:SHOWN], is_all and not level and len(found) <= SHOWN

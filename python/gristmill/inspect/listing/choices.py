@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from gristmill.inspect.lanes import lane_names
+from gristmill.inspect.lanes import lanes_asked
 from gristmill.inspect.listing.branches import BRANCHES
-from gristmill.inspect.survey import live_workers
-from gristmill.models import Schedule
+from gristmill.inspect.questions import Question, Said, ask
+from gristmill.models.fields import read_json
 from gristmill.tasks import registry
 from gristmill.tasks.aliases import gristmill_backends
-from gristmill.values.moments import database_now
 
 #: A menu that is longer is of no use; who wants another name writes it.
 MOST = 500
@@ -35,22 +34,45 @@ class Choices:
 
 def choices(connection: BaseDatabaseWrapper) -> Choices:
     """Returns what a list of the jobs on this database can be narrowed to."""
-    backends = {
-        alias: set(backend.queues)
-        for alias, backend in gristmill_backends().items()
-        if backend.database == connection.alias
+    return choices_said(connection, ask(connection, **choices_asked(connection)))
+
+
+def choices_asked(connection: BaseDatabaseWrapper) -> dict[str, Question]:
+    """Asks for the queues and tasks of ready jobs, of workers that live, and of schedules."""
+    backends = backends_on(connection)
+    marks = ", ".join(["%s"] * len(backends))
+    if not backends:
+        return {}
+    return {
+        "lanes": lanes_asked(backends, 0),
+        "workers": Question(
+            "queues, tasks",
+            "select queues, tasks from gristmill_worker where stopped_at is null and lost_at is null "
+            f"and backend in ({marks}) limit %s",
+            [*backends, MOST],
+        ),
+        "schedules": Question(
+            "queue_name, task_name",
+            "select queue_name, task_name from gristmill_schedule where removed_at is null "
+            "order by backend, name limit %s",
+            [MOST],
+        ),
     }
-    queues = {name for names in backends.values() for name in names}
+
+
+def choices_said(connection: BaseDatabaseWrapper, said: Said) -> Choices:
+    """Returns what was asked for, with what settings and code know."""
+    queues = {name for names in backends_on(connection).values() for name in names}
     registry.load()
     tasks = set(registry.names())
-    for _, queue_name, task_name in lane_names(connection, backends):
+    for _, queue_name, task_name, *_ in said.get("lanes", ()):
         queues.add(queue_name)
         tasks.add(task_name)
-    for worker in live_workers(connection, backends, database_now(connection))[:MOST]:
-        queues.update(worker.include_queues or ())
-        tasks.update(worker.tasks)
-    made = Schedule.objects.using(connection.alias).filter(removed_at=None).order_by("backend", "name")
-    for queue_name, task_name in made.values_list("queue_name", "task_name")[:MOST]:
+    for served, known in said.get("workers", ()):
+        included, named = read_json(served), read_json(known)
+        queues.update((included.get("include") or ()) if isinstance(included, dict) else ())
+        tasks.update(named if isinstance(named, list) else ())
+    for queue_name, task_name in said.get("schedules", ()):
         queues.add(queue_name)
         tasks.add(task_name)
     return Choices(
@@ -59,3 +81,9 @@ def choices(connection: BaseDatabaseWrapper) -> Choices:
         tasks=tuple(sorted(tasks)[:MOST]),
         more=max(len(queues), len(tasks)) > MOST,
     )
+
+
+def backends_on(connection: BaseDatabaseWrapper) -> dict[str, set[str]]:
+    """Returns the TASKS aliases that keep their jobs on a database, each with its QUEUES."""
+    known = gristmill_backends().items()
+    return {alias: set(backend.queues) for alias, backend in known if backend.database == connection.alias}

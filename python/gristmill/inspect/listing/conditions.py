@@ -18,7 +18,8 @@ from gristmill.inspect.listing.branches import A_FAILURE
 from gristmill.inspect.listing.choices import choices
 from gristmill.inspect.listing.cursors import NIL, Key
 from gristmill.inspect.listing.search import LEAST_DIGITS, WITHOUT_GROUP, Search, SearchError
-from gristmill.inspect.listing.walking import ALL, Condition, Ends, id_bind
+from gristmill.inspect.listing.walking import ALL, Condition, Ends
+from gristmill.inspect.questions import id_bind
 from gristmill.inspect.tables import printable
 from gristmill.models import JobRow, Tick, UniqueKeyRow, Worker
 from gristmill.tasks import registry

@@ -8,6 +8,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill.database.dialects import about
 from gristmill.inspect.listing.branches import FAILED
+from gristmill.inspect.questions import Question, Said, ask
 from gristmill.inspect.survey import CAP
 
 
@@ -28,29 +29,52 @@ def counts(connection: BaseDatabaseWrapper) -> dict[str, Count]:
     Finished jobs are counted among the newest of them, unsuccessful ones among the newest of those. Where there are
     more than that, every state that shares their table may have more.
     """
-    # A literal, as the index has it.
+    return counts_said(ask(connection, **counts_asked(connection)))
+
+
+#: The states that each sample has.
+STATES = {
+    "ready": ("ready",),
+    "scheduled": ("scheduled",),
+    "waiting": ("waiting", "stranded", "held"),
+    "running": ("running",),
+    "newest": ("successful",),
+    "unsuccessful": ("failed", "cancelled", "poisoned"),
+}
+
+
+def counts_asked(connection: BaseDatabaseWrapper) -> dict[str, Question]:
+    """Asks for them."""
     failed = "gristmill_result"
     if about(connection).keeps_text:
         failed += f" indexed by {FAILED.index_name}"
     samples = {
-        ("ready",): "select 'ready' as state from gristmill_ready",
-        ("scheduled",): "select 'scheduled' as state from gristmill_scheduled",
-        ("waiting", "stranded", "held"): (
+        "ready": "select 'ready' as state from gristmill_ready",
+        "scheduled": "select 'scheduled' as state from gristmill_scheduled",
+        "waiting": (
             "select case when held then 'held' when stranded then 'stranded' else 'waiting' end as state "
             "from gristmill_waiting"
         ),
-        ("running",): "select 'running' as state from gristmill_running",
-        ("successful",): "select state from gristmill_result order by finished_at desc, id desc",
-        ("failed", "cancelled", "poisoned"): (
-            f"select state from {failed} where state <> 'successful' order by finished_at desc, id desc"
-        ),
+        "running": "select 'running' as state from gristmill_running",
+        "newest": "select state from gristmill_result order by finished_at desc, id desc",
+        # A literal, as the index has it.
+        "unsuccessful": f"select state from {failed} where state <> 'successful' order by finished_at desc, id desc",
     }
-    counted = {}
-    with connection.cursor() as cursor:
-        for states, sample in samples.items():
-            cursor.execute(f"select state, count(*) from ({sample} limit %s) as counted group by state", [CAP + 1])
-            found = dict(cursor.fetchall())
-            more = sum(found.values()) > CAP
-            for state in states:
-                counted[state] = Count(min(found.get(state, 0), CAP), more)
+    return {
+        name: Question(
+            "state, number",
+            f"select state, count(*) as number from ({sample} limit %s) as sampled group by state",
+            [CAP + 1],
+        )
+        for name, sample in samples.items()
+    }
+
+
+def counts_said(said: Said) -> dict[str, Count]:
+    """Returns what was asked for."""
+    counted: dict[str, Count] = {}
+    for name, states in STATES.items():
+        found = {state: int(number) for state, number in said[name]}
+        more = sum(found.values()) > CAP
+        counted |= {state: Count(min(found.get(state, 0), CAP), more) for state in states}
     return counted

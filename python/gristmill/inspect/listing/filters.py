@@ -13,7 +13,8 @@ from gristmill.inspect.listing import conditions
 from gristmill.inspect.listing.branches import BY_ID, GROUPED, Branch, Order
 from gristmill.inspect.listing.cursors import NIL, Key
 from gristmill.inspect.listing.search import Search, SearchError
-from gristmill.inspect.listing.walking import ALL, Condition, Ends, id_bind, moment_bind
+from gristmill.inspect.listing.walking import ALL, Condition, Ends, moment_bind
+from gristmill.inspect.questions import id_bind
 from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.bounds import refuse_beyond
 from gristmill.values.ids import first_id_at

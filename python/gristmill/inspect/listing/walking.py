@@ -19,13 +19,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from gristmill.database.dialects import about
 from gristmill.inspect.listing.branches import Branch, Order
 from gristmill.inspect.listing.cursors import Key
-from gristmill.models import JobRow, ReadyRow
+from gristmill.inspect.questions import id_bind
+from gristmill.models import ReadyRow
 from gristmill.values.moments import from_utc
 
 #: Rows that one request looks at, and seconds: what comes first. A person waits for it.
 MOST_ROWS, MOST_SECONDS = 100_000, 2.0
-#: Rows of the first stride and of the longest; each is twice as long as the one before: a common match is quick.
-FIRST_STRIDE, LONGEST_STRIDE = 250, 4_000
+#: Rows of the first stride and of the longest; each is so many times as long as the one before: who matches is quick.
+FIRST_STRIDE, LONGEST_STRIDE, GROWTH = 250, 4_000, 4
 #: From -100 to 100: the priorities that a lane may have.
 MOST_PRIORITIES = 201
 
@@ -118,7 +119,7 @@ def go(walk: Walk, after: Key | None, limit: int, *, backwards: bool = False) ->
                 walked.looked += number
                 look_through(walk, walked, stretch, at, stop, stride, limit, backwards)
                 at, rest = stop, number == stride
-                stride = min(stride * 2, LONGEST_STRIDE)
+                stride = min(stride * GROWTH, LONGEST_STRIDE)
             if len(walked.found) >= limit:
                 return walked
             if rest and (walked.looked >= MOST_ROWS or time.monotonic() > until):
@@ -284,11 +285,6 @@ def ask(connection: BaseDatabaseWrapper, sql: str, binds: Sequence[Any]) -> list
         cursor.execute(sql, [*binds])
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
-
-
-def id_bind(connection: BaseDatabaseWrapper, job_id: UUID) -> Any:
-    """Returns an id as the database keeps it."""
-    return JobRow._meta.pk.get_db_prep_value(job_id, connection)
 
 
 def moment_bind(connection: BaseDatabaseWrapper, moment: Any) -> Any:

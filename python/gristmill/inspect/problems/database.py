@@ -11,7 +11,6 @@ from gristmill.database.schema import SCHEMA_VERSION, is_in_memory
 from gristmill.database.statements import carry_out
 from gristmill.inspect.problems.problem import Look, Problem
 from gristmill.inspect.tables import age, printable
-from gristmill.inspect.transactions import OLD_SECONDS, open_transactions
 
 #: What clocks may differ by; NTP keeps them within far less.
 APART = timedelta(minutes=1)
@@ -44,17 +43,14 @@ def clock(look: Look) -> Iterator[Problem]:
 
 def long_transactions(look: Look) -> Iterator[Problem]:
     """Names the transactions of others that keep every dead row since they began."""
-    if look.connection.vendor != "postgresql":
-        return
-    with look.connection.cursor() as cursor:
-        for transaction in open_transactions(cursor, OLD_SECONDS):
-            who = f"process {transaction.pid} ({printable(transaction.name)})"
-            yield Problem(
-                "long transaction",
-                "warning",
-                f"A transaction of {who} has been open for {age(transaction.seconds)}: vacuum cannot take dead rows "
-                "away, and claims get slower.",
-            )
+    for transaction in look.survey.transactions:
+        who = f"process {transaction.pid} ({printable(transaction.name)})"
+        yield Problem(
+            "long transaction",
+            "warning",
+            f"A transaction of {who} has been open for {age(transaction.seconds)}: vacuum cannot take dead rows "
+            "away, and claims get slower.",
+        )
 
 
 def journal(look: Look) -> Iterator[Problem]:

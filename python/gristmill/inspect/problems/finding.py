@@ -40,6 +40,6 @@ KINDS: tuple[Callable[[Look], Iterator[Problem]], ...] = (
 
 def problems(connection: BaseDatabaseWrapper, backends: dict[str, set[str]], seen: Survey) -> list[Problem]:
     """Returns what is wrong with these TASKS aliases, the worst first; `seen` is a survey of them."""
-    look = Look(connection, backends, database_now(connection), seen)
+    look = Look(connection, backends, seen.now or database_now(connection), seen)
     found = [problem for kind in KINDS for problem in kind(look)]
     return sorted(found, key=lambda problem: LEVELS.index(problem.level))

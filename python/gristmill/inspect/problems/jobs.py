@@ -9,7 +9,6 @@ from datetime import timedelta
 from gristmill.inspect.problems.problem import Look, Problem
 from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, counted, printable
-from gristmill.models import PropagationRow, ScheduledRow
 
 #: A worker tells a handler within a second that it is to end, and kills its runner after a grace.
 ENDS_WITHIN = timedelta(minutes=1)
@@ -25,7 +24,7 @@ def failing(look: Look) -> Iterator[Problem]:
     """Names the tasks of which nothing has succeeded lately."""
     ends: dict[tuple[str, str], Counter[str]] = {}
     for end in look.survey.newest_ends:
-        ends.setdefault((end.backend, end.task_name), Counter())[end.state] += 1
+        ends.setdefault((end.backend, end.task_name), Counter())[end.state] += end.number
     worst = sorted(ends.items(), key=lambda item: -item[1]["failed"])[:SHOWN]
     for (backend, task_name), states in worst:
         if states["failed"] >= FAILS and not states["successful"]:
@@ -53,8 +52,8 @@ def retrying(look: Look) -> Iterator[Problem]:
 
 def poisoned(look: Look) -> Iterator[Problem]:
     """Says how many jobs took down their runner too often."""
-    found = Counter((end.backend, end.task_name) for end in look.survey.newest_ends if end.state == "poisoned")
-    for (backend, task_name), number in found.most_common(SHOWN):
+    found = [end for end in look.survey.newest_ends if end.state == "poisoned"]
+    for backend, task_name, _, number in sorted(found, key=lambda end: -end.number)[:SHOWN]:
         yield Problem(
             "poisoned",
             "error",
@@ -106,26 +105,24 @@ def does_not_end(look: Look) -> Iterator[Problem]:
 
 def not_promoted(look: Look) -> Iterator[Problem]:
     """Says since when a scheduled job has been due without having been made ready."""
-    rows = ScheduledRow.objects.using(look.using).filter(run_after__lt=look.now - LATE).order_by("run_after", "id")
-    first = rows.first()
-    # Where no worker lives, that is the trouble.
-    if first is not None and first.backend in look.living:
+    for first in look.survey.late:
+        # Where no worker lives, that is the trouble.
+        if first.kind != "scheduled" or first.due_at >= look.now - LATE or first.backend not in look.living:
+            continue
         yield Problem(
             "not promoted",
             "error",
-            f"A scheduled job of {printable(first.task_name)} has been due for "
-            f"{age(seconds_between(first.run_after, look.now))} and was not made ready: no worker of "
+            f"A scheduled job of {printable(first.task_name or '')} has been due for "
+            f"{age(seconds_between(first.due_at, look.now))} and was not made ready: no worker of "
             f"{printable(first.backend)} has a turn to spare.",
-            {"backend": first.backend, "job": first.id.hex},
+            {"backend": first.backend, "job": first.job_id.hex},
         )
 
 
 def not_carried_on(look: Look) -> Iterator[Problem]:
     """Says since when an end has not been told to those who wait for it."""
-    if not look.living:
-        return
-    first = PropagationRow.objects.using(look.using).filter(due_at__lt=look.now - LATE).order_by("due_at", "id").first()
-    if first is not None:
+    late = [one for one in look.survey.late if one.kind != "scheduled" and one.due_at < look.now - LATE]
+    for first in sorted(late, key=lambda one: one.due_at)[:1] if look.living else ():
         yield Problem(
             "not carried on",
             "error",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from gristmill.inspect.problems.problem import Look, Problem
-from gristmill.inspect.survey import CAP, due_since
+from gristmill.inspect.survey import CAP, seconds_between
 from gristmill.inspect.tables import age, counted, printable
 
 #: A job that is first in its line for so long shows that workers do not keep up.
@@ -65,16 +65,11 @@ def old(look: Look) -> Iterator[Problem]:
     """Names the queues in which the job that is claimed next has been due for long, though workers serve them."""
     stopped = {(queue.backend, queue.queue_name) for queue in look.survey.queues if queue.paused is not None}
     nobody = {(lane.backend, lane.queue_name, lane.task_name) for lane in look.survey.unroutable}
-    lanes = {
-        lane.first_id: lane
-        for lane in look.survey.lanes
-        if (lane.backend, lane.queue_name) not in stopped
-        and (lane.backend, lane.queue_name, lane.task_name) not in nobody
-    }
     worst: dict[tuple[str, str], float] = {}
-    for job_id, seconds in due_since(look.using, lanes, look.now).items():
-        key = (lanes[job_id].backend, lanes[job_id].queue_name)
-        worst[key] = max(seconds, worst.get(key, 0.0))
+    for lane in look.survey.lanes:
+        key = (lane.backend, lane.queue_name)
+        if lane.first_due_at is not None and key not in stopped and (*key, lane.task_name) not in nobody:
+            worst[key] = max(seconds_between(lane.first_due_at, look.now), worst.get(key, 0.0))
     for (backend, queue_name), seconds in sorted(worst.items()):
         if seconds >= OLD.total_seconds():
             yield Problem(

@@ -8,18 +8,14 @@ from datetime import timedelta
 from gristmill.inspect.problems.problem import Look, Problem
 from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, printable
-from gristmill.models import Schedule
 
 #: An active schedule whose next instant is longer ago is late.
 LATE = timedelta(minutes=1)
-#: Schedules that are looked at.
-MOST = 200
 
 
 def schedules(look: Look) -> Iterator[Problem]:
     """Names the schedules that do not tick as they should, and those that somebody has paused."""
-    rows = Schedule.objects.using(look.using).filter(backend__in=look.backends, removed_at=None).order_by("name")
-    for row in rows[:MOST]:
+    for row in look.survey.schedules:
         name, about = printable(row.name), {"backend": row.backend, "schedule": row.name}
         if row.state == "problem":
             yield Problem(

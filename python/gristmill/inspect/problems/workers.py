@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
-
-from django.db.models import Q
 
 from gristmill import __version__
 from gristmill.inspect.problems.problem import Look, Problem
 from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, printable
-from gristmill.models import Worker
 from gristmill.tasks.aliases import worker_command
 
-#: How long an end is told of.
-RECENT = timedelta(hours=1)
-#: Ends that are told of, the newest first.
-SHOWN = 5
 #: Exit statuses that are no ordinary end, in words.
 BAD_ENDS = {78: "was refused at its start", 99: "crashed"}
 
@@ -51,13 +43,10 @@ def silent(look: Look) -> Iterator[Problem]:
 
 def ended_badly(look: Look) -> Iterator[Problem]:
     """Names the workers that were lost, crashed or were refused in the last hour, and that nobody has followed."""
-    since = look.now - RECENT
-    ends = Q(lost_at__gte=since) | Q(stopped_at__gte=since, exit_status__in=BAD_ENDS)
-    rows = Worker.objects.using(look.using).filter(ends, backend__in=look.backends).order_by("-started_at")[:SHOWN]
     started = {
         (worker.backend, worker.label, worker.host) for worker in look.survey.workers if worker.state != "silent"
     }
-    for row in rows:
+    for row in look.survey.ended:
         if (row.backend, row.label, row.host) in started:
             continue
         ended_at = row.lost_at or row.stopped_at or look.now
