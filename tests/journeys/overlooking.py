@@ -19,7 +19,7 @@ from datetime import timedelta
 from django.db import connection, transaction
 from django.utils import timezone
 from gristmill import Constant, operations, remote
-from gristmill.models import CancelRequestRow, Job, JobRow, PropagationRow, Schedule, ScheduledRow
+from gristmill.models import CancelRequestRow, Job, JobRow, PropagationRow, Schedule, ScheduledRow, Worker
 from looking.tasks import collapse, offend
 from work.tasks import note, novelty, stand
 MINUTES = timedelta(minutes=10)

@@ -154,6 +154,15 @@ def test_what_goes_wrong_with_workers_is_told_until_it_is_mended(project: Projec
     overview.shows({"other version": "Worker mill-a is of version"}, version="99.0")
     overview.has_lost("other version")
 
+    overview.do("""
+        operations.quiet_worker(Worker.objects.all(), actor="lea")
+        note.enqueue()
+        """)
+    quieted = "was asked to claim nothing; take that back with manage.py gristmill workers resume"
+    overview.shows({"quiet": "asked by lea", "only quiet": quieted})
+    overview.do("operations.resume_worker(Worker.objects.all())")
+    overview.has_lost("quiet", "only quiet")
+
     doomed = start(project, "mill-b", "--heartbeat", "0.5")
     doomed.send_to_all(signal.SIGKILL)
     overview.shows({"lost": "Worker mill-b on"}, within=20)

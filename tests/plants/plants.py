@@ -483,4 +483,18 @@ PLANTS = [
         'if carry_out(connection, "notice", binds) is not None:',
         "python",
     ),
+    Plant(
+        "a worker that is to be quiet goes on claiming",
+        "crates/engine/src/dispatcher/orders.rs",
+        "self.may_begin() && !self.fence.is_quiet()",
+        "self.may_begin()",
+        "rust engine sqlite",
+    ),
+    Plant(
+        "who may see workers may stop them",
+        "python/gristmill/admin/workers.py",
+        'self.require(request, "stop_worker")',
+        "self.require(request, self.view_permission)",
+        "python",
+    ),
 ]

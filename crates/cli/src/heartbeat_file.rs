@@ -58,7 +58,7 @@ impl HeartbeatFile {
                 // Beside the loops: a file system may take its time.
                 let written = tokio::task::spawn_blocking(move || file.write(worker)).await;
                 written_at = Some(Instant::now());
-                is_failing = self.told(is_failing, written.unwrap_or_else(|panic| Err(Error::other(panic))));
+                is_failing = self.told(is_failing, &written.unwrap_or_else(|panic| Err(Error::other(panic))));
             }
             if standing.changed().await.is_err() {
                 return;
@@ -67,12 +67,12 @@ impl HeartbeatFile {
     }
 
     // What goes wrong again and again is told once, and so is its end.
-    fn told(&self, was_failing: bool, written: Result<()>) -> bool {
+    fn told(&self, was_failing: bool, written: &Result<()>) -> bool {
         let path = self.path.display();
-        match &written {
+        match written {
             Ok(()) if was_failing => info!(%path, "the heartbeat file is written again"),
             Err(error) if !was_failing => {
-                warn!(%path, %error, "the heartbeat file cannot be written; the worker goes on")
+                warn!(%path, %error, "the heartbeat file cannot be written; the worker goes on");
             }
             _ => {}
         }
@@ -184,11 +184,11 @@ mod tests {
         let folder = folder("fails");
         let file = HeartbeatFile::prepare(&folder.join("heartbeat"), lease()).expect("can be written");
         fs::remove_dir_all(&folder).expect("removes");
-        let failing = file.told(false, file.write(WorkerId::new()));
-        assert!(failing && file.told(failing, file.write(WorkerId::new())));
+        let failing = file.told(false, &file.write(WorkerId::new()));
+        assert!(failing && file.told(failing, &file.write(WorkerId::new())));
 
         fs::create_dir_all(&folder).expect("creates");
 
-        assert!(!file.told(failing, file.write(WorkerId::new())));
+        assert!(!file.told(failing, &file.write(WorkerId::new())));
     }
 }

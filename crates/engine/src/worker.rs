@@ -200,7 +200,7 @@ impl<E: Executor + 'static, S: Sessions> Worker<E, S> {
             name = watchdog::bark(&loops, watchdog::PATIENCE) => Ok(Ending::Crashed(format!("the {name} loop hangs"))),
         };
 
-        let (exit_status, last_error) = last_words(&ending);
+        let (exit_status, last_error) = as_kept(&ending);
         drop(dispatcher);
         if crashed(&ending) && !closed {
             tokio::time::sleep(RUNNERS_END).await;
@@ -258,16 +258,17 @@ async fn close<E: Executor>(mut executor: E, shutdown: &Shutdown) -> bool {
     closed
 }
 
-fn last_words(ending: &Result<Ending, Error>) -> (u8, Option<String>) {
+fn crashed(ending: &Result<Ending, Error>) -> bool {
+    matches!(ending, Err(_) | Ok(Ending::Crashed(_)))
+}
+
+// How it ended, for its row: its exit status, and its last error.
+fn as_kept(ending: &Result<Ending, Error>) -> (u8, Option<String>) {
     match ending {
         Ok(ending @ Ending::Crashed(why)) => (ending.exit_status(), Some(why.clone())),
         Ok(ending) => (ending.exit_status(), None),
         Err(error) => (REFUSED, Some(error.to_string())),
     }
-}
-
-fn crashed(ending: &Result<Ending, Error>) -> bool {
-    matches!(ending, Err(_) | Ok(Ending::Crashed(_)))
 }
 
 fn judge(leftover: Leftover) -> Ending {

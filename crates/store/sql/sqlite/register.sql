@@ -9,4 +9,4 @@ insert into gristmill_worker (
 )
 select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?12, ?12, ?10, ?11, was.asked, was.asked_by, was.asked_at
 from (select ?13 as id) as before
-left join gristmill_worker as was on was.id = before.id
+left join gristmill_worker as was indexed by sqlite_autoindex_gristmill_worker_1 on was.id = before.id

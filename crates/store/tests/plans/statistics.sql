@@ -19,6 +19,7 @@ begin
                 when t.typname = 'uuid' then format('uuid_of(%L, n)', substring(c.relname from 'gristmill_(.*)'))
                 when a.attname = 'kind' then '(array[''notify'', ''resolve'', ''evaluate'', ''raise_deadline''])[1 + n % 4]'
                 when a.attname in ('state') then case c.relname when 'gristmill_edge' then '''open''' else '''successful''' end
+                when a.attname = 'asked' then '''quiet'''
                 when a.attname in ('until', 'unique_until') then '''pruned'''
                 when a.attname = 'on_precondition_failure' then '''strand'''
                 when a.attname = 'origin' then '''code'''
