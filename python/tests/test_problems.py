@@ -36,6 +36,13 @@ HOUR = timedelta(hours=1)
 MINUTES = timedelta(minutes=10)
 
 
+@pytest.fixture(autouse=True)
+def own_clock():
+    """A clock that a test has put forward goes right in the next one, also where it failed."""
+    yield
+    mock.patch.stopall()
+
+
 def found(backends=("default",)):
     """What is wrong, but for kinds that a database without a worker has anyway."""
     known = {alias: {"default", "mail"} for alias in backends}

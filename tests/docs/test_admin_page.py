@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [*ROOT.glob("python/gristmill/inspect/problems/*.py"), ROOT / "python/gristmill/inspect/surveys.py"]
 # Those of ready jobs that nobody claims are causes, which `explain` tells as well.
+#: Made by the tests of what is asked of workers.
+ELSEWHERE = {"quiet", "only quiet"}
 CAUSES = ROOT / "python/gristmill/tasks/discovery/unserved.py"
 
 
@@ -37,4 +39,4 @@ def test_every_kind_of_trouble_is_named_and_there_are_25_at_least() -> None:
 
 def test_every_kind_of_trouble_is_made_by_the_journey() -> None:
     journey = (ROOT / "tests/journeys/test_troubles.py").read_text()
-    assert [kind for kind in sorted(kinds()) if f'"{kind}":' not in journey] == []
+    assert [kind for kind in sorted(kinds() - ELSEWHERE) if f'"{kind}":' not in journey] == []

@@ -119,7 +119,7 @@ def test_what_goes_wrong_with_schedules_is_told_until_it_is_mended(project: Proj
     assert overview.look() == []
 
 
-def test_what_goes_wrong_with_workers_is_told_until_it_is_mended(project: Project, overview: Overview) -> None:
+def test_what_a_frozen_worker_leaves_undone_is_told_until_it_goes_on(project: Project, overview: Overview) -> None:
     frozen = start(project, "mill-a")
     overview.do("stand.enqueue()")
     project.wait_for_runs(1, within=10)
@@ -163,21 +163,26 @@ def test_what_goes_wrong_with_workers_is_told_until_it_is_mended(project: Projec
     overview.do("operations.resume_worker(Worker.objects.all())")
     overview.has_lost("quiet", "only quiet")
 
-    doomed = start(project, "mill-b", "--heartbeat", "0.5")
-    doomed.send_to_all(signal.SIGKILL)
-    overview.shows({"lost": "Worker mill-b on"}, within=20)
-    start(project, "mill-b")
-    overview.has_lost("lost")
+    assert overview.look() == []
 
+
+def test_workers_that_end_badly_are_told_until_somebody_follows_them(project: Project, overview: Overview) -> None:
+    start(project, "mill-a")
     fickle = project.folder / "fickle"
     fickle.mkdir()
     (fickle / "__init__.py").touch()
     (fickle / "tasks.py").touch()
     env = {"JOURNEY_APPS": "looking,fickle", "PYTHONPATH": str(project.folder)}
     broken = start(project, "mill-c", env=env)
+    # It tries for a while to import the project again.
     (fickle / "tasks.py").write_text("import nowhere\n")
     os.kill(broken.zygote(), signal.SIGKILL)
-    overview.shows({"ended badly": "Worker mill-c on"}, within=20)
+    doomed = start(project, "mill-b", "--heartbeat", "0.5")
+    doomed.send_to_all(signal.SIGKILL)
+    overview.shows({"lost": "Worker mill-b on", "ended badly": "Worker mill-c on"}, within=25)
+
+    start(project, "mill-b")
+    overview.has_lost("lost")
     start(project, "mill-c")
     overview.has_lost("ended badly")
     assert overview.look() == []
