@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -197,6 +198,7 @@ def test_nothing_of_it_is_done_by_an_address(client):
         asked = {"action": action, "confirmed": "1", "job": job.id, "priority": "1", "args": "[2]", "kwargs": "{}"}
         for address in (job_page(job), page("job"), reverse("admin:gristmill_failures_changelist")):
             assert client.get(address, asked).status_code == 200
+            assert client.post(f"{address}?{urlencode(asked)}").status_code == 403
 
     assert (list(Job.objects.values()), log()) == (before, [])
 

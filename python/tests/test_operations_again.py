@@ -11,6 +11,7 @@ from django.utils import timezone
 from gristmill import Constant, operations
 from gristmill.compat import InvalidTask
 from gristmill.exceptions import UnknownJob
+from gristmill.inspect.details.read import details_of
 from gristmill.models import Job, JobRow
 from gristmill.testing import run_jobs
 from tests import rows
@@ -141,3 +142,18 @@ def test_one_on_another_database_stays_there():
 
     assert Job.objects.using("other").get(pk=made.id).actions.get().other_id.hex == former.id
     assert Job.objects.count() == 0
+
+
+def test_the_time_line_of_either_names_the_other():
+    former = add.enqueue(1)
+    made = operations.enqueue_again(former, args=[2], actor="lea")
+
+    told = {
+        job.id: [event.what for event in details_of(uuid.UUID(job.id), "default").events if event.kind == "acted"]
+        for job in (former, made)
+    }
+
+    assert told == {
+        former.id: [f"enqueued again as job {made.id} by lea"],
+        made.id: [f"enqueued with other arguments than job {former.id} by lea"],
+    }

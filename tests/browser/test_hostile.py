@@ -79,6 +79,10 @@ def test_nothing_runs_on_the_pages_of_one_job_or_schedule_and_its_text_is_there(
         check(tab, address_of(getattr(rows, kind)[number]))
     check(tab, address_of(rows.failed[number]))
     assert all(kept(line) in tab.run(TEXT) for line in text.splitlines())
+    # With the strings as names of queues to choose, and as arguments to change.
+    tab.open(address_of(rows.failed[number]))
+    tab.follow("Run again with other arguments…")
+    assert (tab.run(INTRUDERS), tab.reports) == ([], [])
     check(tab, rows.schedules[number])
     # The picture as a document, whose own policy forbids all scripts.
     check(tab, address_of(rows.waiting[number]).replace("change/", "graph.svg"))

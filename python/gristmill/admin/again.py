@@ -12,13 +12,13 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 
 from gristmill import operations
 from gristmill.admin import links
 from gristmill.admin.log import actor, write_down
 from gristmill.compat import InvalidTask
-from gristmill.exceptions import OutsideTransaction, UniqueContention
+from gristmill.exceptions import OutsideTransaction, UniqueContention, UnknownJob
 from gristmill.inspect.arguments import HIDDEN, arguments_of
 from gristmill.models import Job, JobRow
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gristmill.admin.page import Page
 
 #: What the person at the form can mend, or has to know.
-WRONG = (TypeError, ValueError, InvalidTask, ImproperlyConfigured, OutsideTransaction, UniqueContention)
+WRONG = (TypeError, ValueError, InvalidTask, ImproperlyConfigured, OutsideTransaction, UniqueContention, UnknownJob)
 PERMISSION, SEES_ALL = "enqueue_job", "reveal_job"
 
 
@@ -41,7 +41,9 @@ def may_run_again(page: Page, request: HttpRequest, row: JobRow) -> bool:
 def run_again(page: Page, request: HttpRequest, job_id: UUID, using: str) -> HttpResponse:
     """Shows the form; enqueues the new job where it was filled in."""
     page.require(request, PERMISSION)
-    row = JobRow.objects.using(using).get(pk=job_id)
+    row = JobRow.objects.using(using).filter(pk=job_id).first()
+    if row is None:
+        raise Http404(f"there is no job {job_id.hex}")
     shown = arguments_of(row.backend, row.task_name, row.args, row.kwargs, row.options)
     if shown is None:
         messages.error(request, "Nothing was done: its arguments cannot be read.")

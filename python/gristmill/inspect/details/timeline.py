@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 DONE = {
     "cancel": "cancelled",
     "change": "changed",
-    "enqueue": "enqueued again",
-    "enqueue again": "enqueued again, as another job",
+    "enqueue": "enqueued with other arguments than job",
+    "enqueue again": "enqueued again as job",
     "hold": "held",
     "release": "released",
     "retry": "retried",
@@ -75,8 +75,9 @@ def timeline(
     """
     events = [*asked, *(event for run in runs for event in events_of(run))]
     for act in acts:
+        other = f" {act.other}" if act.other else ""
         by = f" by {act.actor}" if act.actor else ""
-        events.append(Event(act.moment, "acted", f"{DONE.get(act.verb, act.verb)}{by}"))
+        events.append(Event(act.moment, "acted", f"{DONE.get(act.verb, act.verb)}{other}{by}"))
     if end is not None and not any(run.ended_at is not None and is_at_once(run.ended_at, end.moment) for run in runs):
         events.append(end)
     # Of one moment, what was made first happened first.
