@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill.database.dialects import about
 from gristmill.inspect.listing.branches import A_FAILURE, FAILED, GROUPED, UNSUCCESSFUL, Order
-from gristmill.inspect.listing.walking import ask
+from gristmill.inspect.listing.walking import ask, moment_bind
 from gristmill.inspect.survey import CAP
 from gristmill.models import ResultRow
 from gristmill.values.moments import from_utc
@@ -37,13 +37,16 @@ class Counted(NamedTuple):
     newest: UUID
 
 
-def newest_fingerprints(connection: BaseDatabaseWrapper, most: int = NEWEST) -> list[str | None]:
-    """Returns the groups of the newest failures, the latest first."""
+def newest_fingerprints(
+    connection: BaseDatabaseWrapper, most: int = NEWEST, since: datetime | None = None
+) -> list[str | None]:
+    """Returns the groups of the newest failures, the latest first; those since a moment."""
+    later = "" if since is None else "and p.finished_at >= %s "
     sql = (
-        f"select p.fingerprint, p.state from {results(connection, FAILED)} where {UNSUCCESSFUL} "
+        f"select p.fingerprint, p.state from {results(connection, FAILED)} where {UNSUCCESSFUL} {later}"
         "order by p.finished_at desc, p.id desc limit %s"
     )
-    rows = ask(connection, sql, [most])
+    rows = ask(connection, sql, [*([] if since is None else [moment_bind(connection, since)]), most])
     return list(dict.fromkeys(fingerprint for fingerprint, state in rows if state != "cancelled"))
 
 

@@ -64,7 +64,8 @@ def look(alias: str, database: str, tell: AnyTask) -> int:
 
 def untold(connection: BaseDatabaseWrapper, alias: str, since: datetime) -> Iterator[Failed]:
     """Yields the causes of an alias's failures since a moment that nobody has been told of in their hour."""
-    found = dict.fromkeys([*groups.newest_fingerprints(connection, NEWEST), *groups.every_fingerprint(connection)])
+    recent = groups.newest_fingerprints(connection, NEWEST, since)
+    found = dict.fromkeys([*recent, *groups.every_fingerprint(connection)])
     named = [each for each in found if each is not None][: 2 * groups.MOST_GROUPS]
     # Counted no further than to one: which is the newest is all that is asked.
     newest = {each.newest for each in groups.counted_groups(connection, named, 1)}
