@@ -497,4 +497,18 @@ PLANTS = [
         "self.require(request, self.view_permission)",
         "python",
     ),
+    Plant(
+        "counts whose append was not answered are there twice",
+        f"{SQLITE}/append_pulse.sql",
+        "on conflict (id) do nothing",
+        "on conflict (id) do update set attempts = gristmill_pulse.attempts + excluded.attempts",
+        "rust store sqlite",
+    ),
+    Plant(
+        "a job that was handed back unstarted is counted as an attempt",
+        "crates/core/src/pulse.rs",
+        "Outcome::HandedBack => None,",
+        'Outcome::HandedBack => Some("interrupted"),',
+        "rust core",
+    ),
 ]

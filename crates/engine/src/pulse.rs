@@ -121,3 +121,60 @@ pub(crate) fn pause(folded: u64, took: Duration) -> Duration {
     let pause = if is_full { (took * 2).clamp(BETWEEN_BATCHES.0, BETWEEN_BATCHES.1) } else { PAUSE };
     pause.mul_f64(0.75 + fastrand::f64() / 2.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use gristmill_core::{Claimed, Counts, JobId, Lane, Misfits, Moment, Outcome, StoredOptions, Token, WorkerId};
+
+    use super::*;
+
+    fn attempt() -> Attempt {
+        let moment = Moment::from_unix_micros(0);
+        let claimed = Claimed {
+            id: JobId::new(),
+            token: Token(1),
+            lane: Lane { backend: "default".into(), queue_name: "mail".into(), task_name: "send".into() },
+            priority: 0,
+            deadline: moment.clone(),
+            run_after: None,
+            enqueued_at: moment.clone(),
+            claimed_at: moment,
+            started_at: None,
+            generation: 1,
+            counts: Counts::default(),
+            misfits: Misfits::default(),
+            args: "[]".into(),
+            kwargs: "{}".into(),
+            stored_options: StoredOptions::default(),
+            worker_id: WorkerId::new(),
+        };
+        Attempt::unstarted(claimed, Outcome::Successful { return_value: "null".into() })
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_written_is_sent_again_as_it_was_and_what_is_counted_meanwhile_after_it() {
+        let counter = Counter::new();
+        counter.count(&attempt(), None, false);
+        let (first, _) = counter.send();
+        counter.count(&attempt(), None, false);
+        counter.count(&attempt(), None, false);
+
+        assert_eq!((first.len(), first[0].tally.attempts), (1, 1));
+        assert_eq!(counter.send().0, first, "nobody has said that it was written");
+        counter.sent();
+        let (second, _) = counter.send();
+        assert_eq!(second[0].tally.attempts, 2);
+        assert_ne!(second[0].id, first[0].id);
+        counter.sent();
+        assert!(counter.send().0.is_empty());
+    }
+
+    #[test]
+    fn full_batches_follow_each_other_with_a_pause_between() {
+        for took in [Duration::ZERO, Duration::from_mins(5)] {
+            let pause = pause(BATCH.into(), took);
+            assert!(pause >= BETWEEN_BATCHES.0.mul_f64(0.75) && pause <= BETWEEN_BATCHES.1.mul_f64(1.25), "{pause:?}");
+        }
+        assert!(pause(0, Duration::ZERO) >= PAUSE.mul_f64(0.75));
+    }
+}
