@@ -75,7 +75,7 @@ def test_many_preconditions_are_named_up_to_a_bound(django_assert_max_num_querie
     many = [add.enqueue(number) for number in range(30)]
     job = goals.wait(add.enqueue(99), *many)
 
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(7):
         told = explain(job)["preconditions"]
 
     assert len(told.details["first"]) == gates.SHOWN
@@ -115,7 +115,7 @@ def test_what_failed_many_levels_up_is_told_with_the_command_that_retries_it(dja
     for number in range(6):
         last = goals.wait(add.enqueue(number), last)
 
-    with django_assert_max_num_queries(40):
+    with django_assert_max_num_queries(18):
         told = explain(last)
 
     assert told.headline == "Stranded: its precondition is stranded. It heals when what failed is retried and succeeds."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import uuid
 
 import pytest
@@ -36,7 +37,10 @@ def test_it_reads_alone():
     goals.wait(job, bad, other)
     operations.pause_queue("default", reason="the disk is full")
 
-    assert [line.split(" (error) ")[0] for line in run(job.id).splitlines()] == [
+    # However long the machine takes from the one to the other.
+    said = re.sub(r"for (under 1 s|\d+ s):", "for a moment:", run(job.id))
+
+    assert [line.split(" (error) ")[0] for line in said.splitlines()] == [
         "tests.app.tasks.add  stranded",
         f"{job.id}, queue default",
         "",
@@ -45,7 +49,7 @@ def test_it_reads_alone():
         f"    {bad.id}  tests.app.tasks.add",
         "        failed",
         f"- At the root of it tests.app.tasks.add failed. Once that is mended: manage.py gristmill retry {bad.id}",
-        "- Queue default is paused, for under 1 s: the disk is full.",
+        "- Queue default is paused, for a moment: the disk is full.",
     ]
 
 

@@ -133,7 +133,7 @@ def test_a_million_neighbours_are_counted_to_a_bound(monkeypatch, django_assert_
     monkeypatch.setattr(reading, "LOOKED_AT", 20)
     job = goals.wait(add.enqueue(0), *[add.enqueue(number) for number in range(50)])
 
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(10):
         graph = read(job)
 
     assert [fold.words for fold in graph.folds] == ["and 12+ more (12 ready)"]
@@ -142,7 +142,7 @@ def test_a_million_neighbours_are_counted_to_a_bound(monkeypatch, django_assert_
 def test_the_number_of_queries_depends_on_what_is_drawn_only(django_assert_max_num_queries):
     jobs = chain(30)
 
-    with django_assert_max_num_queries(25):
+    with django_assert_max_num_queries(14):
         read(jobs[15], depth=3)
 
 
