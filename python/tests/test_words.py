@@ -23,7 +23,8 @@ from gristmill.commands import starting
 from gristmill.commands.encodings import plain, speak_plainly
 from gristmill.commands.status import lines
 from gristmill.compat import TaskError, task_backends
-from gristmill.inspect.survey import live_workers, survey
+from gristmill.inspect.survey import survey
+from gristmill.inspect.workers import live_workers
 from gristmill.models import Job, JobRow, ResultRow
 from gristmill.results.result import JobError
 from gristmill.tasks import registry

@@ -15,7 +15,8 @@ from django.utils import timezone
 from gristmill import operations
 from gristmill.database.statements import carry_out
 from gristmill.explain import explain
-from gristmill.inspect.survey import live_workers, survey
+from gristmill.inspect.survey import survey
+from gristmill.inspect.workers import live_workers
 from gristmill.models import Worker
 from gristmill.verbs.batched import now_bind
 from tests import rows

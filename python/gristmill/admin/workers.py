@@ -13,8 +13,8 @@ from gristmill import operations
 from gristmill.admin import links
 from gristmill.admin.log import actor, write_down
 from gristmill.admin.page import Page
-from gristmill.inspect.survey import WorkerSeen
 from gristmill.inspect.surveys import seen_workers
+from gristmill.inspect.workers import WorkerSeen
 from gristmill.models import RunningRow, Worker
 from gristmill.tasks.aliases import gristmill_backends
 

@@ -34,11 +34,10 @@ from gristmill.inspect.colours import painted, wants_colours, warn
 from gristmill.inspect.listing.branches import BRANCHES
 from gristmill.inspect.listing.pages import MOST, page_of
 from gristmill.inspect.listing.search import Search, SearchError
-from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, printable, room_of, shortened, table, wrapped
 from gristmill.tasks.aliases import default_database
 from gristmill.values.durations import duration
-from gristmill.values.moments import database_now
+from gristmill.values.moments import database_now, seconds_between
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

@@ -16,9 +16,9 @@ from gristmill.inspect.details.read import Details
 from gristmill.inspect.explaining.facts import CAP
 from gristmill.inspect.listing.rows import said as value_of
 from gristmill.inspect.redacting import HIDDEN
-from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, counted, duration, printable, table, wrapped
 from gristmill.models import Attempt
+from gristmill.values.moments import seconds_between
 
 #: Lines of a traceback and of an output, from their ends: the error stands there.
 MOST_LINES = 200

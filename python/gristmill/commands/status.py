@@ -18,9 +18,10 @@ from django.core.management.base import BaseCommand, CommandError
 from gristmill.backend import GristmillBackend
 from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.inspect.forecast import Forecast, forecasts_of
-from gristmill.inspect.survey import QueueSeen, Survey, Unroutable, WorkerSeen, survey, together
+from gristmill.inspect.survey import QueueSeen, Survey, Unroutable, survey, together
 from gristmill.inspect.surveys import each_database
 from gristmill.inspect.tables import age, printable, room_of, table, wrapped
+from gristmill.inspect.workers import WorkerSeen
 from gristmill.tasks.aliases import gristmill_backends, worker_command
 
 HELP = "Show workers, queues and recent failures."

@@ -25,14 +25,14 @@ from gristmill.commands.aliases import chosen_backend, migrated_connection
 from gristmill.commands.choosing import user_name
 from gristmill.commands.finding import found_worker
 from gristmill.commands.status import worker_table
-from gristmill.inspect.survey import live_workers
 from gristmill.inspect.surveys import by_database
 from gristmill.inspect.tables import room_of
+from gristmill.inspect.workers import live_workers
 from gristmill.tasks.aliases import gristmill_backends, worker_command
 from gristmill.values.moments import database_now
 
 if TYPE_CHECKING:
-    from gristmill.inspect.survey import WorkerSeen
+    from gristmill.inspect.workers import WorkerSeen
 
 HELP = "List workers, quiet and stop them."
 

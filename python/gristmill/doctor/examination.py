@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections, transaction
 
 from gristmill.doctor.check import KEYS, Key, told
-from gristmill.inspect.survey import WorkerSeen, live_workers
+from gristmill.inspect.workers import WorkerSeen, live_workers
 from gristmill.models import ReadyRow, Worker
 from gristmill.values.moments import database_now
 

@@ -16,11 +16,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from gristmill.inspect.lanes import lane_names
 from gristmill.inspect.problems.problem import Problem
-from gristmill.inspect.survey import CAP, live_workers, seconds_between
+from gristmill.inspect.survey import CAP
 from gristmill.inspect.tables import age, counted, printable
+from gristmill.inspect.workers import live_workers
 from gristmill.models import JobRow, ReadyRow, Schedule
 from gristmill.tasks.aliases import worker_command
-from gristmill.values.moments import database_now
+from gristmill.values.moments import database_now, seconds_between
 
 #: Of each lane and priority, the first so many are asked how long they have been due; retries stand among them.
 FIRST = 20

@@ -10,7 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from gristmill.backend import GristmillBackend
 from gristmill.inspect.problems.finding import problems
 from gristmill.inspect.problems.problem import Problem
-from gristmill.inspect.survey import QueueSeen, Survey, WorkerSeen, live_workers, queue_counts, survey
+from gristmill.inspect.survey import QueueSeen, Survey, queue_counts, survey
+from gristmill.inspect.workers import WorkerSeen, live_workers
 from gristmill.tasks.aliases import gristmill_backends
 from gristmill.values.moments import database_now
 

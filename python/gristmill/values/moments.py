@@ -43,3 +43,8 @@ CLOCKS = {
     "postgresql": "clock_timestamp()",
     "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'",
 }
+
+
+def seconds_between(earlier: datetime, later: datetime) -> float:
+    """Returns how long it was; two clocks may differ by a little, so never less than nothing."""
+    return round(max((later - earlier).total_seconds(), 0.0), 1)

@@ -7,8 +7,9 @@ from typing import Any
 
 from gristmill.doctor.check import Finding, Question
 from gristmill.doctor.examination import Examination
-from gristmill.inspect.survey import WorkerSeen, seconds_between
+from gristmill.inspect.workers import WorkerSeen
 from gristmill.models import Worker
+from gristmill.values.moments import seconds_between
 
 #: Beside the lease and two heartbeats of the worker that should have done it: polls, and a busy machine.
 SLACK_SECONDS = 30.0

@@ -7,8 +7,9 @@ from datetime import datetime
 from gristmill.doctor.check import Finding, Question, RowCheck
 from gristmill.doctor.examination import Examination
 from gristmill.inspect.schedules import OVERDUE
-from gristmill.inspect.survey import WorkerSeen, seconds_between
+from gristmill.inspect.workers import WorkerSeen
 from gristmill.models import Schedule, Worker
+from gristmill.values.moments import seconds_between
 
 #: Findings that are told one by one.
 SHOWN = 100

@@ -10,9 +10,9 @@ from gristmill.inspect.explaining.answer import Reason
 from gristmill.inspect.explaining.facts import gate_asked, gate_edges_asked, gate_said, ids_said
 from gristmill.inspect.explaining.look import Look
 from gristmill.inspect.questions import Question, ask, id_bind
-from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, printable
 from gristmill.models import GateRow
+from gristmill.values.moments import seconds_between
 
 if TYPE_CHECKING:
     from gristmill.models import Job

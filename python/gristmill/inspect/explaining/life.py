@@ -7,9 +7,10 @@ from typing import Any
 from gristmill.inspect.explaining.answer import Reason
 from gristmill.inspect.explaining.facts import CAP
 from gristmill.inspect.explaining.look import Look, clock, ended
-from gristmill.inspect.survey import last_line_in, seconds_between
+from gristmill.inspect.survey import last_line_in
 from gristmill.inspect.tables import age, counted, printable
 from gristmill.models import UNCOUNTED_OUTCOMES, UNDONE_OUTCOMES
+from gristmill.values.moments import seconds_between
 
 
 def held(look: Look) -> Reason:

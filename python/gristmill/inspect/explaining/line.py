@@ -9,8 +9,8 @@ from gristmill.inspect.explaining.look import Look, ended
 from gristmill.inspect.forecast import LEAST_JOBS, Rate, rates_of, seconds_for
 from gristmill.inspect.lanes import MOST, lanes_of
 from gristmill.inspect.questions import Question, ask, id_bind
-from gristmill.inspect.survey import WorkerSeen
 from gristmill.inspect.tables import age, counted, printable
+from gristmill.inspect.workers import WorkerSeen
 from gristmill.models import ReadyRow
 from gristmill.tasks.aliases import worker_command
 from gristmill.tasks.discovery.unserved import cause_of

@@ -11,11 +11,11 @@ from django.db import connections
 from django.utils import timezone
 
 from gristmill.inspect.explaining.facts import Facts, facts_of
-from gristmill.inspect.survey import WorkerSeen, live_workers, seconds_between
 from gristmill.inspect.tables import age, printable
+from gristmill.inspect.workers import WorkerSeen, live_workers
 from gristmill.models import Job
 from gristmill.tasks.aliases import gristmill_backends
-from gristmill.values.moments import from_utc
+from gristmill.values.moments import from_utc, seconds_between
 from gristmill.verbs.batched import now_bind
 
 #: What no reason reads: it may be large.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from gristmill.inspect.problems.problem import Look, Problem
-from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, counted, printable
+from gristmill.values.moments import seconds_between
 
 #: A worker tells a handler within a second that it is to end, and kills its runner after a grace.
 ENDS_WITHIN = timedelta(minutes=1)

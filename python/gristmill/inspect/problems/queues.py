@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from gristmill.inspect.problems.problem import Look, Problem
-from gristmill.inspect.survey import CAP, seconds_between
+from gristmill.inspect.survey import CAP
 from gristmill.inspect.tables import age, counted, printable
+from gristmill.values.moments import seconds_between
 
 #: A job that is first in its line for so long shows that workers do not keep up.
 OLD = timedelta(minutes=5)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from gristmill.inspect.problems.problem import Look, Problem
-from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, printable
+from gristmill.values.moments import seconds_between
 
 #: An active schedule whose next instant is longer ago is late.
 LATE = timedelta(minutes=1)

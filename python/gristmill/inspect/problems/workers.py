@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from gristmill import __version__
 from gristmill.inspect.problems.problem import Look, Problem
-from gristmill.inspect.survey import seconds_between
 from gristmill.inspect.tables import age, printable
 from gristmill.tasks.aliases import worker_command
+from gristmill.values.moments import seconds_between
 
 #: Exit statuses that are no ordinary end, in words.
 BAD_ENDS = {78: "was refused at its start", 99: "crashed"}

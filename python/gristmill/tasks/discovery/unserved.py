@@ -8,7 +8,7 @@ from gristmill.tasks.aliases import gristmill_backends, worker_command
 from gristmill.tasks.discovery.causes import why_unknown
 
 if TYPE_CHECKING:
-    from gristmill.inspect.survey import WorkerSeen
+    from gristmill.inspect.workers import WorkerSeen
 
 
 class Cause(NamedTuple):

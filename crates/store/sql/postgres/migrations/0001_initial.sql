@@ -1,4 +1,4 @@
--- statements: 43
+-- statements: 46
 -- Gristmill's tables: rows move, they are not updated.
 -- A job is asked for once (gristmill_job) and then has exactly one place row at any moment: in
 -- gristmill_ready, gristmill_scheduled, gristmill_waiting, gristmill_running or gristmill_result. Place rows share their
@@ -385,11 +385,9 @@ create index gristmill_worker_live
     on gristmill_worker (id)
     where stopped_at is null and lost_at is null;
 
--- The pulse: what became of attempts, and how long they were due and ran, of one (backend, queue, task, outcome) in one
--- minute, hour or day; at is where it begins. Rows of jobs are pruned, these counts stay. level: 0 is a minute as one worker
--- appended it, 1 a minute of all workers, 2 an hour, 3 a day; several rows may be of the same, readers add them up. waits and
--- runs: how many fell into which bucket, a JSON list as text; crates/core/src/pulse.rs has the bounds. Empty names are those
--- of tasks that were too many to be counted by themselves. version: of the worker's code.
+-- The pulse: what became of attempts of one (backend, queue, task, outcome) from `at` on; rows of jobs are pruned, these counts
+-- stay. level: 0 is a minute as one worker appended it, 1 a minute of all, 2 an hour, 3 a day; several rows may be of the same.
+-- waits and runs: how many fell into which bucket of core/pulse.rs. Tasks that are too many to be counted alone have no name.
 create table gristmill_pulse (
     id uuid primary key,
     level smallint not null check (level between 0 and 3),
@@ -406,14 +404,11 @@ create table gristmill_pulse (
     runs text
 );
 
-create index gristmill_pulse_at
-    on gristmill_pulse (level, at);
+create index gristmill_pulse_at on gristmill_pulse (level, at);
 
-create index gristmill_pulse_task
-    on gristmill_pulse (task_name, level, at);
+create index gristmill_pulse_task on gristmill_pulse (task_name, level, at);
 
--- How many jobs of a queue are ready and scheduled, counted to 10,001, and for how long the oldest has been due: at the
--- beginning of a minute, and the most of an hour or a day (levels as in gristmill_pulse). A queue that stays empty has no rows.
+-- How many jobs of a queue are ready and scheduled, counted to 10,001, and since when: at a minute, or the most of an hour or day.
 create table gristmill_depth (
     level smallint not null check (level between 1 and 3),
     at timestamptz not null,
