@@ -1,4 +1,4 @@
--- statements: 40
+-- statements: 43
 -- Gristmill's tables: rows move, they are not updated.
 -- A job is asked for once (gristmill_job) and then has exactly one place row at any moment: in
 -- gristmill_ready, gristmill_scheduled, gristmill_waiting, gristmill_running or gristmill_result. Place rows share their
