@@ -439,7 +439,7 @@ def test_a_schedule_that_is_not_there_is_not_found(client):
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("overview", 6), ("job", 8), ("failures", 10), ("queues", 3), ("schedules", 6), ("worker", 6)],
+    [("overview", 9), ("job", 8), ("failures", 10), ("queues", 5), ("schedules", 6), ("worker", 6)],
 )
 def test_a_page_asks_as_much_however_many_jobs_there_are(client, admin_user, name, most):
     client.force_login(admin_user)
