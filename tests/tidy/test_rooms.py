@@ -58,7 +58,7 @@ LATE = {
 NAMED_FROM_BELOW = {
     *("gristmill.backend", "gristmill.models", "gristmill.operations"),
     *("gristmill.enqueue.bulk", "gristmill.enqueue.graphs", "gristmill.results.result", "gristmill.results.waiting"),
-    *("gristmill.inspect.explaining.answer", "gristmill.inspect.survey"),
+    *("gristmill.inspect.explaining.answer", "gristmill.inspect.workers"),
 }
 
 
