@@ -33,6 +33,7 @@ WITH_POSTGRES = "sh scripts/run postgres.py"
 BROWSER_FIRST = ("watching", "operator", "refreshing")
 
 THEME = "admin: Django 6.0, django-unfold"
+TROUBLES = "tests/journeys/test_troubles.py"
 
 # By crate and test binary: the cores that it keeps busy (what it asks of a server included), and what takes its time.
 RUST_STEPS = {
@@ -215,8 +216,14 @@ def cron() -> Step:
 def journeys() -> Step:
     """Real workers and real signals. Most of their time they wait: for leases to lapse, for graces to end."""
     new = environments.VENVS / "new" / "bin"
-    arguments = ("tests/journeys", *PLAIN, "-n", "3", "--dist", "worksteal")
+    arguments = ("tests/journeys", f"--ignore={TROUBLES}", *PLAIN, "-n", "3", "--dist", "worksteal")
     return pytest("journeys", new, *arguments, cores=1.0, why="real workers, whose leases have to lapse")
+
+
+def troubles() -> Step:
+    """Each kind of trouble that the overview tells of, made by real workers; `python` makes them up in rows."""
+    new = environments.VENVS / "new" / "bin"
+    return pytest("journeys: troubles", new, TROUBLES, *PLAIN, "-n", "3", cores=1.0, why="troubles take their time")
 
 
 def browser() -> list[Step]:
@@ -283,16 +290,14 @@ def more() -> list[Step]:
 
 def longest() -> list[Step]:
     """What `make test-long` alone adds, in environments of their own."""
-    return [theme()]
+    return [theme(), troubles()]
 
 
 def theme() -> Step:
     """The admin's pages on the Django between the two pairs, within the pages of a theme."""
     env = {"DJANGO_SETTINGS_MODULE": "tests.settings_unfold", "DATABASE_URL": ""}
     files = ("python/tests/test_admin.py", "python/tests/test_theme.py")
-    asked = pytest(
-        "admin: Django 6.0, django-unfold", environments.VENVS / "unfold" / "bin", "-n", "2", *files, env=env
-    )
+    asked = pytest(THEME, environments.VENVS / "unfold" / "bin", "-n", "2", *files, env=env)
     return replace(asked, repeat="DJANGO_SETTINGS_MODULE=tests.settings_unfold .venv/unfold/bin/pytest {test}")
 
 

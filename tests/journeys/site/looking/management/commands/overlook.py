@@ -57,7 +57,7 @@ def overview(
             f"{PROBLEMS}.workers.__version__": version,
             f"{PROBLEMS}.queues.CAP": cap,
             "gristmill.inspect.survey.CAP": cap,
-            f"{PROBLEMS}.database.OLD_SECONDS": long,
+            "gristmill.inspect.survey.OLD_SECONDS": long,
         }.items():
             if value is not None:
                 differing.enter_context(mock.patch(name, value))
