@@ -19,7 +19,7 @@ from gristmill.inspect.late import Late, late_asked, late_said
 from gristmill.inspect.questions import Question, Said, ask, clock, id_of, moment_of
 from gristmill.inspect.transactions import OLD_SECONDS, OpenTransaction, transactions_asked
 from gristmill.inspect.workers import WorkerSeen, workers_of
-from gristmill.models import Attempt, Schedule, Worker
+from gristmill.models import Schedule, Worker
 from gristmill.tasks.discovery.unserved import cause_of
 from gristmill.values.moments import seconds_between
 
@@ -373,11 +373,6 @@ def failures_said(said: Said, now: datetime) -> list[FailureSeen]:
         for job_id, backend, queue_name, task_name, state, reason, finished_at, traceback, because in said["failures"]
     ]
     return sorted(found, key=lambda one: one.seconds_ago)
-
-
-def last_line(attempt: Attempt | None) -> str:
-    """Returns the last line of an attempt's traceback, which names the error."""
-    return "" if attempt is None else last_line_in(attempt.traceback, attempt.reason)
 
 
 def last_line_in(traceback: str | None, reason: str | None) -> str:

@@ -6,25 +6,31 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Q, TextField, Value, When
+from django.db import connections
+from django.db.models import Case, TextField, Value, When
 from django.db.models.functions import Length
 
 from gristmill.inspect.arguments import HIDDEN, arguments_of
 from gristmill.inspect.listing.cursors import Key
 from gristmill.inspect.listing.walking import Found
-from gristmill.inspect.survey import last_line
+from gristmill.inspect.questions import Question, ask, id_bind, id_of
+from gristmill.inspect.survey import last_line_in
 from gristmill.inspect.tables import printable
-from gristmill.models import Attempt, Job, JobRow, ResultRow, Worker
+from gristmill.models import Job, JobRow, ResultRow, Worker
 
 #: Longer arguments are not read for a list; a page of them would be megabytes.
 MOST_CHARACTERS = 4_096
 #: What a line says where a job has no place, or no row of its own.
 NOWHERE = "nowhere"
+# Of the attempt of a job and its token: a probe of the index for each, whatever statistics say.
+_OF_THE_ATTEMPT = (
+    "(select attempt.{0} from gristmill_attempt attempt where attempt.job_id = column1 and attempt.token = column2 "
+    "and attempt.outcome <> 'successful') as {0}"
+)
+LAST = ", ".join(_OF_THE_ATTEMPT.format(name) for name in ("traceback", "reason"))
 
 
 @dataclass(frozen=True)
@@ -127,15 +133,16 @@ def arguments_by_id(using: str, ids: Sequence[UUID]) -> dict[UUID, tuple[Any, ..
 def errors_by_id(using: str, jobs: Sequence[Job]) -> dict[UUID, str]:
     """Returns what the last attempts of jobs failed with, as far as they did and are there."""
     # A job that runs is at its next attempt.
-    last = [
-        Q(job_id=job.id, token=job.token) for job in jobs if job.token and job.state not in ("running", "successful")
-    ]
+    last = [(job.id, job.token) for job in jobs if job.token and job.state not in ("running", "successful")]
     if not last:
         return {}
-    # One probe of the index for each; SQLite compares a list of pairs with every row.
-    attempts = Attempt.objects.using(using).filter(reduce(or_, last)).defer("return_value", "output")
-    said = {attempt.job_id: last_line(attempt) for attempt in attempts if attempt.outcome != "successful"}
-    return {job_id: line for job_id, line in said.items() if line}
+    connection = connections[using]
+    wanted = ", ".join(["(%s, %s)"] * len(last))
+    binds = [bind for job_id, token in last for bind in (id_bind(connection, job_id), token)]
+    asked = Question("column1, traceback, reason", f"select column1, {LAST} from (values {wanted}) as wanted", binds)
+    said = ask(connection, errors=asked)["errors"]
+    lines = {id_of(job_id): last_line_in(traceback, reason) for job_id, traceback, reason in said}
+    return {job_id: line for job_id, line in lines.items() if line}
 
 
 def labels_by_id(using: str, ids: set[UUID]) -> dict[UUID, str]:
