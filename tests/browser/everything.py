@@ -23,7 +23,8 @@ def address_of_task(name: str) -> str:
 def addresses(*jobs: str) -> list[str]:
     """Each page, and those of these jobs."""
     lists = [f"/admin/gristmill/{page}/" for page in PAGES]
-    return [*lists, address_of_task("letters.tasks.read_letter"), *map(address_of, jobs)]
+    forms = ["/admin/gristmill/schedules/add/"]
+    return [*lists, *forms, address_of_task("letters.tasks.read_letter"), *map(address_of, jobs)]
 
 
 def schedule(name: str = "nightly", **columns: object) -> str:

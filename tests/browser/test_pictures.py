@@ -43,6 +43,7 @@ def test_pages_are_photographed(tab: Tab, worker: Worker, pictures: Callable[[st
         "job": address_of(failed[0]),
         "stranded": address_of(after.id),
         "schedule": nightly,
+        "schedule-form": "/admin/gristmill/schedules/add/",
         "task": address_of_task("letters.tasks.read_letter"),
     }
     for name, address in pages.items():

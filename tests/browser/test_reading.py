@@ -11,7 +11,7 @@ from tab import PHONE, Tab
 from waiting import wait_for
 
 LOOK = (Path(__file__).parent / "missing.js").read_text()
-REACHABLE = ".gristmill :is(a[href], button, summary, input:not([type=hidden]))"
+REACHABLE = ".gristmill :is(a[href], button, summary, select, input:not([type=hidden]))"
 
 pytestmark = pytest.mark.usefixtures("empty")
 

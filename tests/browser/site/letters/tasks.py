@@ -19,7 +19,7 @@ def say(text: str) -> None:
     raise ValueError(text)
 
 
-@task
+@task(schedulable=True)
 def answer(text: str) -> str:
     """Gives back what it was given."""
     return text
