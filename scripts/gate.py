@@ -285,12 +285,12 @@ def tests() -> list[Step]:
 def more() -> list[Step]:
     """What CI adds: the halves that another pair or database answered for, and what people install."""
     halves = [python("old", "PostgreSQL"), python("new", "SQLite"), django_suite("old"), pages("old")]
-    return [*halves, *rest_in_browser(), wheel()]
+    return [*halves, *rest_in_browser(), troubles(), wheel()]
 
 
 def longest() -> list[Step]:
     """What `make test-long` alone adds, in environments of their own."""
-    return [theme(), troubles()]
+    return [theme()]
 
 
 def theme() -> Step:
